@@ -1,0 +1,100 @@
+"""Facts of the daemon, as they go to the sinks (log, metrics, journal, live stream).
+
+Rule: frozen, complete and JSON-able through :func:`as_json`; a sink needs nothing else. Times
+are Unix seconds. The engine's own events live in :mod:`cbmon.breaker`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from cbmon.model import BreakerInfo, Category, Reason, SkipCause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened. ``id`` sorts by time and is unique over restarts."""
+
+    kind: ClassVar[str] = ""
+
+    id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition(Event):
+    """A breaker moved. ``cause`` is the trigger's name; ``actor`` is set for a person's move.
+
+    ``reason`` and ``last_error`` are those of the last failed run before the move. ``incident``
+    names the outage this belongs to: set from first leaving closed until closed again, the
+    closing move included. ``snapshot`` is the breaker's state after the move.
+    """
+
+    kind: ClassVar[str] = "transition"
+
+    component: str
+    category: Category
+    from_state: str
+    to_state: str
+    cause: str
+    text: str = ""
+    """One sentence for a person: why it moved."""
+    reason: Reason | None = None
+    last_error: str | None = None
+    actor: str | None = None
+    incident: str | None = None
+    incident_started_at: float | None = None
+    retry_after: float | None = None
+    """Seconds until the first trial, when it has a deadline."""
+    failure_count: int = 0
+    cycles: int = 0
+    trips: int = 0
+    info: BreakerInfo
+    snapshot: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkipStreak(Event):
+    """Planned runs are being skipped from now on; told once per streak."""
+
+    kind: ClassVar[str] = "skipped"
+
+    component: str
+    category: Category
+    cause: SkipCause
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action(Event):
+    """An operator's action on a breaker, carried out or refused; the audit log is made of these."""
+
+    kind: ClassVar[str] = "action"
+
+    component: str
+    action: str
+    actor: str
+    text: str = ""
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloaded(Event):
+    """A configuration came into force, or was refused with its ``problems``."""
+
+    kind: ClassVar[str] = "reload"
+
+    ok: bool
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """The event as a JSON-able dict with its ``kind``; a transition without its snapshot."""
+    data = {"kind": event.kind, **asdict(event)}
+    data.pop("snapshot", None)
+    return data

@@ -1,0 +1,212 @@
+"""The seams of the daemon as Protocols, and the attempt that a caller hands to a probe.
+
+Rule: the caller owns the deadline, the stopwatch and the common metrics; the one who is called
+only looks, pushes or delivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from cbmon.events import Transition
+from cbmon.model import Delivery, Message, Phase, Phases, Reason, Result
+
+
+class Clock(Protocol):
+    """Where time comes from. Both in seconds."""
+
+    def monotonic(self) -> float:
+        """Time that never goes back; only differences mean anything."""
+        ...
+
+    def time(self) -> float:
+        """Unix time, for display and persistence."""
+        ...
+
+
+class Attempt:
+    """One run: its stopwatch, its deadline and what was seen so far.
+
+    The caller makes it, the probe marks phases and facts on it as they happen, so that a run
+    cut off at its deadline still shows how far it came. Times are on ``clock``'s monotonic axis.
+    """
+
+    __slots__ = ("_begun", "_clock", "_phase", "_spent", "facts", "started", "timeout")
+
+    def __init__(self, clock: Callable[[], float], timeout: float) -> None:
+        self._clock = clock
+        self._phase: Phase | None = None
+        self._begun = 0.0
+        self._spent: dict[Phase, float] = {}
+        self.started = clock()
+        self.timeout = timeout
+        self.facts: dict[str, Any] = {}
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left until the deadline, never negative."""
+        return max(0.0, self.started + self.timeout - self._clock())
+
+    @property
+    def phase(self) -> Phase | None:
+        """The phase that is going on."""
+        return self._phase
+
+    def begin(self, phase: Phase, at: float | None = None) -> None:
+        """End the phase that is going on and begin ``phase``; a phase may be begun again."""
+        now = self._clock() if at is None else at
+        self._end(now)
+        self._phase, self._begun = phase, now
+
+    def end(self, at: float | None = None) -> None:
+        """End the phase that is going on, if any."""
+        self._end(self._clock() if at is None else at)
+        self._phase = None
+
+    def add(self, phase: Phase, seconds: float) -> None:
+        """Add time measured elsewhere to a phase."""
+        self._spent[phase] = self._spent.get(phase, 0.0) + seconds
+
+    def passed(self, *, certificate_expiry: float | None = None) -> Result:
+        """The result of a run that found what it expected."""
+        return self._result(None, None, certificate_expiry)
+
+    def failed(
+        self, reason: Reason, error: str, *, certificate_expiry: float | None = None
+    ) -> Result:
+        """The result of a run that did not; ``error`` is for a person and holds no secret."""
+        return self._result(reason, error, certificate_expiry)
+
+    def _end(self, now: float) -> None:
+        if self._phase is not None:
+            self.add(self._phase, max(0.0, now - self._begun))
+
+    def _result(self, reason: Reason | None, error: str | None, expiry: float | None) -> Result:
+        now = self._clock()
+        self.end(now)
+        return Result(
+            ok=reason is None,
+            duration=now - self.started,
+            reason=reason,
+            error=error,
+            phases=Phases(**{phase.value: spent for phase, spent in self._spent.items()}),
+            certificate_expiry=expiry,
+            facts=self.facts,
+        )
+
+
+class Probe(Protocol):
+    """Looks at one target once per call."""
+
+    async def run(self, attempt: Attempt) -> Result:
+        """Look, and say what was found. Cancelled at the deadline by the caller."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what it holds between runs."""
+        ...
+
+
+class Export(Protocol):
+    """Hands the daemon's metrics on."""
+
+    async def run(self, attempt: Attempt, exposition: Exposition) -> Result:
+        """Push or write the present metrics once. Cancelled at the deadline by the caller."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what it holds between runs."""
+        ...
+
+
+class Exposition(Protocol):
+    """Renders every exported metric as it is now."""
+
+    def text(self) -> bytes:
+        """In the Prometheus text format 0.0.4."""
+        ...
+
+    def openmetrics(self) -> bytes:
+        """In the OpenMetrics 1.0 text format."""
+        ...
+
+
+class Receiver(Protocol):
+    """Delivers messages to one place."""
+
+    async def deliver(self, message: Message) -> Delivery:
+        """Deliver one message. Cancelled at the deadline by the caller."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what it holds between deliveries."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """What one database transaction makes durable: moves and the messages that they cause."""
+
+    transitions: Sequence[Transition] = ()
+    messages: Sequence[Message] = ()
+    snapshots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """What survives a restart. Every method raises ``StoreError`` and nothing else."""
+
+    async def open(self) -> None:
+        """Connect and migrate."""
+        ...
+
+    async def close(self) -> None:
+        """Write out what is waiting and disconnect."""
+        ...
+
+    async def breakers(self) -> dict[str, dict[str, Any]]:
+        """The last snapshot of every breaker, by component."""
+        ...
+
+    async def commit(self, commit: Commit) -> None:
+        """Make it durable, all or nothing, before returning (synchronous=FULL on SQLite)."""
+        ...
+
+    async def save_snapshots(self, snapshots: Mapping[str, Mapping[str, Any]]) -> None:
+        """Refresh counters between moves; may be lost in a power cut (synchronous=NORMAL)."""
+        ...
+
+    async def forget(self, components: Sequence[str]) -> None:
+        """Drop the snapshots of components that are no longer configured."""
+        ...
+
+    async def transitions(
+        self, *, component: str | None = None, limit: int = 100, before: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Moves, newest first; ``before`` is the event id to page on from."""
+        ...
+
+    async def pending(self, receiver: str, *, now: float, limit: int = 100) -> list[Message]:
+        """Messages of a receiver to try now: the head of each incident's line, oldest first."""
+        ...
+
+    async def delivered(self, message_id: str, *, at: float) -> None:
+        """The receiver has it."""
+        ...
+
+    async def postponed(self, message_id: str, *, next_attempt_at: float, error: str) -> None:
+        """An attempt failed; try again then."""
+        ...
+
+    async def buried(self, message_id: str, *, at: float, error: str) -> None:
+        """It cannot be delivered: a dead letter."""
+        ...
+
+    async def backlog(self) -> dict[str, tuple[int, float | None, int]]:
+        """By receiver: undelivered messages, when the oldest was made, dead letters."""
+        ...
+
+    async def prune(self, *, before: float) -> int:
+        """Drop history older than that Unix time; how many rows went."""
+        ...
