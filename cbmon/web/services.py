@@ -1,0 +1,159 @@
+"""What the web needs of the daemon: the seam between it and whoever owns the breakers.
+
+Rule: the web reads and asks, it never touches a breaker, a timer or the store by itself. Times
+named ``…_at`` are Unix seconds, all others are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from cbmon.breaker import CircuitBreaker
+from cbmon.errors import CbmonError
+from cbmon.interfaces import Clock, Exposition
+from cbmon.model import BreakerInfo, Result, SkipCause
+
+
+class UnknownComponentError(CbmonError, KeyError):
+    """No check or export has that name."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else "no such component"
+
+
+class Operation(StrEnum):
+    """What an operator can do to a breaker; the last part of the action's URL."""
+
+    RESET = "reset"
+    OPEN = "open"
+    CLOSE = "close"
+    OBSERVE = "observe"
+    DISABLE = "disable"
+    ENABLE = "enable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One action asked for by a person or a script; who asks, why, and the action's own choices.
+
+    ``for_seconds`` (open): wait just that before the first trial. ``hold`` (open, close): force
+    the state until someone releases it. ``reset_counters`` (enable): begin anew, or go on in
+    half-open with the cycles kept.
+    """
+
+    operation: Operation
+    actor: str
+    reason: str | None = None
+    for_seconds: float | None = None
+    hold: bool = False
+    reset_counters: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadOutcome:
+    """How a reload ended. With ``problems`` nothing has changed; each is one readable line."""
+
+    ok: bool
+    problems: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
+class ComponentView(Protocol):
+    """A check or export with its breaker, as the web reads it."""
+
+    @property
+    def info(self) -> BreakerInfo:
+        """What it is: name, category, target, tags, …."""
+        ...
+
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """Its breaker, to be read only."""
+        ...
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two runs while the breaker is closed."""
+        ...
+
+    @property
+    def timeout(self) -> float:
+        """Seconds one run may take."""
+        ...
+
+    @property
+    def last(self) -> Result | None:
+        """What the last run found; None before the first one of this process."""
+        ...
+
+    @property
+    def last_run_at(self) -> float | None:
+        """When the last run ended."""
+        ...
+
+    @property
+    def last_success_at(self) -> float | None:
+        """When the last good run ended."""
+        ...
+
+
+class Services(Protocol):
+    """The daemon, as far as the web sees it."""
+
+    version: str
+    started_at: float
+    clock: Clock
+    external_url: str | None
+    """Under which address users reach the page, if configured."""
+
+    @property
+    def exposition(self) -> Exposition:
+        """Renders the metrics."""
+        ...
+
+    def components(self) -> Iterable[ComponentView]:
+        """Every check and export, in the order of the configuration."""
+        ...
+
+    def component(self, name: str) -> ComponentView:
+        """The one of that name; raises UnknownComponentError."""
+        ...
+
+    def next_run_in(self, name: str) -> float | None:
+        """Seconds until its next planned run; None while it is parked or unknown."""
+        ...
+
+    def ready(self) -> Sequence[str]:
+        """Why the daemon is not ready to be used, in words; empty when it is."""
+        ...
+
+    async def reload(self, actor: str) -> ReloadOutcome:
+        """Read the configuration again and bring it into force, or change nothing."""
+        ...
+
+    async def act(self, name: str, order: Order) -> None:
+        """Carry out an order.
+
+        Raises UnknownComponentError, and InvalidTransitionError for an impossible move, which
+        changes nothing.
+        """
+        ...
+
+    async def run(self, name: str, actor: str) -> Result | SkipCause:
+        """Run it now behind its breaker and wait for what it finds, at most its timeout.
+
+        Joins a run that is going on. Gives the cause when it may not run now. Raises
+        UnknownComponentError.
+        """
+        ...
+
+    async def transitions(
+        self, *, component: str | None = None, limit: int = 100, before: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Moves as the store has them, newest first; raises StoreError."""
+        ...
