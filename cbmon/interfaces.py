@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from cbmon.events import Transition
-from cbmon.model import Delivery, Message, Phase, Phases, Reason, Result
+from cbmon.events import Action, Transition
+from cbmon.model import Delivery, Message, MessageState, Phase, Phases, Reason, Result
 
 
 class Clock(Protocol):
@@ -147,18 +147,24 @@ class Receiver(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """What one database transaction makes durable: moves and the messages that they cause."""
+    """What one database transaction makes durable: moves, what people did, and the messages."""
 
     transitions: Sequence[Transition] = ()
     messages: Sequence[Message] = ()
     snapshots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Besides those that the transitions carry."""
+    actions: Sequence[Action] = ()
 
 
 class Store(Protocol):
-    """What survives a restart. Every method raises ``StoreError`` and nothing else."""
+    """What survives a restart. Every method raises ``StoreError`` and nothing else.
+
+    Writing the same event or message id again changes nothing, so a write whose outcome is
+    unknown may be repeated.
+    """
 
     async def open(self) -> None:
-        """Connect and migrate."""
+        """Lock, connect and migrate; ``LockedError`` when another daemon has it."""
         ...
 
     async def close(self) -> None:
@@ -187,8 +193,38 @@ class Store(Protocol):
         """Moves, newest first; ``before`` is the event id to page on from."""
         ...
 
+    async def incidents(
+        self, *, open_only: bool = False, limit: int = 100, before: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Incidents, newest first, each with the ``receivers`` that were told of it and the
+        highest ``sequence`` among its messages; ``before`` is the incident id to page on from."""
+        ...
+
+    async def audit(self, *, limit: int = 100, before: str | None = None) -> list[dict[str, Any]]:
+        """What people did, newest first; ``before`` is the event id to page on from."""
+        ...
+
     async def pending(self, receiver: str, *, now: float, limit: int = 100) -> list[Message]:
         """Messages of a receiver to try now: the head of each incident's line, oldest first."""
+        ...
+
+    async def next_attempt(self, receiver: str) -> float | None:
+        """When the earliest head of a line is to be tried, in Unix seconds; None without any."""
+        ...
+
+    async def line(self, receiver: str, incident: str) -> list[Message]:
+        """Every message of an incident for a receiver, in order, whatever became of it."""
+        ...
+
+    async def messages(
+        self,
+        *,
+        receiver: str | None = None,
+        state: MessageState | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[Message]:
+        """Messages, newest first; ``before`` is the message id to page on from."""
         ...
 
     async def delivered(self, message_id: str, *, at: float) -> None:
@@ -201,6 +237,18 @@ class Store(Protocol):
 
     async def buried(self, message_id: str, *, at: float, error: str) -> None:
         """It cannot be delivered: a dead letter."""
+        ...
+
+    async def dropped(self, message_ids: Sequence[str], *, at: float, reason: str) -> None:
+        """They are not worth telling any more."""
+        ...
+
+    async def resend(self, message_id: str, *, now: float) -> bool:
+        """Put a dead letter, and what was dropped behind it, back in line; False if none is."""
+        ...
+
+    async def expire(self, *, before: float, at: float, keep: Sequence[str]) -> int:
+        """Bury what was made before then for receivers other than ``keep``; how many."""
         ...
 
     async def backlog(self) -> dict[str, tuple[int, float | None, int]]:

@@ -93,6 +93,9 @@ class Phases(NamedTuple):
     transfer: float = 0.0
 
 
+UP_STATES: Final = frozenset({"closed", "forced_closed", "observe"})
+"""The breaker states that let calls through; entering one of them ends an incident."""
+
 NO_PHASES: Final = Phases()
 NO_FACTS: Final[Mapping[str, Any]] = {}
 
@@ -136,6 +139,17 @@ class Delivery:
     retry_after: float | None = None
 
 
+class MessageState(StrEnum):
+    """What became of a message in the outbox."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    """A dead letter: refused for good, or too old. A person may send it again."""
+    DROPPED = "dropped"
+    """Not worth telling any more, such as the recovery of an outage that was never told."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message for one receiver, as it lies in the outbox.
@@ -156,6 +170,7 @@ class Message:
     attempts: int = 0
     next_attempt_at: float = 0.0
     last_error: str | None = None
+    state: MessageState = MessageState.PENDING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
