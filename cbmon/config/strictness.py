@@ -1,0 +1,56 @@
+"""Strict scalars inside lenient containers, for option models.
+
+Rule: a YAML number is not a text and a text is not a number, but a list may fill a tuple and a
+text an enum. Text that came out of ``${NAME}`` has no type of its own and takes the field's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from pydantic_core import CoreSchema, core_schema
+
+from cbmon.config.scalars import resolve
+from cbmon.config.words import Substituted
+
+_SKIPPED: Final = frozenset({"metadata", "serialization", "default", "config"})
+
+
+def strict_leaves(schema: CoreSchema) -> CoreSchema:
+    """The schema of a model with every number, boolean and text in it made strict."""
+    node = cast("dict[str, Any]", schema)
+    while node["type"] != "model":
+        if "schema" not in node:
+            return schema
+        node = node["schema"]
+    node["schema"] = _walk(node["schema"])
+    return schema
+
+
+def _walk(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_walk(item) for item in node]
+    if not isinstance(node, dict) or _is_done(node):
+        return node
+    if node.get("type") == "str":
+        return {**node, "strict": True}
+    if node.get("type") in {"int", "float", "bool"}:
+        return core_schema.no_info_before_validator_function(
+            _typed, cast("CoreSchema", {**node, "strict": True})
+        )
+    return {
+        key: value if key in _SKIPPED or not isinstance(value, dict | list) else _walk(value)
+        for key, value in node.items()
+    }
+
+
+def _is_done(node: dict[str, Any]) -> bool:
+    """A model takes care of itself, and a schema may pass by more than once."""
+    function = node.get("function")
+    return node.get("type") == "model" or (
+        isinstance(function, dict) and function.get("function") is _typed
+    )
+
+
+def _typed(value: object) -> object:
+    return resolve(value) if isinstance(value, Substituted) else value
