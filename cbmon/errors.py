@@ -17,6 +17,10 @@ class StoreError(CbmonError):
     """The store could not be opened, read or written."""
 
 
+class UnstorableError(StoreError):
+    """The store refuses this content for what it is; trying again cannot help."""
+
+
 class LockedError(CbmonError):
     """Another daemon already uses the data directory."""
 

@@ -184,7 +184,7 @@ class Store(Protocol):
         ...
 
     async def forget(self, components: Sequence[str]) -> None:
-        """Drop the snapshots of components that are no longer configured."""
+        """Drop the snapshots, and end the incidents, of what is no longer configured."""
         ...
 
     async def transitions(
@@ -205,7 +205,10 @@ class Store(Protocol):
         ...
 
     async def pending(self, receiver: str, *, now: float, limit: int = 100) -> list[Message]:
-        """Messages of a receiver to try now: the head of each incident's line, oldest first."""
+        """Messages of a receiver to try now: the head of each incident's line, oldest first.
+
+        One that is due in more than two hours counts as due: the wall clock went back.
+        """
         ...
 
     async def next_attempt(self, receiver: str) -> float | None:

@@ -1,0 +1,140 @@
+"""Facts to rows and back.
+
+Rule: the only place that knows how a fact lies in its table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from cbmon.events import Action, Transition
+from cbmon.model import UP_STATES, Message, MessageState
+
+Row = dict[str, Any]
+
+
+def encoded(value: object) -> str:
+    """JSON as it is stored. TypeError for what JSON does not know."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def transition_row(move: Transition) -> Row:
+    """A row of ``transitions``."""
+    return {
+        "id": move.id,
+        "at": move.at,
+        "component": move.component,
+        "category": str(move.category),
+        "from_state": str(move.from_state),
+        "to_state": str(move.to_state),
+        "cause": str(move.cause),
+        "text": move.text,
+        "reason": None if move.reason is None else str(move.reason),
+        "last_error": move.last_error,
+        "actor": move.actor,
+        "incident": move.incident,
+        "incident_started_at": move.incident_started_at,
+        "retry_after": move.retry_after,
+        "failure_count": move.failure_count,
+        "cycles": move.cycles,
+        "trips": move.trips,
+        "info": encoded(asdict(move.info)),
+    }
+
+
+def transition_dict(row: RowMapping) -> Row:
+    """A transition as :func:`cbmon.events.as_json` gives it."""
+    return {"kind": Transition.kind, **row, "info": json.loads(row["info"])}
+
+
+def incident_row(move: Transition) -> Row:
+    """The row of ``incidents`` that a move begins; later moves only add to it."""
+    return {
+        "id": move.incident,
+        "component": move.component,
+        "category": str(move.category),
+        "started_at": move.at if move.incident_started_at is None else move.incident_started_at,
+        "ended_at": None,
+        "cause": str(move.cause),
+        "last_state": str(move.to_state),
+        "reason": None,
+        "last_error": None,
+        "moves": 0,
+        "trials": 0,
+    }
+
+
+def incident_changes(move: Transition) -> Row:
+    """What a move adds to its incident; ``moves`` and ``trials`` are to be added up."""
+    changes: Row = {
+        "last_state": str(move.to_state),
+        "ended_at": move.at if move.to_state in UP_STATES else None,
+        "moves": 1,
+        "trials": int(move.to_state == "half_open"),
+    }
+    if move.reason is not None:
+        changes["reason"] = str(move.reason)
+    if move.last_error is not None:
+        changes["last_error"] = move.last_error
+    return changes
+
+
+def message_row(message: Message) -> Row:
+    """A row of ``outbox``."""
+    return {
+        "id": message.id,
+        "receiver": message.receiver,
+        "incident": message.incident,
+        "sequence": message.sequence,
+        "kind": message.kind,
+        "state": str(message.state),
+        "created_at": message.created_at,
+        "attempts": message.attempts,
+        "next_attempt_at": message.next_attempt_at,
+        "finished_at": None,
+        "last_error": message.last_error,
+        "body": encoded(message.body),
+    }
+
+
+def message_of(row: RowMapping) -> Message:
+    """The message in a row of ``outbox``."""
+    return Message(
+        id=row["id"],
+        receiver=row["receiver"],
+        incident=row["incident"],
+        sequence=row["sequence"],
+        kind=row["kind"],
+        created_at=row["created_at"],
+        body=json.loads(row["body"]),
+        attempts=row["attempts"],
+        next_attempt_at=row["next_attempt_at"],
+        last_error=row["last_error"],
+        state=MessageState(row["state"]),
+    )
+
+
+def action_row(action: Action) -> Row:
+    """A row of ``audit``."""
+    return {
+        "id": action.id,
+        "at": action.at,
+        "component": action.component,
+        "action": action.action,
+        "actor": action.actor,
+        "text": action.text,
+        "refused": action.refused,
+    }
+
+
+def snapshot_rows(snapshots: Mapping[str, Mapping[str, Any]], now: float) -> list[Row]:
+    """Rows of ``breakers``."""
+    return [
+        {"component": name, "snapshot": encoded(snapshot), "saved_at": now}
+        for name, snapshot in snapshots.items()
+    ]

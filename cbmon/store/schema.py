@@ -1,0 +1,125 @@
+"""The tables as queries see them; docs/store.md describes every column.
+
+Rule: what is in the database is made by :mod:`cbmon.store.migrations`, and a test holds the two
+together. Times are Unix seconds, JSON is text, ids sort by bytes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Double, Integer, MetaData, Table, Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+METADATA = MetaData()
+
+
+class CleanText(TypeDecorator[str]):
+    """Text from anywhere: NUL and lone surrogates, which databases refuse, become U+FFFD."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Replace what cannot be stored."""
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        return (
+            value.encode("utf-16", "surrogatepass")
+            .decode("utf-16", "replace")
+            .replace("\0", "\ufffd")
+        )
+
+
+def _text(name: str, *, key: bool = False) -> Column[str]:
+    return Column(name, CleanText, primary_key=key, nullable=False)
+
+
+def _maybe_text(name: str) -> Column[str]:
+    return Column(name, CleanText, nullable=True)
+
+
+def _time(name: str) -> Column[float]:
+    return Column(name, Double, nullable=False)
+
+
+def _maybe_time(name: str) -> Column[float]:
+    return Column(name, Double, nullable=True)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False)
+
+
+meta = Table("meta", METADATA, _text("key", key=True), _text("value"))
+
+breakers = Table(
+    "breakers", METADATA, _text("component", key=True), _text("snapshot"), _time("saved_at")
+)
+
+transitions = Table(
+    "transitions",
+    METADATA,
+    _text("id", key=True),
+    _time("at"),
+    _text("component"),
+    _text("category"),
+    _text("from_state"),
+    _text("to_state"),
+    _text("cause"),
+    _text("text"),
+    _maybe_text("reason"),
+    _maybe_text("last_error"),
+    _maybe_text("actor"),
+    _maybe_text("incident"),
+    _maybe_time("incident_started_at"),
+    _maybe_time("retry_after"),
+    _count("failure_count"),
+    _count("cycles"),
+    _count("trips"),
+    _text("info"),
+)
+
+incidents = Table(
+    "incidents",
+    METADATA,
+    _text("id", key=True),
+    _text("component"),
+    _text("category"),
+    _time("started_at"),
+    _maybe_time("ended_at"),
+    _text("cause"),
+    _text("last_state"),
+    _maybe_text("reason"),
+    _maybe_text("last_error"),
+    _count("moves"),
+    _count("trials"),
+)
+
+outbox = Table(
+    "outbox",
+    METADATA,
+    _text("id", key=True),
+    _text("receiver"),
+    _text("incident"),
+    _count("sequence"),
+    _text("kind"),
+    _text("state"),
+    _time("created_at"),
+    _count("attempts"),
+    _time("next_attempt_at"),
+    _maybe_time("finished_at"),
+    _maybe_text("last_error"),
+    _text("body"),
+)
+
+audit = Table(
+    "audit",
+    METADATA,
+    _text("id", key=True),
+    _time("at"),
+    _text("component"),
+    _text("action"),
+    _text("actor"),
+    _text("text"),
+    _maybe_text("refused"),
+)

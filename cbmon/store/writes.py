@@ -1,0 +1,181 @@
+"""Every change of the database, each as a function of a connection inside a transaction.
+
+Rule: doing one twice is doing it once; ids decide what is known already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, ScalarSelect, and_, delete, or_, select, update
+
+from cbmon.events import Transition
+from cbmon.interfaces import Commit
+from cbmon.model import MessageState
+from cbmon.store import rows
+from cbmon.store.backend import Backend
+from cbmon.store.rows import Row
+from cbmon.store.schema import audit, breakers, incidents, outbox, transitions
+
+CHUNK: Final = 500
+"""Values in one IN list; SQLite's own limit is far above."""
+SETTLED: Final = (MessageState.DELIVERED, MessageState.DEAD, MessageState.DROPPED)
+
+
+def commit(connection: Connection, backend: Backend, what: Commit, now: float) -> None:
+    """Write a commit; what of it is known already is skipped."""
+    moves = _unknown(connection, what.transitions)
+    _insert(connection, backend, transitions, [rows.transition_row(move) for move in moves])
+    _add_to_incidents(connection, backend, moves)
+    _insert(connection, backend, outbox, [rows.message_row(message) for message in what.messages])
+    _insert(connection, backend, audit, [rows.action_row(action) for action in what.actions])
+    snapshots = {move.component: move.snapshot for move in moves if move.snapshot}
+    if moves or not what.transitions:
+        snapshots |= what.snapshots
+    save_snapshots(connection, backend, rows.snapshot_rows(snapshots, now))
+
+
+def save_snapshots(connection: Connection, backend: Backend, new: Sequence[Row]) -> None:
+    """Replace the snapshots of the components that ``new`` names."""
+    if new:
+        connection.execute(backend.upsert(breakers, "component"), list(new))
+
+
+def forget(connection: Connection, components: Sequence[str], now: float) -> None:
+    """Drop snapshots, and end the incidents of components that nobody watches any more."""
+    for some in _chunks(components):
+        connection.execute(delete(breakers).where(breakers.c.component.in_(some)))
+        running = and_(incidents.c.component.in_(some), incidents.c.ended_at.is_(None))
+        connection.execute(update(incidents).where(running).values(ended_at=now))
+
+
+def finish(
+    connection: Connection, ids: Sequence[str], state: MessageState, at: float, error: str | None
+) -> None:
+    """Settle pending messages; one that is settled already stays as it is."""
+    for some in _chunks(ids):
+        changes: dict[str, Any] = {"state": str(state), "finished_at": at}
+        if error is not None:
+            changes["last_error"] = error
+        if state is MessageState.DELIVERED:
+            changes["attempts"] = outbox.c.attempts + 1
+        chosen = and_(outbox.c.id.in_(some), outbox.c.state == MessageState.PENDING)
+        connection.execute(update(outbox).where(chosen).values(changes))
+
+
+def postpone(connection: Connection, message_id: str, next_attempt_at: float, error: str) -> None:
+    """Note a failed attempt and when the next one is due."""
+    chosen = and_(outbox.c.id == message_id, outbox.c.state == MessageState.PENDING)
+    connection.execute(
+        update(outbox)
+        .where(chosen)
+        .values(attempts=outbox.c.attempts + 1, next_attempt_at=next_attempt_at, last_error=error)
+    )
+
+
+def resend(connection: Connection, message_id: str, now: float) -> bool:
+    """Put a dead letter back in line, and what was dropped behind it in the same line."""
+    dead = and_(outbox.c.id == message_id, outbox.c.state == MessageState.DEAD)
+    row = connection.execute(select(outbox).where(dead)).mappings().first()
+    if row is None:
+        return False
+    behind = and_(
+        outbox.c.receiver == row["receiver"],
+        outbox.c.incident == row["incident"],
+        outbox.c.sequence > row["sequence"],
+        outbox.c.state == MessageState.DROPPED,
+    )
+    connection.execute(
+        update(outbox)
+        .where(or_(outbox.c.id == message_id, behind))
+        .values(
+            state=str(MessageState.PENDING),
+            created_at=now,
+            attempts=0,
+            next_attempt_at=0.0,
+            finished_at=None,
+        )
+    )
+    return True
+
+
+def expire(connection: Connection, before: float, at: float, keep: Sequence[str]) -> int:
+    """Bury old messages of receivers that are not in ``keep``."""
+    chosen = and_(
+        outbox.c.state == MessageState.PENDING,
+        outbox.c.created_at < before,
+        outbox.c.receiver.not_in(list(keep)),
+    )
+    error = "its receiver is no longer configured"
+    changes = {"state": str(MessageState.DEAD), "finished_at": at, "last_error": error}
+    return connection.execute(update(outbox).where(chosen).values(changes)).rowcount
+
+
+def prune(connection: Connection, before: float, limit: int) -> int:
+    """Drop at most ``limit`` old rows of each table; what belongs to an open incident stays."""
+    running = select(incidents.c.id).where(incidents.c.ended_at.is_(None)).scalar_subquery()
+    return (
+        _drop(connection, transitions, transitions.c.at < before, running, limit)
+        + _drop(
+            connection,
+            outbox,
+            and_(outbox.c.finished_at < before, outbox.c.state.in_(SETTLED)),
+            running,
+            limit,
+        )
+        + _drop(connection, audit, audit.c.at < before, None, limit)
+        + _drop(connection, incidents, incidents.c.ended_at < before, None, limit)
+    )
+
+
+def _drop(
+    connection: Connection, table: Any, old: Any, running: ScalarSelect[Any] | None, limit: int
+) -> int:
+    if running is not None:
+        old = and_(old, or_(table.c.incident.is_(None), table.c.incident.not_in(running)))
+    doomed = select(table.c.id).where(old).limit(limit).scalar_subquery()
+    return connection.execute(delete(table).where(table.c.id.in_(doomed))).rowcount
+
+
+def _unknown(connection: Connection, moves: Sequence[Transition]) -> list[Transition]:
+    distinct = {move.id: move for move in moves}
+    known: set[str] = set()
+    for some in _chunks(list(distinct)):
+        known.update(
+            connection.execute(select(transitions.c.id).where(transitions.c.id.in_(some))).scalars()
+        )
+    return [move for move in distinct.values() if move.id not in known]
+
+
+def _add_to_incidents(
+    connection: Connection, backend: Backend, moves: Sequence[Transition]
+) -> None:
+    begun: dict[str, Row] = {}
+    changes: dict[str, Row] = {}
+    for move in moves:
+        if move.incident is None:
+            continue
+        begun.setdefault(move.incident, rows.incident_row(move))
+        _accumulate(changes.setdefault(move.incident, {}), rows.incident_changes(move))
+    _insert(connection, backend, incidents, list(begun.values()))
+    for incident, change in changes.items():
+        change["moves"] = incidents.c.moves + change["moves"]
+        change["trials"] = incidents.c.trials + change["trials"]
+        connection.execute(update(incidents).where(incidents.c.id == incident).values(change))
+
+
+def _accumulate(total: Row, change: Row) -> None:
+    moves, trials = total.get("moves", 0), total.get("trials", 0)
+    total.update(change)
+    total["moves"] += moves
+    total["trials"] += trials
+
+
+def _insert(connection: Connection, backend: Backend, table: Any, new: Sequence[Row]) -> None:
+    if new:
+        connection.execute(backend.insert_new(table), list(new))
+
+
+def _chunks(values: Sequence[str]) -> list[list[str]]:
+    return [list(values[start : start + CHUNK]) for start in range(0, len(values), CHUNK)]
