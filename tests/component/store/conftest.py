@@ -116,7 +116,7 @@ _databases = itertools.count(1)
 
 
 def _fresh_database(server: str) -> str:
-    import psycopg  # noqa: PLC0415
+    import psycopg
 
     name = f"cbmon{next(_databases)}"
     with psycopg.connect(server, autocommit=True) as connection:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from cbmon.errors import StoreError, UnstorableError
-from cbmon.events import Action, as_json
+from cbmon.events import Action, Transition, as_json
 from cbmon.interfaces import Commit, Store
-from cbmon.model import MessageState
+from cbmon.model import Message, MessageState
 from cbmon.store import open_store
 
-from .conftest import MakeMessage, MakeMove
+MakeMove = Callable[..., Transition]
+MakeMessage = Callable[..., Message]
 
 
 async def test_a_new_store_is_empty(store: Store) -> None:
