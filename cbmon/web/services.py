@@ -12,16 +12,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from cbmon.breaker import CircuitBreaker
-from cbmon.errors import CbmonError
 from cbmon.interfaces import Clock, Exposition
 from cbmon.model import BreakerInfo, Result, SkipCause
-
-
-class UnknownComponentError(CbmonError, KeyError):
-    """No check or export has that name."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else "no such component"
 
 
 class Operation(StrEnum):
@@ -121,7 +113,7 @@ class Services(Protocol):
         ...
 
     def component(self, name: str) -> ComponentView:
-        """The one of that name; raises UnknownComponentError."""
+        """The one of that name; raises KeyError."""
         ...
 
     def next_run_in(self, name: str) -> float | None:
@@ -139,16 +131,15 @@ class Services(Protocol):
     async def act(self, name: str, order: Order) -> None:
         """Carry out an order.
 
-        Raises UnknownComponentError, and InvalidTransitionError for an impossible move, which
+        Raises KeyError, and InvalidTransitionError for an impossible move, which
         changes nothing.
         """
         ...
 
-    async def run(self, name: str, actor: str) -> Result | SkipCause:
+    async def run_component(self, name: str, actor: str) -> Result | SkipCause:
         """Run it now behind its breaker and wait for what it finds, at most its timeout.
 
-        Joins a run that is going on. Gives the cause when it may not run now. Raises
-        UnknownComponentError.
+        Joins a run that is going on. Gives the cause when it may not run now. Raises KeyError.
         """
         ...
 

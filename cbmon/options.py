@@ -1,0 +1,23 @@
+"""What `cbmon run` was told on its command line.
+
+Rule: plain values, no library; the command line makes one, the composition root reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """The flags of ``cbmon run``. What is empty or None was not given: the configuration decides."""
+
+    config: Path
+    blackbox_config: Path | None = None
+    listen: tuple[str, ...] = ()
+    """Addresses as ``host:port``; they replace ``web.listen``."""
+    web_config: Path | None = None
+    log_level: str = "info"
+    log_format: str = "logfmt"
+    data_dir: Path | None = None

@@ -1,0 +1,46 @@
+"""The aiohttp application: middlewares from the outside in, and the routes.
+
+Rule: nothing is decided here; this is only where the parts of the web meet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from cbmon.web import assets
+from cbmon.web.access import Access
+from cbmon.web.auth import TokenOptions, Tokens
+from cbmon.web.connections import Limits, keep_time
+from cbmon.web.edge import add_safety, errors_to_answers
+from cbmon.web.keys import ACCESS, LIMITS, SERVICES
+from cbmon.web.moves import MOVES, LatestMoves
+from cbmon.web.route import TABLE
+from cbmon.web.routes import ROUTES
+from cbmon.web.services import Services
+
+
+def build_app(
+    services: Services, *, tokens: Iterable[TokenOptions] = (), limits: Limits | None = None
+) -> web.Application:
+    """The application over these services; ``tokens`` are those of ``web.tokens``."""
+    limits = limits or Limits()
+    access = Access(Tokens(tokens), services.external_url)
+    app = web.Application(
+        middlewares=(keep_time, errors_to_answers(limits.handler), access.admit),
+        client_max_size=limits.body_bytes,
+    )
+    app[SERVICES] = services
+    app[ACCESS] = access
+    app[LIMITS] = limits
+    app[TABLE] = ROUTES
+    app[MOVES] = LatestMoves(services, time.monotonic)
+    app.on_response_prepare.append(add_safety)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, route.handle)
+        if route.method == "GET":
+            app.router.add_route("HEAD", route.path, route.handle)
+    assets.add_to(app)
+    return app

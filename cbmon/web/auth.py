@@ -1,0 +1,126 @@
+"""Who may do what: roles, bearer tokens, and the identity of a request.
+
+Rule: a token is compared as digests in bytes, against every configured one, so that the time it
+takes tells nothing. A token file is read again within seconds of a change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, Protocol
+
+from cbmon.config.secrets import Secret, SecretError, SecretFile, secret_from
+
+log = logging.getLogger(__name__)
+
+FRESH: Final = 2.0
+"""Seconds for which what a token file held is believed."""
+
+
+class Role(IntEnum):
+    """What an identity may do; each includes the ones before."""
+
+    NOBODY = 0
+    VIEWER = 1
+    """Read everything."""
+    OPERATOR = 2
+    """Act on breakers and run checks."""
+    ADMIN = 3
+    """Change the configuration."""
+
+    @property
+    def label(self) -> str:
+        """Its name as the configuration spells it."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks: ``name`` becomes the actor of what is done."""
+
+    name: str
+    role: Role
+    anonymous: bool = False
+
+
+class TokenOptions(Protocol):
+    """One entry of ``web.tokens`` in the configuration."""
+
+    @property
+    def name(self) -> str:
+        """Who the token stands for."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """``viewer``, ``operator`` or ``admin``."""
+        ...
+
+    @property
+    def token(self) -> Secret | None:
+        """The token itself."""
+        ...
+
+    @property
+    def token_file(self) -> SecretFile | None:
+        """The file that holds it."""
+        ...
+
+
+class Tokens:
+    """The configured bearer tokens."""
+
+    def __init__(
+        self, tokens: Iterable[TokenOptions] = (), *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tokens = tuple(tokens)
+        self._clock = clock
+        self._digests: Sequence[tuple[Identity, bytes]] = ()
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+
+    def __bool__(self) -> bool:
+        return bool(self._tokens)
+
+    async def identify(self, presented: str) -> Identity | None:
+        """Whose token this is; None when it is nobody's."""
+        digest = _digest(presented)
+        found: Identity | None = None
+        for identity, known in await self._known():
+            if hmac.compare_digest(digest, known):
+                found = identity
+        return found
+
+    async def _known(self) -> Sequence[tuple[Identity, bytes]]:
+        async with self._reading:
+            if self._clock() - self._read_at >= FRESH:
+                self._digests = await asyncio.to_thread(self._read)
+                self._read_at = self._clock()
+            return self._digests
+
+    def _read(self) -> list[tuple[Identity, bytes]]:
+        known = []
+        for options in self._tokens:
+            try:
+                secret = secret_from(options.token, options.token_file)
+            except SecretError as error:
+                log.error(  # noqa: TRY400 - a person's mistake, the message says it all
+                    "token is not usable",
+                    extra={"fields": {"token": options.name, "error": str(error)}},
+                )
+                continue
+            if secret is not None:
+                identity = Identity(options.name, Role[options.role.upper()])
+                known.append((identity, _digest(secret.reveal())))
+        return known
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()

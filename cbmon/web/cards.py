@@ -1,0 +1,108 @@
+"""What the page shows of one component, ready to be written into a template.
+
+Rule: pure; a template only places what is here. Sorted by what needs attention first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cbmon.breaker import State
+from cbmon.model import Result
+from cbmon.web import timeline, views
+from cbmon.web.services import ComponentView
+from cbmon.web.words import STATES, StateWords
+
+HOUR: Final = 3600.0
+QUIET: Final = frozenset({State.CLOSED})
+HEALTHY_NAMES: Final = frozenset(state.value for state in views.HEALTHY)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One component on the page."""
+
+    view: ComponentView
+    state: str
+    words: StateWords
+    wait_label: str
+    """What the countdown leads to; empty without one."""
+    wait_seconds: float | None
+    reason: str | None
+    error: str | None
+    failing: bool
+    """Its last run failed, whatever the breaker makes of it."""
+    parts: Sequence[timeline.Part]
+    share: float | None
+    last_run_ago: float | None
+    since: float | None
+    """When it came into the present state."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.view.info.name
+
+    @property
+    def last(self) -> Result | None:
+        """Its last run."""
+        return self.view.last
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing about it asks for attention."""
+        return self.state in QUIET and not self.failing
+
+
+def card(
+    view: ComponentView,
+    *,
+    now: float,
+    next_run_in: float | None,
+    rows: Sequence[Row],
+    started_at: float,
+    span: float = HOUR,
+) -> Card:
+    """A component's card; ``rows`` are its moves, newest first."""
+    state = view.breaker.state
+    label, seconds = _wait(view, state, next_run_in)
+    its = view.breaker.get_state()
+    failing = view.last is not None and not view.last.ok
+    known_since = min(float(rows[-1]["at"]), started_at) if rows else started_at
+    stretch = timeline.parts(rows, state=state.value, now=now, span=span, known_since=known_since)
+    troubled = failing or state not in views.HEALTHY
+    return Card(
+        view=view,
+        state=state.value,
+        words=STATES[state],
+        wait_label=label,
+        wait_seconds=seconds,
+        reason=its.get("last_reason") if troubled else None,
+        error=its.get("last_error") if troubled else None,
+        failing=failing,
+        parts=stretch,
+        share=timeline.share(stretch, HEALTHY_NAMES),
+        last_run_ago=None if view.last_run_at is None else max(0.0, now - view.last_run_at),
+        since=view.breaker.last_transition_at,
+    )
+
+
+def order(card: Card) -> tuple[int, str]:
+    """What needs attention comes first, then by name."""
+    urgency = card.words.urgency
+    if card.state == State.CLOSED and card.failing:
+        urgency = 3
+    return urgency, card.name
+
+
+def _wait(view: ComponentView, state: State, next_run_in: float | None) -> tuple[str, float | None]:
+    if state is State.OPEN:
+        return "next trial in", view.breaker.retry_after
+    if state in {State.FORCED_OPEN, State.DISABLED}:
+        return "", None
+    if next_run_in is None:
+        return "", None
+    return ("next trial in" if state is State.HALF_OPEN else "next run in"), next_run_in

@@ -1,0 +1,109 @@
+"""The HTTP edge: every error becomes an answer, every answer gets its safety headers.
+
+Rule: the only broad except of the web; what it catches is a fault of ours and is logged with its
+traceback, the client learns only that it happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.web_exceptions import HTTPException
+
+from cbmon.errors import StoreError
+from cbmon.web.errors import ApiError
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+dumps: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+SAFETY: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Server": "cbmon",
+}
+
+
+def answer(data: Any, status: int = 200) -> web.Response:
+    """A JSON answer."""
+    return web.Response(text=dumps(data) + "\n", status=status, content_type="application/json")
+
+
+async def add_safety(_: web.Request, response: web.StreamResponse) -> None:
+    """Signal handler: what a browser must know of every answer."""
+    for name, value in SAFETY.items():
+        response.headers[name] = value
+    response.headers.setdefault("Cache-Control", "no-store")
+
+
+def errors_to_answers(seconds: float) -> Any:
+    """A middleware that gives a handler so many seconds and turns its errors into answers."""
+
+    @web.middleware
+    async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(seconds):
+                return await handler(request)
+        except ApiError as error:
+            return _told(request, error)
+        except HTTPException as error:
+            if error.status < 400:
+                raise
+            return _told(request, _from_aiohttp(request, error))
+        except StoreError as error:
+            log.exception("store is not usable")
+            return _told(request, ApiError(503, "store_unavailable", str(error)))
+        except TimeoutError:
+            return _told(request, ApiError(503, "timeout", f"no answer within {seconds:g} s"))
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("request failed", extra={"fields": {"path": request.path}})
+            return _told(request, ApiError(500, "internal", "a fault of cbmon; see its log"))
+
+    return edge
+
+
+def prefers_json(request: web.Request) -> bool:
+    """Whether a client that may get text or JSON asks for JSON."""
+    return "application/json" in request.headers.get("Accept", "")
+
+
+def _told(request: web.Request, error: ApiError) -> web.Response:
+    if request.path.startswith("/api/") or prefers_json(request):
+        response = answer(error.body(), error.status)
+    else:
+        response = web.Response(text=_as_text(error), status=error.status)
+    response.headers.update(error.headers)
+    return response
+
+
+def _as_text(error: ApiError) -> str:
+    lines = [error.message]
+    problems = error.details.get("problems")
+    if isinstance(problems, (list, tuple)):
+        lines = [*(str(problem) for problem in problems), error.message]
+    return "\n".join(lines) + "\n"
+
+
+def _from_aiohttp(request: web.Request, error: HTTPException) -> ApiError:
+    if error.status == 404:
+        return ApiError(404, "not_found", "there is nothing at this address")
+    if error.status == 405:
+        allowed = error.headers.get("Allow", "")
+        message = f"{request.method} is not possible here, only {allowed.replace(',', ', ')}"
+        return ApiError(405, "method_not_allowed", message, headers={"Allow": allowed})
+    return ApiError(error.status, error.reason.lower().replace(" ", "_"), error.reason)

@@ -1,0 +1,15 @@
+"""Where an application keeps what its handlers need."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from cbmon.web.access import Access
+from cbmon.web.connections import Limits
+from cbmon.web.services import Services
+
+SERVICES: Final[web.AppKey[Services]] = web.AppKey("services", Services)
+ACCESS: Final[web.AppKey[Access]] = web.AppKey("access", Access)
+LIMITS: Final[web.AppKey[Limits]] = web.AppKey("limits", Limits)

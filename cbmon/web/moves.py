@@ -1,0 +1,72 @@
+"""The latest moves, asked from the store once for all who look at a page.
+
+Rule: a page never waits for a broken store: it shows what is in memory and says what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiohttp import web
+
+from cbmon.errors import StoreError
+from cbmon.web.services import Services
+
+log = logging.getLogger(__name__)
+
+FRESH: Final = 1.0
+LATEST: Final = 500
+PATIENCE: Final = 2.0
+"""Seconds a page waits for the store."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """The latest moves, newest first, and the same by component."""
+
+    rows: list[Row] = field(default_factory=list)
+    by_component: dict[str, list[Row]] = field(default_factory=dict)
+    problem: str | None = None
+
+
+class LatestMoves:
+    """Keeps them for a second."""
+
+    def __init__(self, services: Services, clock: Callable[[], float]) -> None:
+        self._services = services
+        self._clock = clock
+        self._moves = Moves()
+        self._asked_at = float("-inf")
+        self._asking = asyncio.Lock()
+
+    async def get(self) -> Moves:
+        """The latest moves of all components."""
+        async with self._asking:
+            if self._clock() - self._asked_at >= FRESH:
+                self._moves = await latest(self._services, LATEST)
+                self._asked_at = self._clock()
+            return self._moves
+
+
+async def latest(services: Services, limit: int, component: str | None = None) -> Moves:
+    """Ask the store now."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            rows = await services.transitions(component=component, limit=limit)
+    except (StoreError, TimeoutError) as error:
+        log.warning("history is not readable", extra={"fields": {"error": str(error)}})
+        return Moves(problem="The store does not answer: history is not shown.")
+    by_component = defaultdict(list)
+    for row in rows:
+        by_component[str(row["component"])].append(row)
+    return Moves(rows, dict(by_component))
+
+
+MOVES: Final[web.AppKey[LatestMoves]] = web.AppKey("moves", LatestMoves)

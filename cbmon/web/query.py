@@ -1,0 +1,155 @@
+"""What a request asks for in its query and its body, read strictly.
+
+Rule: an unknown or unreadable parameter is a 400 that says what would do; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Final, TypeVar
+
+from aiohttp import web
+
+from cbmon.web.errors import ApiError, bad_request
+from cbmon.web.keys import LIMITS
+
+PAGE: Final = 100
+LARGEST_PAGE: Final = 1000
+T = TypeVar("T")
+
+
+def parameters(request: web.Request, known: Sequence[str]) -> Mapping[str, str]:
+    """The query as a mapping; raises ApiError for a name that is not known or given twice."""
+    query = request.query
+    for name in query:
+        if name not in known:
+            raise bad_request(
+                f"unknown parameter {name!r}{_nearest(name, known)}", known=list(known)
+            )
+        if len(query.getall(name)) > 1:
+            raise bad_request(f"parameter {name!r} is given more than once", parameter=name)
+    return query
+
+
+def limit(query: Mapping[str, str]) -> int:
+    """How many entries a page has."""
+    text = query.get("limit")
+    if text is None:
+        return PAGE
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= LARGEST_PAGE:
+        raise bad_request(
+            f"limit: expected a whole number from 1 to {LARGEST_PAGE}, got {text[:40]!r}",
+            parameter="limit",
+        )
+    return int(text)
+
+
+def one_of(query: Mapping[str, str], name: str, choices: Sequence[str]) -> str | None:
+    """A parameter out of a closed set, or None."""
+    value = query.get(name)
+    if value is not None and value not in choices:
+        raise bad_request(
+            f"{name}: expected one of {', '.join(choices)}, got {value[:40]!r}", parameter=name
+        )
+    return value
+
+
+def page(
+    items: Sequence[T], key: Callable[[T], str], query: Mapping[str, str]
+) -> tuple[Sequence[T], str | None]:
+    """The part of ``items``, sorted by ``key``, that a cursor stands at, and the next cursor."""
+    size, cursor = limit(query), query.get("cursor")
+    rest = sorted(items, key=key)
+    if cursor is not None:
+        after = _from_cursor(cursor)
+        rest = [item for item in rest if key(item) > after]
+    shown = rest[:size]
+    return shown, to_cursor(key(shown[-1])) if len(rest) > size else None
+
+
+def to_cursor(key: str) -> str:
+    """An opaque place in a list."""
+    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def _from_cursor(cursor: str) -> str:
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+    except (ValueError, binascii.Error):
+        raise bad_request(
+            "cursor: expected the next_cursor of an earlier answer", parameter="cursor"
+        ) from None
+
+
+def cursor_key(query: Mapping[str, str]) -> str | None:
+    """The key that a cursor stands for, or None without one."""
+    cursor = query.get("cursor")
+    return None if cursor is None else _from_cursor(cursor)
+
+
+async def body(request: web.Request, known: Mapping[str, type]) -> dict[str, Any]:
+    """The JSON object of a request, possibly empty; fields of the known types only."""
+    raw = await _read(request)
+    if not raw.strip():
+        return {}
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise bad_request("the body is not JSON") from None
+    if not isinstance(data, dict):
+        raise bad_request(f"the body: expected a JSON object, got {_kind(data)}")
+    for name, value in data.items():
+        if name not in known:
+            raise bad_request(
+                f"unknown field {name[:40]!r}{_nearest(name, list(known))}", known=list(known)
+            )
+        _check_type(name, value, known[name])
+    return data
+
+
+def seconds(data: Mapping[str, Any], name: str) -> float | None:
+    """A duration in seconds, more than 0, at most a year."""
+    value = data.get(name)
+    if value is None:
+        return None
+    if not math.isfinite(value) or not 0 < value <= 366 * 86_400:
+        raise bad_request(
+            f"{name}: expected seconds, more than 0 and at most a year, got {value!r}", field=name
+        )
+    return float(value)
+
+
+async def _read(request: web.Request) -> bytes:
+    allowed = request.app[LIMITS].body
+    try:
+        async with asyncio.timeout(allowed):
+            return await request.read()
+    except TimeoutError:
+        raise ApiError(408, "timeout", f"the body was not complete within {allowed:g} s") from None
+    except web.RequestPayloadError as error:
+        raise bad_request(f"the body cannot be read: {error}") from error
+
+
+def _check_type(name: str, value: Any, expected: type) -> None:
+    number = expected is float and isinstance(value, int) and not isinstance(value, bool)
+    if value is None or number or type(value) is expected:
+        return
+    words = {float: "a number", str: "text", bool: "true or false"}
+    raise bad_request(f"{name}: expected {words[expected]}, got {_kind(value)}", field=name)
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
+    return "nothing" if value is None else names.get(type(value), "a number")
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    nearest = get_close_matches(name, known, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""

@@ -1,0 +1,42 @@
+"""What a route is, and the table an application keeps of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
+
+from cbmon.web.auth import Role
+from cbmon.web.keys import ACCESS
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+API: Final = "/api/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One address. ``answer`` names a schema; None is text or a page.
+
+    ``local``: this machine may ask without a token while none is configured.
+    """
+
+    method: str = "GET"
+    path: str
+    handler: Handler
+    role: Role = Role.VIEWER
+    local: bool = False
+    summary: str
+    answer: str | None = None
+    errors: tuple[int, ...] = ()
+    query: tuple[str, ...] = ()
+    body: Mapping[str, type] = field(default_factory=dict)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer, if the request may have an answer."""
+        request.app[ACCESS].require(request, self.role, local=self.local)
+        return await self.handler(request)
+
+
+TABLE: Final[web.AppKey[tuple[Route, ...]]] = web.AppKey("table", tuple)

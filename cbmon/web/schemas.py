@@ -1,0 +1,194 @@
+"""The shapes of the API's answers, as JSON Schema (the dialect of OpenAPI 3.1).
+
+Rule: every field that :mod:`cbmon.web.views` shows is here and the other way round; a test sends
+real answers through these schemas.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cbmon.breaker import State
+from cbmon.model import Category, Reason, SkipCause
+
+Schema = dict[str, Any]
+
+TEXT: Final[Schema] = {"type": "string"}
+NUMBER: Final[Schema] = {"type": "number"}
+COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+FLAG: Final[Schema] = {"type": "boolean"}
+TIME: Final[Schema] = {"type": ["string", "null"], "format": "date-time"}
+MAYBE_TEXT: Final[Schema] = {"type": ["string", "null"]}
+MAYBE_NUMBER: Final[Schema] = {"type": ["number", "null"]}
+NAMES: Final[Schema] = {"type": "array", "items": TEXT}
+PERCENTAGE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 100}
+ANYTHING: Final[Schema] = {"type": "object"}
+STATE: Final[Schema] = {"type": "string", "enum": [state.value for state in State]}
+CATEGORY: Final[Schema] = {"type": "string", "enum": [item.value for item in Category]}
+
+
+def ref(name: str) -> Schema:
+    """A reference to a schema of the document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def many(name: str, of: str, **more: Schema) -> Schema:
+    """One page of a list."""
+    return closed({name: {"type": "array", "items": ref(of)}, **more, "next_cursor": MAYBE_TEXT})
+
+
+def closed(properties: dict[str, Schema]) -> Schema:
+    """An object that has exactly these fields, all of them."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+SCHEMAS: Final[dict[str, Schema]] = {
+    "Error": closed(
+        {"error": closed({"code": TEXT, "message": TEXT, "details": ANYTHING})},
+    ),
+    "Summary": closed(
+        {
+            "status": {"type": "string", "enum": ["ok", "degraded", "down"]},
+            "health_percentage": PERCENTAGE,
+            "breakers": closed({"total": COUNT, **{state.value: COUNT for state in State}}),
+            "open": NAMES,
+            "half_open": NAMES,
+            "disabled": NAMES,
+            "by_category": {"type": "object", "additionalProperties": ref("Category")},
+            "version": TEXT,
+            "started_at": TIME,
+            "now": TIME,
+        }
+    ),
+    "Category": {
+        "type": "object",
+        "properties": {
+            "total": COUNT,
+            "healthy": COUNT,
+            "health_percentage": PERCENTAGE,
+            **{state.value: COUNT for state in State},
+        },
+        "required": ["total", "healthy", "health_percentage"],
+        "additionalProperties": False,
+    },
+    "Breaker": closed(
+        {
+            "name": TEXT,
+            "category": CATEGORY,
+            "kind": TEXT,
+            "state": STATE,
+            "state_value": {"type": "number", "enum": [0, 0.5, 1]},
+            "is_available": FLAG,
+            "failure_count": COUNT,
+            "success_count": COUNT,
+            "last_failure_at": TIME,
+            "last_failure_reason": MAYBE_TEXT,
+            "last_error": MAYBE_TEXT,
+            "opened_at": TIME,
+            "retry_after_seconds": MAYBE_NUMBER,
+            "timeout_remaining": MAYBE_NUMBER,
+            "failure_cycle_count": COUNT,
+            "max_failure_cycles": COUNT,
+            "auto_disable": closed(
+                {
+                    "enabled": FLAG,
+                    "auto_disabled_at": TIME,
+                    "auto_disabled_reason": MAYBE_TEXT,
+                    "can_auto_enable": FLAG,
+                }
+            ),
+            "metrics": closed(
+                {
+                    "total_calls": COUNT,
+                    "successful_calls": COUNT,
+                    "failed_calls": COUNT,
+                    "rejected_calls": COUNT,
+                    "slow_calls": COUNT,
+                    "trips": COUNT,
+                    "success_ratio": MAYBE_NUMBER,
+                    "consecutive_failures": COUNT,
+                }
+            ),
+            "last_transition_at": TIME,
+            "explanation": TEXT,
+            "policy": ANYTHING,
+            "tags": NAMES,
+            "labels": {"type": "object", "additionalProperties": TEXT},
+            "depends_on": NAMES,
+        }
+    ),
+    "Breakers": many("breakers", "Breaker", total=COUNT),
+    "Available": closed(
+        {
+            "name": TEXT,
+            "state": STATE,
+            "is_available": FLAG,
+            "retry_after_seconds": MAYBE_NUMBER,
+        }
+    ),
+    "Result": closed(
+        {
+            "ok": FLAG,
+            "duration_seconds": NUMBER,
+            "reason": {"enum": [*(reason.value for reason in Reason), None]},
+            "error": MAYBE_TEXT,
+            "phases": {"type": "object", "additionalProperties": NUMBER},
+            "certificate_expires_at": TIME,
+            "facts": ANYTHING,
+        }
+    ),
+    "Check": closed(
+        {
+            "name": TEXT,
+            "type": TEXT,
+            "group": TEXT,
+            "target": TEXT,
+            "tags": NAMES,
+            "labels": {"type": "object", "additionalProperties": TEXT},
+            "depends_on": NAMES,
+            "interval_seconds": NUMBER,
+            "timeout_seconds": NUMBER,
+            "state": STATE,
+            "up": {"type": ["boolean", "null"]},
+            "last_run_at": TIME,
+            "last_success_at": TIME,
+            "next_run_in_seconds": MAYBE_NUMBER,
+            "last": {"anyOf": [ref("Result"), {"type": "null"}]},
+        }
+    ),
+    "Checks": many("checks", "Check", total=COUNT),
+    "Run": closed(
+        {
+            "name": TEXT,
+            "ran": FLAG,
+            "skipped": {"enum": [*(cause.value for cause in SkipCause), None]},
+            "result": {"anyOf": [ref("Result"), {"type": "null"}]},
+            "state": STATE,
+        }
+    ),
+    "Event": {
+        "type": "object",
+        "properties": {
+            "id": TEXT,
+            "kind": TEXT,
+            "at": TIME,
+            "component": TEXT,
+            "from_state": STATE,
+            "to_state": STATE,
+            "cause": TEXT,
+            "text": TEXT,
+            "reason": MAYBE_TEXT,
+            "last_error": MAYBE_TEXT,
+            "actor": MAYBE_TEXT,
+        },
+        "required": ["id", "kind", "at", "component"],
+    },
+    "Events": many("events", "Event"),
+    "Reload": closed({"ok": FLAG, "added": NAMES, "removed": NAMES, "changed": NAMES}),
+    "Ready": closed({"ready": FLAG, "reasons": NAMES}),
+}

@@ -1,0 +1,88 @@
+"""``/metrics`` and the small endpoints that machines ask: healthy, ready, reload.
+
+Rule: cheap, and right when all else fails: they touch neither the store nor a target.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import hdrs, web
+
+from cbmon.interfaces import Exposition
+from cbmon.web.edge import answer, prefers_json
+from cbmon.web.errors import ApiError
+from cbmon.web.keys import ACCESS, SERVICES
+from cbmon.web.negotiation import choose, takes_gzip
+
+TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+OFFERS: Final[tuple[tuple[str, dict[str, str]], ...]] = (
+    ("text/plain", {"version": "0.0.4"}),
+    ("application/openmetrics-text", {"version": "1.0.0"}),
+)
+GZIP_LEVEL: Final = 1
+SMALL: Final = 1024
+"""Bytes below which compressing is not worth its header."""
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Every metric, in the format that the scraper likes best."""
+    openmetrics = choose(request.headers.get(hdrs.ACCEPT), OFFERS) == 1
+    body = await _render(request.app[SERVICES].exposition, openmetrics=openmetrics)
+    headers = {
+        hdrs.CONTENT_TYPE: OPENMETRICS if openmetrics else TEXT,
+        hdrs.VARY: "Accept, Accept-Encoding",
+    }
+    if len(body) >= SMALL and takes_gzip(request.headers.get(hdrs.ACCEPT_ENCODING)):
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+        body = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL)
+    return web.Response(body=body, headers=headers)
+
+
+async def _render(exposition: Exposition, *, openmetrics: bool) -> bytes:
+    """In slices, so that runs go on meanwhile, when the exposition can do that."""
+    render: Callable[..., Awaitable[bytes]] | None = getattr(exposition, "render", None)
+    if render is not None:
+        return await render(openmetrics=openmetrics)
+    return exposition.openmetrics() if openmetrics else exposition.text()
+
+
+async def healthy(_: web.Request) -> web.Response:
+    """The process answers."""
+    return web.Response(text="cbmon is healthy.\n")
+
+
+async def ready(request: web.Request) -> web.Response:
+    """The daemon can be used, or why not."""
+    reasons = list(request.app[SERVICES].ready())
+    if prefers_json(request):
+        return answer({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+    text = "".join(f"not ready: {reason}\n" for reason in reasons) or "cbmon is ready.\n"
+    return web.Response(text=text, status=503 if reasons else 200)
+
+
+async def reload(request: web.Request) -> web.Response:
+    """Bring the configuration into force; an unusable one changes nothing and is explained."""
+    identity = request.app[ACCESS].identity(request)
+    outcome = await request.app[SERVICES].reload(identity.name)
+    if not outcome.ok:
+        count = len(outcome.problems)
+        raise ApiError(
+            500,
+            "configuration_refused",
+            f"{count} problem{'' if count == 1 else 's'}; still running the previous configuration",
+            details={"problems": list(outcome.problems)},
+        )
+    changes: dict[str, Any] = {
+        "added": list(outcome.added),
+        "removed": list(outcome.removed),
+        "changed": list(outcome.changed),
+    }
+    if prefers_json(request):
+        return answer({"ok": True, **changes})
+    counts = ", ".join(f"{len(names)} {what}" for what, names in changes.items())
+    return web.Response(text=f"configuration reloaded: {counts}\n")
