@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -33,6 +34,7 @@ from cbmon.config.strictness import strict_leaves
 from cbmon.config.words import kind, shown
 
 __all__ = [
+    "Cidr",
     "Duration",
     "HostPort",
     "ListenAddress",
@@ -227,6 +229,36 @@ def _secret_url(value: Secret) -> Secret:
 SecretUrl = Annotated[Secret, AfterValidator(_secret_url)]
 """A :class:`Secret` that is an absolute http or https URL, such as an incoming webhook's."""
 
+
+def _network(value: object) -> IPv4Network | IPv6Network:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    if isinstance(value, str):
+        try:
+            return ip_network(value)
+        except ValueError as error:
+            if "host bits" in str(error):
+                wide = ip_network(value, strict=False)
+                message = f"expected a network, got the address {shown(value)}; write {wide}"
+                raise ValueError(message) from None
+    raise ValueError(f"expected a network such as 10.0.0.0/8 or fd00::/8, got {shown(value)}")
+
+
+class _Cidr:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return _as_text(_network)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "minLength": 2}
+
+
+Cidr = Annotated[IPv4Network | IPv6Network, _Cidr]
+"""A network: ``10.0.0.0/8``, ``fd00::/8``, or a single address."""
+
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[^\s/\\:@?#\[\]%\x00-\x1f]+")
 _IPV6: Final = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:%[\w.-]{1,15})?")
 _ADDRESS: Final = re.compile(r"(?:\[(?P<six>[^\[\]]*)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,5})")
@@ -261,7 +293,7 @@ class HostPort(NamedTuple):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return _address_schema(lambda value: _as_address(value, listen=False))
+        return _as_text(lambda value: _as_address(value, listen=False))
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -273,7 +305,7 @@ class HostPort(NamedTuple):
 class _Listen:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return _address_schema(lambda value: _as_address(value, listen=True))
+        return _as_text(lambda value: _as_address(value, listen=True))
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -290,7 +322,7 @@ def _as_address(value: object, *, listen: bool) -> HostPort:
     return value if isinstance(value, HostPort) else HostPort.parse(value, listen=listen)
 
 
-def _address_schema(function: Any) -> CoreSchema:
+def _as_text(function: Any) -> CoreSchema:
     return core_schema.no_info_plain_validator_function(
         function,
         serialization=core_schema.plain_serializer_function_ser_schema(

@@ -6,6 +6,7 @@ another reader takes for something else (010, 1:30, 1_000, 0x1F) is refused, not
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
@@ -40,7 +41,14 @@ def resolve(text: str) -> object:
     if _INTEGER.fullmatch(text):
         return int(text)
     _refuse_ambiguous(text)
-    return float(text) if _FLOAT.fullmatch(text) else str(text)
+    return _finite(text) if _FLOAT.fullmatch(text) else str(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise AmbiguousError(f"{text[:20]} is not a finite number")
+    return number
 
 
 def _refuse_ambiguous(text: str) -> None:

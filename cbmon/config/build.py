@@ -1,0 +1,202 @@
+"""From validated parts to one resolved configuration.
+
+Rule: every part is looked at, whatever is wrong with the others. Rules that need two parts to
+agree live here; those of one part live with its model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from cbmon.config.entries import Entries
+from cbmon.config.fields import Options
+from cbmon.config.includes import Document, Documents
+from cbmon.config.model import Config, ConfigTypes, NotificationsConfig, ReceiverConfig
+from cbmon.config.nodes import Block, Items, key_place, place_of
+from cbmon.config.policies import Policies
+from cbmon.config.problems import Place, Problems
+from cbmon.config.references import References
+from cbmon.config.routes import Route, RouteSection, complete
+from cbmon.config.sections import (
+    DefaultsSection,
+    GlobalSection,
+    StorageSection,
+    TemplateSettings,
+    WebSection,
+)
+from cbmon.config.translate import tell_key
+from cbmon.config.validation import Part, Validator
+from cbmon.config.words import shown
+
+SINGLE: Final = ("global", "storage", "web", "defaults")
+"""Sections that stand in one file only."""
+SECTIONS: Final = (*SINGLE, "templates", "include", "checks", "exports", "notifications")
+NOTIFICATION_KEYS: Final = ("route", "receivers")
+PRIVATE: Final = "x-"
+"""Keys of the top level that begin so are left alone: a place for anchors."""
+
+SectionT = TypeVar("SectionT", bound=Options)
+EntryT = TypeVar("EntryT")
+
+
+def build(documents: Documents, types: ConfigTypes, problems: Problems, source: Path) -> Config:
+    """The configuration; it is only good if ``problems`` has nothing to tell afterwards."""
+    return _Builder(documents, types, problems).build(source)
+
+
+class _Builder:
+    def __init__(self, documents: Documents, types: ConfigTypes, problems: Problems) -> None:
+        self._documents = documents
+        self._types = types
+        self._problems = problems
+        self._validator = Validator(problems)
+        self._references = References(problems, complete=documents.complete)
+        self._parts = [Part(one.root, "", one.directory) for one in documents.found]
+
+    def build(self, source: Path) -> Config:
+        for document in self._documents.found:
+            self._check_keys(document)
+        settings = self._section("global", GlobalSection) or GlobalSection()
+        storage = self._section("storage", StorageSection) or StorageSection()
+        web = self._section("web", WebSection) or WebSection()
+        defaults = self._section("defaults", DefaultsSection) or DefaultsSection()
+        entries = Entries(
+            types=self._types,
+            defaults=defaults,
+            policies=self._policies(defaults),
+            validator=self._validator,
+            references=self._references,
+            problems=self._problems,
+        )
+        checks = self._all("checks", self._parts, entries.check)
+        exports = self._all("exports", self._parts, entries.export)
+        notifications = self._notifications(entries)
+        self._references.check()
+        return Config(
+            source=source,
+            files=tuple(document.path for document in self._documents.found),
+            external_url=settings.external_url,
+            labels=settings.labels,
+            storage=storage,
+            web=web,
+            checks=checks,
+            exports=exports,
+            notifications=notifications,
+        )
+
+    def _all(
+        self, key: str, parents: list[Part], make: Callable[[Part], EntryT | None]
+    ) -> tuple[EntryT, ...]:
+        parts = (part for parent in parents for part in self._validator.parts(parent, key))
+        return tuple(made for part in parts if (made := make(part)) is not None)
+
+    def _check_keys(self, document: Document) -> None:
+        for key in document.root:
+            if key not in SECTIONS and not key.startswith(PRIVATE):
+                tell_key(document.root, key, path="", problems=self._problems, known=SECTIONS)
+        notifications = document.root.get("notifications")
+        if isinstance(notifications, Block):
+            for key in notifications:
+                if key not in NOTIFICATION_KEYS:
+                    tell_key(
+                        notifications,
+                        key,
+                        path="notifications",
+                        problems=self._problems,
+                        known=NOTIFICATION_KEYS,
+                    )
+
+    def _section(self, key: str, model: type[SectionT]) -> SectionT | None:
+        part = self._single(self._parts, key)
+        return None if part is None else self._validator.validate(model, part)
+
+    def _single(self, parents: list[Part], key: str) -> Part | None:
+        """The one mapping under a key that only one file may have."""
+        first: Part | None = None
+        for parent in parents:
+            if parent.block.get(key) is None:
+                continue
+            if first is not None:
+                where = key_place(first.block, key)
+                message = f"{shown(key)} stands in {where.file}:{where.line} already"
+                self._problems.add(key_place(parent.block, key), parent.at(key), message)
+                continue
+            first = parent
+        return None if first is None else self._validator.part(first, key)
+
+    def _policies(self, defaults: DefaultsSection) -> Policies:
+        templates: dict[str, tuple[TemplateSettings, Block, str]] = {}
+        for parent in self._parts:
+            part = self._validator.part(parent, "templates")
+            for name in part.block if part else ():
+                assert part is not None  # noqa: S101 - for the type checker
+                self._template(part, name, templates)
+        policies = Policies(templates, self._problems, complete=self._documents.complete)
+        for parent in self._parts:
+            node = parent.block.get("defaults")
+            if isinstance(node, Block) and "breaker" in node:
+                policies.set_default(defaults.breaker, node, "defaults")
+                break
+        return policies
+
+    def _template(
+        self, part: Part, name: str, templates: dict[str, tuple[TemplateSettings, Block, str]]
+    ) -> None:
+        if name in templates:
+            known = templates[name][1]
+            place = Place(known.file, known.mark.line + 1, 1)
+            message = f"duplicate template {shown(name)}; first in {place.file}:{place.line}"
+            self._problems.add(key_place(part.block, name), part.path, message)
+            return
+        inner = self._validator.part(part, name)
+        settings = inner and self._validator.validate(TemplateSettings, inner)
+        if inner and settings:
+            templates[name] = (settings, inner.block, inner.path)
+
+    def _notifications(self, entries: Entries) -> NotificationsConfig:
+        found = (self._validator.part(one, "notifications") for one in self._parts)
+        parents = [part for part in found if part is not None]
+        receivers = self._all("receivers", parents, entries.receiver)
+        part = self._single(parents, "route")
+        route = self._route(part) if part else self._default_route(parents, receivers)
+        return NotificationsConfig(route=route, receivers=receivers)
+
+    def _route(self, part: Part) -> Route | None:
+        section = self._validator.validate(RouteSection, part)
+        self._check_receivers(part)
+        if section is None:
+            return None
+        if section.matchers:
+            message = "the outermost route takes everything; put matchers on its routes"
+            self._problems.add(key_place(part.block, "matchers"), part.path, message)
+        receiver = section.receiver or self._references.only_receiver()
+        if receiver is None:
+            self._problems.add(place_of(part.block), part.path, '"receiver" is missing')
+            return None
+        return complete(section, Route(receiver=receiver))
+
+    def _check_receivers(self, part: Part) -> None:
+        """The receivers that a route and those below it name must exist."""
+        waiting: list[tuple[Any, str]] = [(part.block, part.path)]
+        while waiting:
+            node, path = waiting.pop()
+            if not isinstance(node, Block):
+                continue
+            if "receiver" in node:
+                self._references.check_receiver(node, "receiver", path)
+            routes = node.get("routes")
+            for index, child in enumerate(routes if isinstance(routes, Items) else ()):
+                waiting.append((child, f"{path}.routes[{index}]"))
+
+    def _default_route(
+        self, parents: list[Part], receivers: tuple[ReceiverConfig, ...]
+    ) -> Route | None:
+        """One receiver needs no route; several do not say who gets what."""
+        has_route = any("route" in part.block for part in parents)
+        if len(receivers) > 1 and not has_route and self._documents.complete:
+            message = '"route" is missing; with several receivers it says who gets what'
+            block = parents[0].block
+            self._problems.add(key_place(block, "receivers"), "notifications", message)
+        return Route(receiver=receivers[0].name) if len(receivers) == 1 else None

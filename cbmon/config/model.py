@@ -1,0 +1,103 @@
+"""A configuration as the daemon uses it.
+
+Rule: frozen, complete and resolved: no templates, defaults or references are left to look up, and
+two parts that are equal mean the same, which is what a reload compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from cbmon.breaker.policy import BreakerPolicy
+from cbmon.config.problems import Problem
+from cbmon.config.routes import Route
+
+if TYPE_CHECKING:
+    from cbmon.config.fields import Options
+    from cbmon.config.sections import StorageSection, WebSection
+
+OptionsSource = Union["type[Options]", "Callable[[], type[Options]]"]
+"""An option model, or a function that imports and returns it when it is first needed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigTypes:
+    """The option models by the key that a configuration names them with."""
+
+    checks: Mapping[str, OptionsSource]
+    exports: Mapping[str, OptionsSource]
+    receivers: Mapping[str, OptionsSource]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportConfig:
+    """An export. ``interval`` and ``timeout`` in seconds, timeout at most the interval."""
+
+    name: str
+    type: str
+    options: Options
+    interval: float
+    timeout: float
+    policy: BreakerPolicy
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckConfig(ExportConfig):
+    """A check. ``group`` is empty when it has none; ``receivers`` are known ones."""
+
+    depends_on: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    group: str = ""
+    receivers: tuple[str, ...] = ()
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverConfig:
+    """A receiver: one or more places where its messages go, each as type and options."""
+
+    name: str
+    integrations: tuple[tuple[str, Options], ...]
+    policy: BreakerPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationsConfig:
+    """Who is told. Without receivers there is no route and nobody is."""
+
+    route: Route | None = None
+    receivers: tuple[ReceiverConfig, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything the daemon needs to know. Compare two with ``==``: secrets count, files do not."""
+
+    source: Path = field(compare=False)
+    files: tuple[Path, ...] = field(compare=False)
+    """Every file that was read, ``source`` first."""
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)
+    """What works, but probably not as meant."""
+    external_url: str | None
+    labels: Mapping[str, str]
+    storage: StorageSection
+    web: WebSection
+    checks: tuple[CheckConfig, ...]
+    exports: tuple[ExportConfig, ...]
+    notifications: NotificationsConfig
+
+    @cached_property
+    def hash(self) -> str:
+        """12 hex digits that change with the meaning, and are the same on every machine.
+
+        Secret values stay out of it, so that it may be published: a rotated secret makes two
+        configurations unequal, but leaves their hash.
+        """
+        from cbmon.config.digest import digest  # noqa: PLC0415 - it knows this module
+
+        return digest(self)

@@ -1,0 +1,102 @@
+"""Names of entries, and what refers to them.
+
+Rule: checks, exports and receivers share one space of names, because each names a breaker. What
+refers to a name is looked at when all files are read, and only if all could be read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cbmon.config.graph import cycles
+from cbmon.config.nodes import Block, Items, joined, value_place
+from cbmon.config.problems import Place, Problems
+from cbmon.config.validation import Part
+from cbmon.config.words import shown, suggestion
+
+
+class References:
+    """Who has which name, and whether those that are named exist."""
+
+    def __init__(self, problems: Problems, *, complete: bool) -> None:
+        self._problems = problems
+        self._complete = complete
+        self._names: dict[str, Place] = {}
+        self._checks: dict[str, Part] = {}
+        self._receivers: dict[str, None] = {}
+
+    def claim_check(self, part: Part) -> None:
+        """A check's name, and that others may depend on it."""
+        name = self._claim(part)
+        if name is not None:
+            self._checks[name] = part
+
+    def claim_export(self, part: Part) -> None:
+        """An export's name."""
+        self._claim(part)
+
+    def claim_receiver(self, part: Part) -> None:
+        """A receiver's name, and that routes and checks may name it."""
+        name = self._claim(part)
+        if name is not None:
+            self._receivers[name] = None
+
+    def only_receiver(self) -> str | None:
+        """The receiver's name, if there is exactly one."""
+        return next(iter(self._receivers)) if len(self._receivers) == 1 else None
+
+    def check_receiver(self, node: Block | Items, step: str | int, path: str) -> None:
+        """Tell it when the receiver named there does not exist; ``path`` is that of ``node``."""
+        name: Any = node[step]  # type: ignore[index]
+        if not isinstance(name, str) or name in self._receivers or not self._complete:
+            return
+        message = f"unknown receiver {shown(name)}{suggestion(name, self._receivers)}"
+        self._problems.add(value_place(node, step), joined(path, [step]), message)
+
+    def check(self) -> None:
+        """Dependencies and receivers must exist, and no dependency leads in a circle."""
+        if not self._complete:
+            return
+        for part in self._checks.values():
+            names = part.block.get("receivers")
+            if isinstance(names, Items):
+                for index in range(len(names)):
+                    self.check_receiver(names, index, part.at("receivers"))
+        edges = {name: self._dependencies(name, part) for name, part in self._checks.items()}
+        for cycle in cycles(edges):
+            self._tell_cycle(cycle)
+
+    def _claim(self, part: Part) -> str | None:
+        """The name, if it is the first time that it is used."""
+        name = part.block.get("name")
+        if not isinstance(name, str):
+            return None
+        place = value_place(part.block, "name")
+        first = self._names.setdefault(name, place)
+        if first is place:
+            return name
+        message = f"duplicate name {shown(name)}; first in {first.file}:{first.line}"
+        self._problems.add(place, part.at("name"), message)
+        return None
+
+    def _dependencies(self, own: str, part: Part) -> list[str]:
+        """The known checks that a check depends on; unknown ones are told."""
+        names = part.block.get("depends_on")
+        known = []
+        for index, name in enumerate(names if isinstance(names, Items) else ()):
+            if name in self._checks:
+                known.append(name)
+            elif isinstance(name, str):
+                words = [word for word in self._checks if word != own]
+                message = f"unknown check {shown(name)}{suggestion(name, words)}"
+                path = f"{part.at('depends_on')}[{index}]"
+                self._problems.add(value_place(part.block["depends_on"], index), path, message)
+        return known
+
+    def _tell_cycle(self, cycle: list[str]) -> None:
+        part = self._checks[cycle[0]]
+        names = part.block["depends_on"]
+        index = names.index(cycle[1])
+        chain = " → ".join(cycle)
+        message = f"checks depend on each other in a circle: {chain}"
+        self._problems.add(value_place(names, index), f"{part.at('depends_on')}[{index}]", message)
