@@ -1,0 +1,292 @@
+"""The circuit breaker that applications and the daemon hold.
+
+Rule: every public name of a breaker is here; what it does is in the modules beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, cast
+
+from cbmon.breaker import blocks, commands, guard, snapshot
+from cbmon.breaker.blocks import Call
+from cbmon.breaker.clock import SYSTEM_CLOCK, Clock
+from cbmon.breaker.core import Core, Listener
+from cbmon.breaker.counts import Counts
+from cbmon.breaker.explain import describe, explain
+from cbmon.breaker.histogram import Histogram
+from cbmon.breaker.machine import Machine
+from cbmon.breaker.policy import BreakerPolicy
+from cbmon.breaker.states import State, Trigger
+from cbmon.breaker.wrapping import kind_of, wrap
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_DEFAULT = BreakerPolicy()
+
+
+class CircuitBreaker:
+    """Admits calls while the target is well, rejects them while it is not, and tries again.
+
+    ``policy_fields`` replace single fields of ``policy``. ``seed`` makes jitter reproducible.
+    ``listeners`` hear every event unless they carry an attribute ``kinds``. ``fallback(error)``
+    gives the value for a rejected or failed call. Raises ValueError for a bad field or state.
+    """
+
+    __slots__ = ("__weakref__", "_core", "category")
+
+    def __init__(
+        self,
+        name: str,
+        policy: BreakerPolicy | None = None,
+        *,
+        clock: Clock | None = None,
+        seed: int | None = None,
+        listeners: Iterable[Listener] = (),
+        fallback: Callable[[Any], Any] | None = None,
+        initial_state: str = "closed",
+        category: str = "app",
+        **policy_fields: Any,
+    ) -> None:
+        base = _DEFAULT if policy is None else policy
+        chosen = base.replace(**policy_fields) if policy_fields else base
+        machine = Machine(name, chosen, seed, State(initial_state))
+        self._core = Core(machine, SYSTEM_CLOCK if clock is None else clock, fallback)
+        self.category = category
+        if machine.state is State.OPEN:
+            self._core.advance().open_at(machine.now, None)
+            machine.refresh()
+        for listener in listeners:
+            self.add_listener(listener, getattr(listener, "kinds", None))
+
+    def __repr__(self) -> str:
+        return f"<CircuitBreaker {self.name!r} {self._core.machine.state}>"
+
+    # --- what it is ------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The name given to it; the ``component`` label."""
+        return self._core.machine.name
+
+    @property
+    def policy(self) -> BreakerPolicy:
+        """The policy in force."""
+        return self._core.machine.policy
+
+    @property
+    def state(self) -> State:
+        """The state now; a deadline that has passed shows without a call."""
+        self.poll()
+        return self._core.machine.state
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until a call may try; 0.0 means now, None means not by itself."""
+        self.poll()
+        return self._core.machine.retry_after
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When the state moves by itself, in the clock's monotonic seconds; None if never."""
+        return self._core.machine.next_deadline
+
+    @property
+    def counts(self) -> Counts:
+        """The numbers of this moment."""
+        counts = self._core.counts()
+        self._core.tell()
+        return counts
+
+    @property
+    def listener_errors(self) -> int:
+        """How many times a listener raised."""
+        return self._core.listener_errors
+
+    def get_state(self) -> dict[str, Any]:
+        """What a status page shows, JSON-able; times are Unix seconds."""
+        return describe(self._core.machine, self.counts)
+
+    def explain(self) -> str:
+        """Why it is in this state, in words."""
+        return explain(self._core.machine, self.counts)
+
+    # --- around a call ---------------------------------------------------------------------
+
+    def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call ``func`` through the breaker; an awaitable when ``func`` is async.
+
+        Raises what ``func`` raises, and :class:`CircuitOpenError` when rejected, unless there is
+        a fallback. The call that trips the breaker raises its own exception.
+        """
+        core = self._core
+        kind = kind_of(func)
+        if not kind:
+            return cast("R", guard.call(core, func, args, kwargs))
+        return wrap(core, func)(*args, **kwargs)
+
+    def __call__(self, func: Callable[P, R], /) -> Callable[P, R]:
+        """Decorate ``func``: the same kind of function, the same signature."""
+        return wrap(self._core, func)
+
+    def __enter__(self) -> Call:
+        return blocks.enter(self._core)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        blocks.leave(self._core, error)
+
+    async def __aenter__(self) -> Call:
+        return await blocks.enter_async(self._core)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await blocks.leave_async(self._core, kind, error, traceback)
+
+    # --- driving it ------------------------------------------------------------------------
+
+    def try_acquire(self) -> int | None:
+        """A permit to call, or None: rejected and counted. A permit must be given back by
+        :meth:`record` or :meth:`release`, once."""
+        core = self._core
+        with core.lock:
+            machine = core.advance()
+            permit = machine.acquire()
+            if permit:
+                machine.out += 1
+        core.tell()
+        return permit or None
+
+    def record(
+        self,
+        permit: int,
+        *,
+        failed: bool,
+        duration: float | None = None,
+        reason: str | None = None,
+        error: str | None = None,
+    ) -> None:
+        """The outcome of an admitted call, which took ``duration`` seconds."""
+        core = self._core
+        with core.lock:
+            machine = core.advance()
+            machine.out = max(0, machine.out - 1)
+            if core.histogram is not None and duration is not None:
+                core.histogram.observe(duration)
+            machine.record(permit, failed=failed, duration=duration, reason=reason, error=error)
+        core.tell()
+
+    def release(self, permit: int, *, ignored: bool = False) -> None:
+        """The admitted call ended without a verdict: cancelled, or ignored."""
+        core = self._core
+        with core.lock:
+            machine = core.advance()
+            machine.out = max(0, machine.out - 1)
+            machine.release(permit, ignored=ignored)
+        core.tell()
+
+    def poll(self) -> None:
+        """Do what is due, if anything is."""
+        core = self._core
+        if core.machine.next_deadline is not None:
+            with core.lock:
+                core.advance()
+            core.tell()
+
+    # --- moving it by hand -----------------------------------------------------------------
+
+    def reset(self, *, actor: str | None = None, reason: str | None = None) -> None:
+        """Closed and as new, whatever it was; calls under way become stale."""
+        self._core.do(commands.reset, actor, reason)
+
+    def close(self, *, actor: str | None = None, reason: str | None = None) -> None:
+        """Closed, with empty windows. Raises InvalidTransitionError when disabled."""
+        self._core.do(commands.go, Trigger.CLOSE, actor, reason)
+
+    def open(
+        self,
+        for_seconds: float | None = None,
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Open, for the backoff's wait or for just ``for_seconds``, which is no opening for the
+        backoff. Raises InvalidTransitionError when disabled, ValueError for a bad number."""
+        self._core.do(commands.open_for, for_seconds, actor, reason)
+
+    def half_open(self, *, actor: str | None = None, reason: str | None = None) -> None:
+        """Let trial calls through now. Raises InvalidTransitionError unless open."""
+        self._core.do(commands.go, Trigger.HALF_OPEN, actor, reason)
+
+    def force_open(self, *, actor: str | None = None, reason: str | None = None) -> None:
+        """Reject all until released. Raises InvalidTransitionError when disabled."""
+        self._core.do(commands.go, Trigger.FORCE_OPEN, actor, reason)
+
+    def force_close(self, *, actor: str | None = None, reason: str | None = None) -> None:
+        """Admit all and record nothing. Raises InvalidTransitionError when disabled."""
+        self._core.do(commands.go, Trigger.FORCE_CLOSE, actor, reason)
+
+    def observe(self, *, actor: str | None = None, reason: str | None = None) -> None:
+        """Admit and record all, never trip. Raises InvalidTransitionError when disabled."""
+        self._core.do(commands.go, Trigger.OBSERVE, actor, reason)
+
+    def disable(self, *, actor: str | None = None, reason: str | None = None) -> None:
+        """Take it out of service until :meth:`enable` or :meth:`reset`."""
+        self._core.do(commands.go, Trigger.DISABLE, actor, reason)
+
+    def enable(
+        self,
+        reset_counters: bool = True,  # noqa: FBT001, FBT002 - the contract's signature
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Back into service: closed and as new, or half-open with its cycles kept, for one more
+        chance. Does nothing on a breaker that is not disabled."""
+        self._core.do(commands.enable, actor, reason, anew=reset_counters)
+
+    def reconfigure(
+        self, policy: BreakerPolicy, *, actor: str | None = None, reason: str | None = None
+    ) -> None:
+        """Another policy from now on; state, counters, listeners and what fits of the window
+        stay. A shorter wait shortens a running one, a longer one does not lengthen it."""
+        self._core.do(commands.reconfigure, policy, actor, reason)
+
+    # --- keeping and watching it -----------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that must survive a restart, JSON-able."""
+        core = self._core
+        with core.lock:
+            data = snapshot.take(core.advance())
+        core.tell()
+        return data
+
+    def restore(self, snapshot_: Mapping[str, Any]) -> None:
+        """Become what a snapshot says. A corrupt one gives a closed breaker and a ``reset``
+        event that says why; nothing is raised."""
+        self._core.do(snapshot.put, snapshot_)
+
+    def add_listener(self, listener: Listener, kinds: Iterable[str] | None = None) -> None:
+        """Call ``listener(event)`` outside any lock, in order, for these kinds of event (None:
+        all). One that raises is logged and counted. Raises ValueError for an unknown kind."""
+        self._core.listen(listener, kinds)
+
+    def enable_duration_histogram(self, buckets: Iterable[float] = DURATION_BUCKETS) -> None:
+        """Measure every call from now on, in buckets of these upper bounds (seconds)."""
+        core = self._core
+        with core.lock:
+            if core.histogram is None:
+                core.histogram = Histogram(tuple(buckets))
+                core.machine.refresh()

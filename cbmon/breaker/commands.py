@@ -1,0 +1,112 @@
+"""What a person, or the daemon for one, does to a breaker.
+
+Rules: a move to the present state does nothing; an impossible one raises and changes nothing;
+from ``disabled`` only ``enable`` and ``reset`` lead out.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from cbmon.breaker.events import ReconfiguredEvent, ResetEvent
+from cbmon.breaker.machine import window_for
+from cbmon.breaker.parts import Opening
+from cbmon.breaker.states import MOVES, State, Trigger
+
+if TYPE_CHECKING:
+    from cbmon.breaker.machine import Machine
+    from cbmon.breaker.policy import BreakerPolicy
+
+_TARGET = {
+    Trigger.CLOSE: State.CLOSED,
+    Trigger.HALF_OPEN: State.HALF_OPEN,
+    Trigger.FORCE_OPEN: State.FORCED_OPEN,
+    Trigger.FORCE_CLOSE: State.FORCED_CLOSED,
+    Trigger.OBSERVE: State.OBSERVE,
+    Trigger.DISABLE: State.DISABLED,
+}
+
+
+def go(machine: Machine, trigger: Trigger, actor: str | None, reason: str | None) -> None:
+    """Move by hand, unless the breaker is there already."""
+    if machine.state is not _TARGET[trigger]:
+        machine.move(trigger, text=_said(trigger, reason), actor=actor, reason=reason)
+
+
+def reset(machine: Machine, actor: str | None, reason: str | None) -> None:
+    """Closed, with window, run, cycles and backoff as new; calls under way become stale."""
+    if machine.state is not State.CLOSED:
+        machine.move(Trigger.RESET, text=_said(Trigger.RESET, reason), actor=actor, reason=reason)
+    else:
+        machine.begin_anew()
+    if "reset" in machine.heard:
+        machine.tell(
+            ResetEvent(
+                kind="reset", name=machine.name, at=machine.now + machine.offset, actor=actor,
+                reason=reason,
+            )
+        )  # fmt: skip
+
+
+def open_for(
+    machine: Machine, seconds: float | None, actor: str | None, reason: str | None
+) -> None:
+    """Open: by the backoff, or for just so many seconds, which counts as no opening."""
+    if seconds is not None and not (_is_number(seconds) and isfinite(seconds) and seconds > 0):
+        raise ValueError(f"for_seconds: {seconds!r} is not allowed; expected a finite number > 0")
+    if machine.state is not State.OPEN:
+        text = _said(Trigger.OPEN, reason)
+        machine.move(Trigger.OPEN, text=text, actor=actor, reason=reason, wait=seconds)
+    elif seconds is not None:
+        machine.opening = Opening(machine.now, machine.now + seconds, counted=False)
+        machine.refresh()
+
+
+def enable(machine: Machine, actor: str | None, reason: str | None, *, anew: bool) -> None:
+    """Back into service: as new, or half-open with the cycles kept."""
+    if machine.state is State.DISABLED:
+        trigger = Trigger.ENABLE if anew else Trigger.ENABLE_ON_TRIAL
+        machine.move(trigger, text=_said(trigger, reason), actor=actor, reason=reason)
+
+
+def reconfigure(
+    machine: Machine, policy: BreakerPolicy, actor: str | None, reason: str | None
+) -> None:
+    """Another policy, the same history."""
+    old, machine.policy = machine.policy, policy
+    _refit(machine, old)
+    opening = machine.opening
+    if opening is not None and opening.counted:
+        opening.until = min(opening.until, opening.at + machine.wait())
+    if "reconfigured" in machine.heard:
+        machine.tell(
+            ReconfiguredEvent(
+                kind="reconfigured", name=machine.name, at=machine.now + machine.offset,
+                policy=policy, actor=actor, reason=reason,
+            )
+        )  # fmt: skip
+    machine.refresh()
+    if machine.trials is not None:
+        machine.judge_trials()
+
+
+def _refit(machine: Machine, old: BreakerPolicy) -> None:
+    """A window of the new shape with as much of the old one as fits."""
+    before, after = machine.window, window_for(machine.policy)
+    if type(before) is type(after) and before is not None and after is not None:
+        after.load(before.dump(machine.now, 0.0), machine.now, 0.0)
+    machine.window = after
+
+
+def _said(trigger: Trigger, reason: str | None) -> str:
+    return f"{trigger.replace('_', ' ')} by hand" + (f": {reason}" if reason else "")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def possible(state: State) -> tuple[Trigger, ...]:
+    """The triggers that lead out of a state."""
+    return tuple(MOVES[state])

@@ -1,0 +1,75 @@
+"""What the breaker raises.
+
+Rule: lower case, no full stop, the breaker's name and what to do next. A rejection is a fresh
+instance each time, since a shared one would collect tracebacks.
+"""
+
+from __future__ import annotations
+
+from cbmon.breaker.states import State, Trigger
+
+
+class CircuitOpenError(Exception):
+    """The breaker rejected the call; the protected function did not run.
+
+    Made from ``name``, ``state`` and ``retry_after`` in this order. There is no ``__init__`` in
+    Python on purpose: rejecting must stay cheaper than calling.
+    """
+
+    @property
+    def name(self) -> str:
+        """The breaker's name."""
+        return str(self.args[0])
+
+    @property
+    def state(self) -> State:
+        """The state that rejected: closed, too, when the breaker sheds a share of the load."""
+        return State(self.args[1])
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until the first trial call; None when only a person can end it."""
+        seconds = self.args[2]
+        return None if seconds is None else float(seconds)
+
+    def __str__(self) -> str:
+        text = f"circuit breaker {self.name!r} is {self.state}"
+        seconds = self.retry_after
+        return text if seconds is None else f"{text}; retry after {seconds:.3f} s"
+
+
+class InvalidTransitionError(Exception):
+    """A move that the table of moves does not know; nothing has changed."""
+
+    def __init__(self, name: str, state: State, trigger: Trigger) -> None:
+        super().__init__(name, state, trigger)
+        self.name = name
+        self.state = state
+        self.trigger = trigger
+
+    def __str__(self) -> str:
+        hint = "enable or reset it first" if self.state is State.DISABLED else "open it first"
+        return f"circuit breaker {self.name!r} is {self.state}: cannot {self.trigger}; {hint}"
+
+
+class NeutralError(Exception):
+    """The call says nothing of the target: a full bulkhead, a local limit, a caller's mistake.
+
+    Raise a subclass of it inside a protected call, and every breaker around counts it as
+    ignored, whatever its policy expects.
+    """
+
+
+class RegistryFullError(Exception):
+    """A registry holds as many breakers as it may, and none of them can be given up."""
+
+    def __init__(self, key: str, max_keys: int) -> None:
+        super().__init__(key, max_keys)
+        self.key = key
+        self.max_keys = max_keys
+
+    def __str__(self) -> str:
+        return (
+            f"no room for breaker {self.key!r}: all {self.max_keys} are open or in use; "
+            "raise max_keys"
+        )

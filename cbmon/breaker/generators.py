@@ -1,0 +1,153 @@
+"""Protected generators: the call lasts from the first item asked for to the end.
+
+Rules:
+
+* The permit is taken at the first ``next``; the consumer's time between items is not measured
+  and its own calls are not nested.
+* An exception from the body is a failure as the policy says. Closing is a success after at
+  least one item and nothing before.
+* ``call_timeout`` and ``fallback`` do not apply to generators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from cbmon.breaker.guard import NOTHING, fail, rejection, settle
+from cbmon.breaker.identity import caller, here, is_inside, running_task
+
+if TYPE_CHECKING:
+    from cbmon.breaker.core import Core
+
+
+class _Stream:
+    """One generator's call: permit, whether an item came, seconds spent in its body.
+
+    A nested one has no permit and leaves no trace.
+    """
+
+    __slots__ = ("core", "delivered", "permit", "since", "spent")
+
+    def __init__(self, core: Core, *, nested: bool) -> None:
+        self.core = core
+        self.permit = 0 if nested else core.enter(streaming=True)
+        if not (nested or self.permit):
+            raise rejection(core)
+        self.delivered = False
+        self.since: float | None = None
+        self.spent = 0.0
+
+    def resume(self, me: object) -> None:
+        """The body runs, for ``me``."""
+        if self.permit:
+            self.core.owners[me] = None
+            self.since = self.core.begin()
+
+    def pause(self, me: object) -> None:
+        """The body has yielded, returned or raised."""
+        if self.permit:
+            self.core.owners.pop(me, None)
+            if self.since is not None:
+                self.spent += max(0.0, self.core.monotonic() - self.since)
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """The stream is over: what it says of the target."""
+        if not self.permit:
+            return
+        core = self.core
+        begun = None if self.since is None else core.monotonic() - self.spent
+        core.leave_stream()
+        if error is None or (self.delivered and isinstance(error, GeneratorExit)):
+            settle(core, self.permit, begun, NOTHING)
+        else:
+            fail(core, self.permit, begun, error)
+
+
+def generator_guard(
+    core: Core, func: Callable[..., Generator[Any, Any, Any]]
+) -> Callable[..., Generator[Any, Any, Any]]:
+    """A generator function behind the breaker; send, throw and close reach the body (PEP 380)."""
+
+    def guarded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        body = func(*args, **kwargs)
+        stream = _Stream(core, nested=bool(core.owners) and is_inside(core.owners))
+        action: Callable[[Any], Any] = body.send
+        value: Any = None
+        try:
+            while True:
+                item = _step(stream, action, value)
+                stream.delivered = True
+                try:
+                    value = yield item
+                    action = body.send
+                except GeneratorExit:
+                    _step(stream, _close, body)
+                    raise
+                except BaseException as error:
+                    action, value = body.throw, error
+        except StopIteration as end:
+            stream.finish()
+            return end.value
+        except BaseException as error:
+            stream.finish(error)
+            raise
+
+    return guarded
+
+
+def async_generator_guard(
+    core: Core, func: Callable[..., AsyncGenerator[Any, Any]]
+) -> Callable[..., AsyncGenerator[Any, Any]]:
+    """The same for an async generator function; asend, athrow and aclose reach the body."""
+
+    async def guarded(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        body = func(*args, **kwargs)
+        stream = _Stream(core, nested=bool(core.owners) and running_task() in core.owners)
+        action: Callable[[Any], Any] = body.asend
+        value: Any = None
+        try:
+            while True:
+                item = await _step_async(stream, action, value)
+                stream.delivered = True
+                try:
+                    value = yield item
+                    action = body.asend
+                except GeneratorExit:
+                    await _step_async(stream, _aclose, body)
+                    raise
+                except BaseException as error:
+                    action, value = body.athrow, error
+        except StopAsyncIteration:
+            stream.finish()
+        except BaseException as error:
+            stream.finish(error)
+            raise
+
+    return guarded
+
+
+def _step(stream: _Stream, action: Callable[[Any], Any], value: Any) -> Any:
+    me = here()
+    try:
+        stream.resume(me)
+        return action(value)
+    finally:
+        stream.pause(me)
+
+
+async def _step_async(stream: _Stream, action: Callable[[Any], Any], value: Any) -> Any:
+    me = caller()
+    try:
+        stream.resume(me)
+        return await action(value)
+    finally:
+        stream.pause(me)
+
+
+def _close(body: Generator[Any, Any, Any]) -> None:
+    body.close()
+
+
+async def _aclose(body: AsyncGenerator[Any, Any]) -> None:
+    await body.aclose()

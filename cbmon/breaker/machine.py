@@ -1,0 +1,390 @@
+"""The breaker without clock, lock or IO.
+
+Rules:
+
+* Time comes in by :meth:`Machine.advance` only; everything else happens at that time.
+* A call is admitted with a permit, which is the generation it was admitted in; every move and
+  every reset begins a new generation, so that a late result is known as stale.
+* Numbers first, objects last: whatever can start the garbage collector (an event, a list) is
+  made when the state is already consistent, since a finaliser may come back in.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from cbmon.breaker import verdicts
+from cbmon.breaker.backoff import draw, fresh_seed, wait_of
+from cbmon.breaker.errors import InvalidTransitionError
+from cbmon.breaker.events import BreakerEvent, CallEvent, RateEvent, TransitionEvent
+from cbmon.breaker.parts import LastFailure, LastMove, Opening, Trials
+from cbmon.breaker.states import MOVES, TRIPS, State, Trigger
+from cbmon.breaker.windows import CallWindow, TimeWindow, Window
+
+if TYPE_CHECKING:
+    from cbmon.breaker.policy import BreakerPolicy
+
+CLOSED: Final = State.CLOSED
+OPEN: Final = State.OPEN
+HALF_OPEN: Final = State.HALF_OPEN
+OBSERVE: Final = State.OBSERVE
+
+_EMPTIED_ON: Final = frozenset({CLOSED, HALF_OPEN, OBSERVE})
+_LIVE: Final = frozenset({CLOSED, OBSERVE})
+
+
+class Machine:
+    """One breaker's state and all that moves it. Attributes are read freely, written here."""
+
+    __slots__ = (
+        "cancelled", "cycles", "drawn", "events", "failures", "free", "generation", "heard",
+        "high", "ignored", "kept_failures", "last_failure", "last_move", "name", "now", "offset",
+        "opening", "openings", "out", "policy", "rejections", "run", "seed", "shut", "slow_calls",
+        "stale", "state", "successes", "transitions", "trials", "trips", "unrecorded", "window",
+        "would_trip",
+    )  # fmt: skip
+
+    def __init__(self, name: str, policy: BreakerPolicy, seed: int | None, state: State) -> None:
+        self.name = name
+        self.policy = policy
+        self.seed = seed
+        self.state = state
+        self.now = -inf
+        self.offset = 0.0
+        self.generation = 1
+        self.heard: frozenset[str] = frozenset()
+        self.events: list[BreakerEvent] | None = None
+        self.window = window_for(policy)
+        self.run = self.high = self.kept_failures = 0
+        self.successes = self.failures = self.ignored = self.cancelled = self.stale = 0
+        self.unrecorded = self.out = self.rejections = self.slow_calls = 0
+        self.trips = self.would_trip = self.cycles = self.openings = self.drawn = 0
+        self.transitions: dict[tuple[State, State], int] | None = None
+        self.opening: Opening | None = None
+        self.trials: Trials | None = None
+        self.last_failure: LastFailure | None = None
+        self.last_move: LastMove | None = None
+        self.free = 0
+        self.shut = 0.0
+        if state is HALF_OPEN:
+            self.trials = Trials()
+        self.refresh()
+
+    # --- time ------------------------------------------------------------------------------
+
+    def advance(self, now: float, wall: float) -> None:
+        """Come to ``now`` (monotonic seconds) and do what was due on the way, at its own time.
+
+        A time before the last one is taken as the last one. ``wall`` is the Unix time of ``now``.
+        """
+        if now < self.now:
+            now = self.now
+        self.now = now
+        self.offset = wall - now
+        while (due := self.next_deadline) is not None and due <= now:
+            if self.state is OPEN:
+                self.move(Trigger.RECOVERY_TIMEOUT, at=due)
+            else:
+                self.reopen(Trigger.TRIALS_TIMED_OUT, at=due)
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When the state moves by itself, in monotonic seconds; None if it does not."""
+        if self.state is OPEN and self.opening is not None:
+            return self.opening.until
+        if self.state is HALF_OPEN and self.trials is not None:
+            wait, first = self.policy.half_open_max_wait, self.trials.first_at
+            return None if wait is None or first is None else first + wait
+        return None
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until a call may try: 0.0 means now, None means not by itself."""
+        if self.state is OPEN and self.opening is not None:
+            return max(0.0, self.opening.until - self.now)
+        return None if self.state in {State.FORCED_OPEN, State.DISABLED} else 0.0
+
+    # --- calls -----------------------------------------------------------------------------
+
+    def acquire(self) -> int:
+        """A permit, or 0: the call is rejected."""
+        state = self.state
+        if state is HALF_OPEN and self.trials is not None:
+            trials = self.trials
+            if trials.admitted < self.policy.trial_calls:
+                trials.admitted += 1
+                if trials.first_at is None:
+                    trials.first_at = self.now
+                return self.generation
+        elif state in {CLOSED, OBSERVE, State.FORCED_CLOSED}:
+            return self.generation
+        self.rejections += 1
+        self.tell_call("rejected")
+        return 0
+
+    def record(
+        self,
+        permit: int,
+        *,
+        failed: bool,
+        duration: float | None = None,
+        reason: str | None = None,
+        error: str | None = None,
+    ) -> None:
+        """The outcome of an admitted call, which completed now."""
+        if permit != self.generation:
+            self._stale(duration, reason, error)
+            return
+        if self.state is State.FORCED_CLOSED:
+            self.unrecorded += 1
+            return
+        limit = self.policy.slow_call_seconds
+        slow = limit is not None and duration is not None and duration > limit
+        self.slow_calls += slow
+        if failed:
+            self.failures += 1
+            self.last_failure = LastFailure(self.now + self.offset, reason, error)
+        else:
+            self.successes += 1
+        self.tell_call("failure" if failed else "success", duration, reason, error)
+        if self.window is not None:
+            self.window.add(failed | slow << 1, self.now)
+        if self.state is HALF_OPEN and self.trials is not None:
+            self.trials.record(failed=failed, slow=slow)
+            self.judge_trials()
+        else:
+            self.run = self.run + 1 if failed else 0
+            self.judge()
+
+    def release(self, permit: int, *, ignored: bool = False) -> None:
+        """An admitted call ended without a verdict; a trial gives its permit back."""
+        if permit != self.generation:
+            self._stale(None, None, None)
+            return
+        if self.state is State.FORCED_CLOSED:
+            self.unrecorded += 1
+            return
+        if ignored:
+            self.ignored += 1
+        else:
+            self.cancelled += 1
+        self.give_back(permit)
+        self.tell_call("ignored" if ignored else "cancelled")
+
+    def give_back(self, permit: int) -> None:
+        """A trial that was none: another call may have its place."""
+        trials = self.trials
+        if permit == self.generation and trials is not None and trials.admitted > trials.done:
+            trials.admitted -= 1
+
+    def _stale(self, duration: float | None, reason: str | None, error: str | None) -> None:
+        self.stale += 1
+        self.tell_call("stale", duration, reason, error)
+
+    # --- verdicts --------------------------------------------------------------------------
+
+    def judge(self) -> None:
+        """After an outcome while closed or observing: open, or note that it would have."""
+        findings = verdicts.closed(self)
+        high = sum({finding.bit for finding in findings})
+        fresh = [finding for finding in findings if not finding.bit & self.high]
+        trips, self.high = bool(findings), high
+        if fresh and self.state is OBSERVE and len(fresh) == len(findings):
+            self.would_trip += 1
+        for finding in fresh:
+            self._tell_rate(finding)
+        if trips and self.state is CLOSED:
+            self.move(findings[0].trigger, text=findings[0].text)
+
+    def judge_trials(self) -> None:
+        """After a trial's outcome, or under new limits: close, reopen, or wait for more."""
+        verdict = verdicts.half_open(self)
+        if verdict is None:
+            return
+        for finding in verdict.findings:
+            self._tell_rate(finding)
+        if verdict.passed:
+            self.move(Trigger.TRIALS_PASSED, text=verdict.text)
+        else:
+            self.reopen(Trigger.TRIALS_FAILED, text=verdict.text)
+
+    def reopen(self, trigger: Trigger, *, at: float | None = None, text: str = "") -> None:
+        """A failed cycle: open again, or disable when it was one too many."""
+        self.cycles += 1
+        policy = self.policy
+        if policy.auto_disable_enabled and self.cycles >= policy.max_failure_cycles:
+            last = f"{self.cycles} failure cycles, the most allowed"
+            if self.last_failure is not None and self.last_failure.error:
+                last = f"{last}; last error: {self.last_failure.error}"
+            self.move(Trigger.CYCLES_EXHAUSTED, at=at, text=last)
+        else:
+            self.move(trigger, at=at, text=text)
+
+    # --- moves -----------------------------------------------------------------------------
+
+    def move(
+        self,
+        trigger: Trigger,
+        *,
+        at: float | None = None,
+        text: str = "",
+        actor: str | None = None,
+        reason: str | None = None,
+        wait: float | None = None,
+    ) -> None:
+        """Go where the table says, at ``at`` (now), or raise and change nothing.
+
+        ``wait`` is the number of seconds of an opening that does not count for the backoff.
+        """
+        source = self.state
+        target = MOVES[source].get(trigger)
+        if target is None:
+            raise InvalidTransitionError(self.name, source, trigger)
+        at = self.now if at is None else at
+        self._leave(source, target)
+        self.state = target
+        self.generation += 1
+        self.trips += trigger in TRIPS
+        self.opening = self.trials = None
+        self._enter(target, at, wait)
+        if self.transitions is None:
+            self.transitions = {}
+        pair = (source, target)
+        self.transitions[pair] = self.transitions.get(pair, 0) + 1
+        self.last_move = LastMove(source, trigger, at + self.offset, text, actor, reason)
+        self.refresh()
+        self._tell_move(source, trigger, at, text, actor, reason)
+
+    def _leave(self, source: State, target: State) -> None:
+        if source in _LIVE:
+            self.kept_failures = self.live_failures()
+        if target is CLOSED:
+            self.cycles = self.openings = 0
+        if target in _LIVE:
+            self.kept_failures = self.run = 0
+
+    def _enter(self, target: State, at: float, wait: float | None) -> None:
+        self.high = 0
+        if target in _EMPTIED_ON and self.window is not None:
+            self.window.clear()
+        if target is HALF_OPEN:
+            self.trials = Trials()
+        elif target is OPEN:
+            self.open_at(at, wait)
+
+    def open_at(self, at: float, wait: float | None) -> None:
+        """Set the deadline of an opening that began at ``at``."""
+        if wait is not None:
+            self.opening = Opening(at, at + wait, counted=False)
+            return
+        self.openings += 1
+        self.drawn += 1
+        self.opening = Opening(at, at + self.wait(), counted=True)
+
+    def wait(self) -> float:
+        """Seconds that the present opening lasts under the present policy."""
+        jitter = 0.0
+        if self.policy.recovery_jitter:
+            if self.seed is None:
+                self.seed = fresh_seed()
+            jitter = draw(self.seed, self.drawn)
+        return wait_of(self.policy, self.openings, jitter)
+
+    def live_failures(self) -> int:
+        """The run, or the failures in the window."""
+        if self.window is None:
+            return self.run
+        self.window.expire(self.now)
+        return self.window.failures
+
+    def failure_count(self) -> int:
+        """The live number while closed or observing, else as it was on leaving."""
+        return self.live_failures() if self.state in _LIVE else self.kept_failures
+
+    def finished(self) -> int:
+        """Admitted calls that have ended, whatever way."""
+        return (
+            self.successes + self.failures + self.ignored + self.cancelled + self.stale
+            + self.unrecorded
+        )  # fmt: skip
+
+    def begin_anew(self) -> None:
+        """Another generation of the present state, with nothing counted yet."""
+        self.generation += 1
+        self.run = self.kept_failures = self.high = self.cycles = self.openings = 0
+        if self.window is not None:
+            self.window.clear()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Set what the lanes read without a lock: see :mod:`cbmon.breaker.lanes`."""
+        self.free = 0
+        self.shut = 0.0
+
+    # --- events ----------------------------------------------------------------------------
+
+    def tell(self, event: BreakerEvent) -> None:
+        """Keep an event for the listeners."""
+        if self.events is None:
+            self.events = [event]
+        else:
+            self.events.append(event)
+
+    def tell_call(
+        self,
+        kind: str,
+        duration: float | None = None,
+        reason: str | None = None,
+        error: str | None = None,
+    ) -> None:
+        """A call's event, if somebody listens and the state tells it."""
+        if kind in self.heard and self.state is not State.FORCED_CLOSED:
+            self.tell(
+                CallEvent(
+                    kind=kind, name=self.name, at=self.now + self.offset, state=self.state,
+                    duration=duration, reason=reason, error=error,
+                )
+            )  # fmt: skip
+
+    def _tell_rate(self, finding: verdicts.Finding) -> None:
+        if finding.event in self.heard:
+            self.tell(
+                RateEvent(
+                    kind=finding.event, name=self.name, at=self.now + self.offset,
+                    state=self.state, rate=finding.rate, threshold=finding.threshold,
+                    calls=finding.calls,
+                )
+            )  # fmt: skip
+
+    def _tell_move(
+        self,
+        source: State,
+        trigger: Trigger,
+        at: float,
+        text: str,
+        actor: str | None,
+        reason: str | None,
+    ) -> None:
+        if "transition" not in self.heard:
+            return
+        last = self.last_failure
+        self.tell(
+            TransitionEvent(
+                kind="transition", name=self.name, at=at + self.offset, from_state=source,
+                to_state=self.state, cause=trigger, text=text, actor=actor, reason=reason,
+                last_reason=None if last is None else last.reason,
+                last_error=None if last is None else last.error,
+                failure_count=self.kept_failures, cycles=self.cycles,
+                retry_after=None if self.opening is None else self.opening.until - at,
+            )
+        )  # fmt: skip
+
+
+def window_for(policy: BreakerPolicy) -> Window | None:
+    """An empty window of the kind that the policy needs."""
+    if policy.kind == "count":
+        return None
+    if policy.kind == "percentage":
+        return CallWindow(policy.window_size)
+    return TimeWindow(policy.window_seconds)

@@ -1,0 +1,73 @@
+"""The parts of a machine that exist only while they mean something.
+
+Rule: plain slotted records; a breaker at rest holds none of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cbmon.breaker.states import State, Trigger
+
+
+class Opening:
+    """One opening: when it began, when it ends (monotonic), whether it counts for the backoff."""
+
+    __slots__ = ("at", "counted", "until")
+
+    def __init__(self, at: float, until: float, *, counted: bool) -> None:
+        self.at = at
+        self.until = until
+        self.counted = counted
+
+
+class Trials:
+    """The trial calls of one half-open period."""
+
+    __slots__ = ("admitted", "done", "failures", "first_at", "good", "slow", "successes")
+
+    def __init__(self) -> None:
+        self.admitted = self.done = self.successes = self.failures = self.slow = self.good = 0
+        self.first_at: float | None = None
+
+    def record(self, *, failed: bool, slow: bool) -> None:
+        """One trial's outcome; a good one neither failed nor was slow."""
+        self.done += 1
+        self.failures += failed
+        self.successes += not failed
+        self.slow += slow
+        self.good += not (failed or slow)
+
+
+class LastFailure:
+    """When (Unix time) and why a call failed last."""
+
+    __slots__ = ("at", "error", "reason")
+
+    def __init__(self, at: float, reason: str | None, error: str | None) -> None:
+        self.at = at
+        self.reason = reason
+        self.error = error
+
+
+class LastMove:
+    """How the breaker came to its state; ``at`` is Unix time."""
+
+    __slots__ = ("actor", "at", "cause", "reason", "source", "text")
+
+    def __init__(
+        self,
+        source: State,
+        cause: Trigger,
+        at: float,
+        text: str,
+        actor: str | None,
+        reason: str | None,
+    ) -> None:
+        self.source = source
+        self.cause = cause
+        self.at = at
+        self.text = text
+        self.actor = actor
+        self.reason = reason

@@ -1,0 +1,77 @@
+"""Turning a callable into a protected one of the same kind and signature.
+
+Rule: what was a coroutine function, a generator, an async generator or a plain function stays
+one for everybody who looks.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial, update_wrapper
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+from cbmon.breaker import guard
+from cbmon.breaker.generators import async_generator_guard, generator_guard
+
+if TYPE_CHECKING:
+    from cbmon.breaker.core import Core
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def wrap(core: Core, func: Callable[P, R]) -> Callable[P, R]:
+    """``func`` behind the breaker. Raises TypeError for what cannot be called."""
+    if isinstance(func, staticmethod | classmethod):
+        return cast("Callable[P, R]", type(func)(wrap(core, func.__func__)))
+    if isinstance(func, type) or not callable(func):
+        raise TypeError(f"{func!r} is not a function, method or callable object")
+    kind = kind_of(func)
+    wrapper = _MAKERS[kind](core, func)
+    return cast("Callable[P, R]", _dressed(wrapper, func))
+
+
+def kind_of(func: Callable[..., Any]) -> int:
+    """The code flags that make a function a coroutine function or a generator; 0 for others."""
+    while isinstance(func, partial):
+        func = func.func
+    target: Any = func
+    if not (inspect.isroutine(target) or hasattr(target, "__code__")):
+        target = type(target).__call__
+    if inspect.iscoroutinefunction(target):
+        return inspect.CO_COROUTINE
+    flags = getattr(getattr(target, "__code__", None), "co_flags", 0)
+    return int(flags) & (inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR)
+
+
+def _plain(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        return guard.call(core, func, args, kwargs)
+
+    return guarded
+
+
+def _coroutine(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        return await guard.call_async(core, func, args, kwargs)
+
+    return guarded
+
+
+_MAKERS = {
+    0: _plain,
+    inspect.CO_COROUTINE: _coroutine,
+    inspect.CO_GENERATOR: generator_guard,
+    inspect.CO_ASYNC_GENERATOR: async_generator_guard,
+}
+
+
+def _dressed(wrapper: Callable[..., Any], func: Callable[..., Any]) -> Callable[..., Any]:
+    """The wrapper with the name, the doc and, through ``__wrapped__``, the signature."""
+    named = func.func if isinstance(func, partial) else func
+    update_wrapper(wrapper, func)
+    for attribute in ("__name__", "__qualname__"):
+        if not hasattr(func, attribute):
+            setattr(wrapper, attribute, getattr(named, attribute, type(named).__name__))
+    return wrapper
