@@ -13,8 +13,6 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from cbmon.logs import fields
-
 log = logging.getLogger(__name__)
 
 SEND_TIMEOUT: Final = 0.5
@@ -82,7 +80,7 @@ class Notifier:
                 line.connect(self._address)
                 line.sendall(message)
         except OSError as error:
-            log.debug("service manager not told", extra=fields(error=str(error)))
+            log.debug("service manager not told", extra={"fields": {"error": str(error)}})
             return False
         return True
 
