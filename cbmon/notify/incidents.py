@@ -1,0 +1,132 @@
+"""Open incidents, drawn from transitions: pure, no clock, no IO.
+
+Rule: one outage is one incident, from first leaving closed until closed again, however often the
+breaker tries in between; who was told of it is kept with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from cbmon.events import Transition
+from cbmon.model import UP_STATES
+
+DOWN_STATES: Final = frozenset({"open", "forced_open", "disabled"})
+"""The states that are an outage by themselves; half_open is only a look at one."""
+
+
+class Change(StrEnum):
+    """What a transition means for its incident."""
+
+    NONE = "none"
+    """No incident is concerned, such as closed → observe."""
+    OPENED = "opened"
+    UPDATED = "updated"
+    """A trial, or its failure: silent."""
+    DISABLED = "disabled"
+    """It is not tried any more until someone enables it."""
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One outage. ``told`` are the lines of the outbox that hold a message of it."""
+
+    id: str
+    component: str
+    started_at: float
+    announced: bool = False
+    told: tuple[str, ...] = ()
+    sequence: int = 0
+    """The place of its latest message in the lines; the next one has the next number."""
+    trials: int = 0
+    reason: str | None = None
+    last_error: str | None = None
+
+
+class Incidents:
+    """The incidents that are open now."""
+
+    def __init__(self, running: Iterable[Incident] = ()) -> None:
+        self._running = {incident.id: incident for incident in running}
+
+    @classmethod
+    def restored(cls, rows: Iterable[Mapping[str, Any]]) -> Incidents:
+        """From the store's open incidents."""
+        return cls(
+            Incident(
+                id=row["id"],
+                component=row["component"],
+                started_at=row["started_at"],
+                announced=row["sequence"] > 0,
+                told=tuple(row["receivers"]),
+                sequence=row["sequence"],
+                trials=row["trials"],
+                reason=row["reason"],
+                last_error=row["last_error"],
+            )
+            for row in rows
+        )
+
+    def __iter__(self) -> Iterator[Incident]:
+        return iter(self._running.values())
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def of(self, component: str) -> list[Incident]:
+        """The open incidents of a component; one, unless the store and the monitor disagreed."""
+        return [incident for incident in self if incident.component == component]
+
+    def follow(self, move: Transition) -> tuple[Change, Incident | None]:
+        """Take up a transition: what it means, and the incident after it."""
+        if move.incident is None:
+            return Change.NONE, None
+        known = self._running.get(move.incident)
+        incident = _after(known or _begun(move), move)
+        if move.to_state in UP_STATES:
+            self._running.pop(incident.id, None)
+            return (Change.NONE if known is None else Change.RECOVERED), incident
+        change = _change(incident, move)
+        self._running[incident.id] = replace(
+            incident, announced=incident.announced or change is Change.OPENED
+        )
+        return change, self._running[incident.id]
+
+    def tell(self, incident: Incident, lines: Iterable[str]) -> Incident:
+        """Note that the incident's next message goes to these lines; the incident after it."""
+        told = tuple(dict.fromkeys((*incident.told, *lines)))
+        updated = replace(incident, told=told, sequence=incident.sequence + 1)
+        if incident.id in self._running:
+            self._running[incident.id] = updated
+        return updated
+
+    def end(self, incident_id: str) -> None:
+        """Forget an incident whose component nobody watches any more."""
+        self._running.pop(incident_id, None)
+
+
+def _begun(move: Transition) -> Incident:
+    assert move.incident is not None  # noqa: S101 - the caller has looked
+    started = move.at if move.incident_started_at is None else move.incident_started_at
+    return Incident(id=move.incident, component=move.component, started_at=started)
+
+
+def _after(incident: Incident, move: Transition) -> Incident:
+    return replace(
+        incident,
+        trials=incident.trials + (move.to_state == "half_open"),
+        reason=str(move.reason) if move.reason is not None else incident.reason,
+        last_error=move.last_error if move.last_error is not None else incident.last_error,
+    )
+
+
+def _change(incident: Incident, move: Transition) -> Change:
+    if not incident.announced and move.to_state in DOWN_STATES:
+        return Change.OPENED
+    if move.to_state == "disabled":
+        return Change.DISABLED
+    return Change.UPDATED

@@ -1,0 +1,260 @@
+"""One receiver's worker: takes its messages from the store and delivers them, one at a time.
+
+Rule: at least once. What is delivered is noted in the store before the next one is tried, so that
+a crash doubles at most the message that was in flight. Only this receiver waits for this receiver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+from cbmon.breaker.breaker import CircuitBreaker
+from cbmon.errors import StoreError
+from cbmon.interfaces import Clock, Receiver, Store
+from cbmon.logs import fields
+from cbmon.model import Delivery, Message, Reason, Verdict
+from cbmon.notify.endpoint import Endpoint
+from cbmon.notify.hooks import NotifyHooks
+from cbmon.notify.outbox import FOLDED_INTO, Limits, Step, judge, needs_line, suppression
+from cbmon.notify.waiting import Waiter
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 50
+STORE_RETRY: Final = 1.0
+"""Seconds until a line looks again after the store failed."""
+OUTAGE_LOST: Final = "its outage was not delivered"
+EXPIRED: Final = "expired"
+
+Owed = Callable[[], Awaitable[None]]
+"""An outcome that the store has to be told."""
+
+
+class Line:
+    """The worker of one line; owned by the dispatcher."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        store: Store,
+        clock: Clock,
+        hooks: NotifyHooks,
+        limits: Limits,
+        wait: Waiter,
+        changed: Callable[[], None],
+        seed: int | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.breaker = CircuitBreaker(
+            endpoint.name, endpoint.policy, clock=clock, seed=seed, category="receiver"
+        )
+        self.breaker.add_listener(lambda _: self.wake(), kinds=("transition",))
+        self._receiver: Receiver = endpoint.build()
+        self._store = store
+        self._clock = clock
+        self._hooks = hooks
+        self._limits = limits
+        self._wait = wait
+        self._changed = changed
+        self._random = random.Random(seed)  # noqa: S311 - spreads retries, guards nothing
+        self._awake = asyncio.Event()
+        self._stopping = False
+        self._delivering = asyncio.Lock()
+        self._paused_until = 0.0
+        self._owed: Owed | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """Such as ``oncall/slack``."""
+        return self.endpoint.name
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"line {self.name}")
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._awake.set()
+
+    async def replace(self, endpoint: Endpoint) -> None:
+        """Deliver elsewhere from now on; the outbox and the breaker stay."""
+        async with self._delivering:
+            old, self._receiver = self._receiver, endpoint.build()
+            self.endpoint = endpoint
+            self.breaker.reconfigure(endpoint.policy)
+            self._paused_until = 0.0
+        await old.close()
+        self.wake()
+
+    async def stop(self, deadline: float) -> None:
+        """Let the delivery in flight end, at most ``deadline`` seconds, and stop."""
+        self._stopping = True
+        self.wake()
+        task, self._task = self._task, None
+        if task is not None:
+            await asyncio.wait([task], timeout=deadline)
+            task.cancel()
+            await asyncio.wait([task])
+        await self._receiver.close()
+
+    # --- one round after another ----------------------------------------------------------
+
+    async def _run(self) -> None:
+        failing = False
+        while not self._stopping:
+            self._awake.clear()
+            try:
+                pause = await self._round()
+            except StoreError as error:
+                pause = STORE_RETRY
+                if not failing:
+                    log.warning(
+                        "outbox cannot be used", extra=fields(receiver=self.name, error=error)
+                    )
+                failing = True
+            else:
+                failing = False
+            if not self._stopping:
+                await self._wait(self._awake, pause)
+
+    async def _round(self) -> float | None:
+        """Try what is due; seconds until something is due again, None for when it is woken."""
+        await self._settle_debt()
+        while True:
+            messages = await self._store.pending(self.name, now=self._clock.time(), limit=BATCH)
+            if not messages:
+                return await self._until_next()
+            for message in messages:
+                if not await self._treat(message):
+                    return self._held()
+
+    async def _until_next(self) -> float | None:
+        due = await self._store.next_attempt(self.name)
+        if due is None:
+            return None
+        return min(max(0.0, due - self._clock.time()), self._limits.longest_asked)
+
+    def _held(self) -> float | None:
+        """Seconds until this receiver may be tried again; None if that needs a person."""
+        now = self._clock.monotonic()
+        if self._paused_until > now:
+            return self._paused_until - now
+        deadline = self.breaker.next_deadline
+        return None if deadline is None else max(0.0, deadline - now)
+
+    async def _treat(self, message: Message) -> bool:
+        """Do the next step for a message; False if the receiver must not be tried now."""
+        now = self._clock.time()
+        line = [message]
+        if needs_line(message, now, self._limits):
+            line = await self._store.line(self.name, message.incident)
+        step = judge(message, line, now, self._limits)
+        if step in {Step.DELIVER, Step.DELIVER_FOLDED}:
+            return await self._attempt(message, folded=step is Step.DELIVER_FOLDED)
+        if step is Step.EXPIRE:
+            await self._expire(message, now)
+        else:
+            await self._drop(message, step, now)
+        return True
+
+    async def _expire(self, message: Message, now: float) -> None:
+        self._hooks.failed(self.name, EXPIRED)
+        log.error("message given up", extra=fields(receiver=self.name, id=message.id, why=EXPIRED))
+        hours = self._limits.time_to_live / 3600.0
+        error = f"not delivered within {hours:g} h; last: {message.last_error or 'never tried'}"
+        await self._note(partial(self._store.buried, message.id, at=now, error=error))
+
+    async def _drop(self, message: Message, step: Step, now: float) -> None:
+        self._hooks.suppressed(self.name, str(suppression(step)))
+        reason = FOLDED_INTO if step is Step.FOLD else OUTAGE_LOST
+        await self._note(partial(self._store.dropped, [message.id], at=now, reason=reason))
+
+    # --- one attempt ----------------------------------------------------------------------
+
+    async def _attempt(self, message: Message, *, folded: bool) -> bool:
+        if self._stopping or self._paused_until > self._clock.monotonic():
+            return False
+        permit = self.breaker.try_acquire()
+        if permit is None:
+            return False
+        started = self._clock.monotonic()
+        try:
+            async with self._delivering:
+                delivery = await self._deliver(self._dressed(message, folded=folded))
+        except BaseException:
+            self.breaker.release(permit)
+            raise
+        self._judge_receiver(permit, delivery, self._clock.monotonic() - started)
+        await self._note(self._outcome(message, delivery))
+        return True
+
+    def _dressed(self, message: Message, *, folded: bool) -> Message:
+        """The message with what only shows at its delivery."""
+        late = self._clock.time() - message.created_at
+        extra: dict[str, Any] = {"folded": True} if folded else {}
+        if late > self._limits.fold_after:
+            extra["late_seconds"] = round(late)
+        return replace(message, body={**message.body, **extra}) if extra else message
+
+    async def _deliver(self, message: Message) -> Delivery:
+        timeout = self.endpoint.timeout
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._receiver.deliver(message)
+        except TimeoutError:
+            error = f"no answer within {timeout:g} s"
+            return Delivery(verdict=Verdict.TEMPORARY, reason=Reason.TIMEOUT, error=error)
+        except Exception as error:
+            log.exception("receiver failed", extra=fields(receiver=self.name, id=message.id))
+            text = f"cbmon's own fault: {type(error).__name__}; the log has a traceback"
+            return Delivery(verdict=Verdict.TEMPORARY, reason=Reason.INTERNAL, error=text)
+
+    def _judge_receiver(self, permit: int, delivery: Delivery, duration: float) -> None:
+        """A refused message says nothing against the receiver, a busy one is not down."""
+        if delivery.verdict is Verdict.TEMPORARY and delivery.retry_after is not None:
+            self._paused_until = self._clock.monotonic() + self._limits.asked(delivery.retry_after)
+            self.breaker.release(permit)
+            return
+        self.breaker.record(
+            permit,
+            failed=delivery.verdict is Verdict.TEMPORARY,
+            duration=duration,
+            reason=delivery.reason,
+            error=delivery.error,
+        )
+
+    def _outcome(self, message: Message, delivery: Delivery) -> Owed:
+        now = self._clock.time()
+        if delivery.verdict is Verdict.DELIVERED:
+            self._hooks.delivered(self.name, max(0.0, now - message.created_at))
+            return partial(self._store.delivered, message.id, at=now)
+        error = delivery.error or "no reason given"
+        self._hooks.failed(self.name, str(delivery.reason or Reason.INTERNAL))
+        said = fields(receiver=self.name, id=message.id, reason=delivery.reason, error=error)
+        if delivery.verdict is Verdict.PERMANENT:
+            log.error("message refused", extra=said)
+            return partial(self._store.buried, message.id, at=now, error=error)
+        log.warning("message not delivered, trying again", extra=said)
+        wait = self._limits.wait(message.attempts, delivery.retry_after, self._random)
+        return partial(self._store.postponed, message.id, next_attempt_at=now + wait, error=error)
+
+    # --- what the store must hear ---------------------------------------------------------
+
+    async def _note(self, owed: Owed) -> None:
+        """Write an outcome down; if the store fails, before anything else is done."""
+        self._owed = owed
+        await self._settle_debt()
+        self._changed()
+
+    async def _settle_debt(self) -> None:
+        if self._owed is not None:
+            await self._owed()
+            self._owed = None

@@ -1,0 +1,148 @@
+"""An HTTP POST in the form of Alertmanager's webhook, signed if a secret is given.
+
+Rule: every try of a message is the same request but for the time: same id, same body. Redirects
+are not followed, because the body would go where nobody configured it to go.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import ClassVar, Final
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from cbmon.config.fields import (
+    Duration,
+    Options,
+    Secret,
+    SecretFile,
+    SecretUrl,
+    checked_url,
+    secret_from,
+)
+from cbmon.errors import ConfigurationError
+from cbmon.interfaces import Receiver
+from cbmon.model import Delivery, Message
+from cbmon.notify.receivers.alerts import webhook_body
+from cbmon.notify.receivers.answers import FAILURES, from_failure, from_status
+from cbmon.notify.receivers.kind import ReceiverEnvironment, ReceiverType
+from cbmon.notify.receivers.signature import keys_of, signature_headers
+
+LONGEST_ANSWER: Final = 64 * 1024
+OWN_HEADERS: Final = frozenset(
+    {"content-length", "content-type", "host", "transfer-encoding", "webhook-id"}
+    | {"webhook-timestamp", "webhook-signature"}
+)
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+class WebhookOptions(Options):
+    """Messages to an HTTP endpoint, in the form of Alertmanager's webhook."""
+
+    one_of: ClassVar[tuple[tuple[str, ...], ...]] = (("url", "url_file"),)
+
+    url: SecretUrl | None = Field(
+        None, description="Where to post; never shown, as it may hold a token."
+    )
+    url_file: SecretFile | None = Field(None, description="A file that holds the url.")
+    secret: Secret | None = Field(
+        None,
+        description="Sign with this key: whsec_ and 24 to 64 bytes in base64 (Standard Webhooks); "
+        "several keys separated by blanks sign each.",
+    )
+    secret_file: SecretFile | None = Field(None, description="A file that holds the secret.")
+    headers: Mapping[str, Secret] = Field(
+        default_factory=dict, description="More request headers, such as Authorization."
+    )
+    timeout: Duration = Field(10.0, description="How long one delivery may take.")
+
+    @field_validator("secret")
+    @classmethod
+    def _usable(cls, secret: Secret | None) -> Secret | None:
+        if secret is not None:
+            try:
+                keys_of(secret.reveal())
+            except ConfigurationError as error:
+                raise ValueError(str(error)) from None
+        return secret
+
+    @field_validator("headers")
+    @classmethod
+    def _sendable(cls, headers: Mapping[str, Secret]) -> Mapping[str, Secret]:
+        for name, value in headers.items():
+            if not _TOKEN.fullmatch(name):
+                raise ValueError(f'"{name}" is no name of a header')
+            if name.lower() in OWN_HEADERS:
+                raise ValueError(f'the header "{name}" is set by cbmon')
+            if any(char in value.reveal() for char in "\r\n\0"):
+                raise ValueError(f'the value of the header "{name}" holds a line break')
+        return headers
+
+
+class WebhookReceiver:
+    """See the module; options are read anew at each delivery where they come from files."""
+
+    def __init__(self, options: WebhookOptions, environment: ReceiverEnvironment) -> None:
+        self._options = options
+        self._environment = environment
+
+    async def deliver(self, message: Message) -> Delivery:
+        """Post one message."""
+        where = "webhook"
+        try:
+            url = self._url()
+            where = host_of(url)
+            body = json.dumps(webhook_body(message), separators=(",", ":")).encode()
+            return await self._post(url, body, self._headers(message, body))
+        except FAILURES as error:
+            return from_failure(error, where)
+
+    async def close(self) -> None:
+        """Nothing is kept: the HTTP client belongs to the environment."""
+
+    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Delivery:
+        session = self._environment.session
+        async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+            # A short answer is read to its end so that the connection can be used again.
+            await response.content.read(LONGEST_ANSWER)
+            retry_after = response.headers.get("Retry-After")
+            return from_status(response.status, retry_after, self._environment.clock.time())
+
+    def _url(self) -> str:
+        secret = secret_from(self._options.url, self._options.url_file)
+        assert secret is not None  # noqa: S101 - one_of has seen to it
+        try:
+            return checked_url(secret.reveal().strip(), ("http", "https"))
+        except ValueError:
+            raise ConfigurationError("the webhook url is no absolute http or https URL") from None
+
+    def _headers(self, message: Message, body: bytes) -> dict[str, str]:
+        headers = {name: value.reveal() for name, value in self._options.headers.items()}
+        headers["Content-Type"] = "application/json"
+        secret = secret_from(self._options.secret, self._options.secret_file)
+        if secret is None:
+            return {**headers, "webhook-id": message.id}
+        now = self._environment.clock.time()
+        return {**headers, **signature_headers(message.id, now, body, keys_of(secret.reveal()))}
+
+
+def host_of(url: str) -> str:
+    """The host of a URL, which is all of it that may be shown."""
+    return urlsplit(url).hostname or "webhook"
+
+
+def build(options: WebhookOptions, environment: ReceiverEnvironment) -> Receiver:
+    """A receiver that posts."""
+    return WebhookReceiver(options, environment)
+
+
+TYPE: Final = ReceiverType(
+    name="webhook",
+    options=WebhookOptions,
+    target=lambda options: host_of(options.url.reveal()) if options.url else "from a file",
+    timeout=lambda options: options.timeout,
+    build=build,
+)
