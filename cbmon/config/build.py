@@ -15,7 +15,7 @@ from cbmon.config.fields import Options
 from cbmon.config.includes import Document, Documents
 from cbmon.config.model import Config, ConfigTypes, NotificationsConfig, ReceiverConfig
 from cbmon.config.nodes import Block, Items, key_place, place_of
-from cbmon.config.policies import Policies
+from cbmon.config.policies import BUILT_IN, Policies
 from cbmon.config.problems import Place, Problems
 from cbmon.config.references import References
 from cbmon.config.routes import Route, RouteSection, complete
@@ -76,6 +76,7 @@ class _Builder:
         self._references.check()
         return Config(
             source=source,
+            warnings=self._validator.warnings(),
             files=tuple(document.path for document in self._documents.found),
             external_url=settings.external_url,
             labels=settings.labels,
@@ -144,6 +145,10 @@ class _Builder:
     def _template(
         self, part: Part, name: str, templates: dict[str, tuple[TemplateSettings, Block, str]]
     ) -> None:
+        if name in BUILT_IN:
+            message = f"{shown(name)} is built in; give yours another name"
+            self._problems.add(key_place(part.block, name), part.path, message)
+            return
         if name in templates:
             known = templates[name][1]
             place = Place(known.file, known.mark.line + 1, 1)

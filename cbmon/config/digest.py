@@ -1,6 +1,7 @@
 """A configuration as plain data, and the short digest of it.
 
-Rule: secrets are ``<secret>`` in both; the order of checks counts for neither.
+Rule: secrets are ``<secret>``, files below the configuration's directory are relative to it, and
+entries are sorted by name, so that the same configuration gives the same digest everywhere.
 """
 
 from __future__ import annotations
@@ -8,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from cbmon.config.model import Config, ExportConfig, ReceiverConfig
 from cbmon.config.routes import Route
@@ -16,17 +20,18 @@ from cbmon.config.routes import Route
 
 def as_json(config: Config) -> dict[str, Any]:
     """The resolved configuration as JSON can hold it, without secrets."""
-    route = config.notifications.route
+    directory = config.source.absolute().parent
+    notifications = config.notifications
     return {
         "external_url": config.external_url,
         "labels": dict(config.labels),
-        "storage": config.storage.model_dump(mode="json", by_alias=True),
-        "web": config.web.model_dump(mode="json", by_alias=True),
-        "checks": _entries(config.checks),
-        "exports": _entries(config.exports),
+        "storage": _dumped(config.storage, directory),
+        "web": _dumped(config.web, directory),
+        "checks": _entries(config.checks, directory),
+        "exports": _entries(config.exports, directory),
         "notifications": {
-            "route": None if route is None else _route(route),
-            "receivers": [_receiver(receiver) for receiver in config.notifications.receivers],
+            "route": None if notifications.route is None else _route(notifications.route),
+            "receivers": [_receiver(one, directory) for one in notifications.receivers],
         },
     }
 
@@ -37,23 +42,24 @@ def digest(config: Config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _entries(entries: tuple[ExportConfig, ...]) -> list[dict[str, Any]]:
-    return [_entry(entry) for entry in sorted(entries, key=lambda entry: entry.name)]
+def _dumped(options: BaseModel, directory: Path) -> dict[str, Any]:
+    return options.model_dump(mode="json", by_alias=True, context={"directory": directory})
 
 
-def _entry(entry: ExportConfig) -> dict[str, Any]:
+def _entries(entries: tuple[ExportConfig, ...], directory: Path) -> list[dict[str, Any]]:
+    return [_entry(entry, directory) for entry in sorted(entries, key=lambda entry: entry.name)]
+
+
+def _entry(entry: ExportConfig, directory: Path) -> dict[str, Any]:
     data = {field.name: getattr(entry, field.name) for field in fields(entry)}
     data["labels"] = dict(entry.labels)
     data["policy"] = entry.policy.as_dict()
-    data[entry.type] = data.pop("options").model_dump(mode="json", by_alias=True)
+    data[entry.type] = _dumped(data.pop("options"), directory)
     return data
 
 
-def _receiver(receiver: ReceiverConfig) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        kind: options.model_dump(mode="json", by_alias=True)
-        for kind, options in receiver.integrations
-    }
+def _receiver(receiver: ReceiverConfig, directory: Path) -> dict[str, Any]:
+    data: dict[str, Any] = {kind: _dumped(one, directory) for kind, one in receiver.integrations}
     return {**data, "name": receiver.name, "policy": receiver.policy.as_dict()}
 
 

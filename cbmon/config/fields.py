@@ -29,7 +29,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from cbmon.config import units
-from cbmon.config.secrets import Secret, SecretError, SecretFile, resolved, secret_from
+from cbmon.config.secrets import Secret, SecretError, SecretFile, portable, resolved, secret_from
 from cbmon.config.strictness import strict_leaves
 from cbmon.config.words import kind, shown
 
@@ -79,6 +79,16 @@ class Options(BaseModel):
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return strict_leaves(handler(source))
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        made = handler(schema)
+        rules = [_one_of_schema(cls, group) for group in cls.one_of] + _pair_schemas(cls)
+        if rules:
+            handler.resolve_ref_schema(made)["allOf"] = rules
+        return made
+
     @model_validator(mode="after")
     def _check_groups(self) -> Options:
         given = self.model_fields_set
@@ -87,10 +97,32 @@ class Options(BaseModel):
                 raise fault(f"{name[:-5]} and {name} exclude each other; keep one of them")
         for group in self.one_of:
             found = [name for name in group if name in given or f"{name}_file" in given]
-            if len(found) != 1:
-                got = f", got {' and '.join(found)}" if found else ""
-                raise fault(f"expected exactly one of {', '.join(group)}{got}")
+            if len(found) > 1:
+                raise fault(f"{' and '.join(found)} exclude each other; keep one of them")
+            if not found:
+                names = _members(type(self), group)
+                raise fault(f"one of {', '.join(names)} is missing")
         return self
+
+
+def _members(model: type[Options], group: tuple[str, ...]) -> list[str]:
+    """The options of a group, each with the one for its file."""
+    pairs = (one for name in group for one in (name, f"{name}_file"))
+    return [name for name in pairs if name in model.model_fields]
+
+
+def _one_of_schema(model: type[Options], group: tuple[str, ...]) -> JsonSchemaValue:
+    return {"oneOf": [{"required": [name]} for name in _members(model, group)]}
+
+
+def _pair_schemas(model: type[Options]) -> list[JsonSchemaValue]:
+    grouped = {name for group in model.one_of for name in group}
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    return [
+        {"not": {"required": [name, f"{name}_file"]}}
+        for name in names
+        if f"{name}_file" in names and name not in grouped
+    ]
 
 
 def fault(message: str, *at: str | int) -> PydanticCustomError:
@@ -169,7 +201,7 @@ class _LocalPath:
         return core_schema.with_info_plain_validator_function(
             _local_path,
             serialization=core_schema.plain_serializer_function_ser_schema(
-                str, return_schema=core_schema.str_schema(), when_used="json"
+                portable, info_arg=True, return_schema=core_schema.str_schema(), when_used="json"
             ),
         )
 

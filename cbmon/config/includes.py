@@ -34,7 +34,7 @@ class Document:
     @property
     def directory(self) -> Path:
         """What relative paths in it are relative to."""
-        return self.path.parent
+        return self.path.absolute().parent
 
 
 @dataclass(slots=True)

@@ -99,9 +99,10 @@ class Policies:
 
     def set_default(self, breaker: str | BreakerSettings, node: Block, path: str) -> None:
         """What checks get that say nothing, and what overrides without a template start from."""
-        made = self.make(breaker, node, path)
-        self._default_fields = self._values(breaker) or self._default_fields
-        self.default = made
+        self.default = self.make(breaker, node, path)
+        values = self._values(breaker)
+        if values is not None and isinstance(self._policy(values), BreakerPolicy):
+            self._default_fields = values
 
     def make(
         self, breaker: str | BreakerSettings | None, node: Block | None, path: str

@@ -243,7 +243,9 @@ class _Reader:
             for source in value if type(value) is Items else [value]:
                 if type(source) is not Block:
                     self._problems.add(
-                        self._place(mark), self._path(), "<< merges a mapping or a list of mappings"
+                        self._place(mark),
+                        self._path_of_value(),
+                        "<< merges a mapping or a list of mappings",
                     )
                     break
                 for key, item in source.items():
@@ -258,7 +260,8 @@ class _Reader:
             self._fail(self._place(mark), f"a key must be text{hint}")
 
     def _refuse_tag(self, event: Any) -> None:
-        message = f"the tag {clipped(event.tag)} is not supported; values have no tags here"
+        tag = clipped(event.tag.replace("tag:yaml.org,2002:", "!!"))
+        message = f"the tag {tag} is not supported; values have no tags here"
         self._problems.spoil(self._place(event.start_mark), self._path_of_value(), message)
 
     def _path_of_value(self) -> str:

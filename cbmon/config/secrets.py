@@ -85,6 +85,18 @@ class SecretFile:
             raise SecretError(f"cannot read secret file {self.path}: {error.strerror}") from error
         return Secret(_decoded(self.path, data))
 
+    def warning(self) -> str | None:
+        """What is odd about the file now: it is missing, or everybody may read it."""
+        try:
+            mode = self.path.stat().st_mode
+        except FileNotFoundError:
+            return f"the secret file {self.path} is not there; it is read at each use"
+        except OSError as error:
+            return f"the secret file {self.path} cannot be looked at: {error.strerror}"
+        if mode & 0o004:
+            return f"the secret file {self.path} can be read by everybody; chmod o-r"
+        return None
+
     def __repr__(self) -> str:
         return f"SecretFile({str(self.path)!r})"
 
@@ -99,7 +111,7 @@ class SecretFile:
         return core_schema.with_info_plain_validator_function(
             _secret_file,
             serialization=core_schema.plain_serializer_function_ser_schema(
-                _path_of, return_schema=core_schema.str_schema(), when_used="json"
+                _path_of, info_arg=True, return_schema=core_schema.str_schema(), when_used="json"
             ),
         )
 
@@ -148,7 +160,11 @@ def _secret_file(value: object, info: core_schema.ValidationInfo) -> SecretFile:
         return value
     if not isinstance(value, str) or not value or "\0" in value:
         raise PydanticCustomError("cbmon", "expected a path, got {got}", {"got": kind(value)})
-    return SecretFile(resolved(value, info))
+    file = SecretFile(resolved(value, info))
+    seen = (info.context or {}).get("secret_files")
+    if seen is not None:
+        seen.append(file)
+    return file
 
 
 def resolved(path: str, info: core_schema.ValidationInfo) -> Path:
@@ -161,5 +177,13 @@ def _hide(_: Secret) -> str:
     return HIDDEN
 
 
-def _path_of(file: SecretFile) -> str:
-    return str(file.path)
+def portable(path: Path, info: core_schema.SerializationInfo) -> str:
+    """The path, relative to the directory in the context if it lies below it."""
+    directory = (info.context or {}).get("directory")
+    if directory is not None and path.is_relative_to(directory):
+        return str(path.relative_to(directory))
+    return str(path)
+
+
+def _path_of(file: SecretFile, info: core_schema.SerializationInfo) -> str:
+    return portable(file.path, info)

@@ -110,6 +110,7 @@ class StorageSection(Options):
     location: Annotated[Secret, AfterValidator(_database_url)] = Field(
         Secret("sqlite:///var/lib/cbmon/cbmon.db"),
         alias="url",
+        json_schema_extra={"default": "sqlite:///var/lib/cbmon/cbmon.db"},
         description="The database: sqlite:///path or postgresql://user@host/database. "
         "It may hold a password and is never shown.",
     )

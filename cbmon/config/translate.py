@@ -7,7 +7,7 @@ never a secret.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from cbmon.config.nodes import Block, Node, Step, follow, joined, key_place
 from cbmon.config.problems import Problems
 from cbmon.config.units import format_duration
-from cbmon.config.words import choices, clipped, kind, shown, suggestion
+from cbmon.config.words import Substituted, choices, clipped, kind, shown, suggestion
 
 _EXPECTED: Final[dict[str, str]] = {
     "string_type": "text",
@@ -65,7 +65,9 @@ def tell(error: ValidationError, subject: Subject, problems: Problems) -> None:
     """Add every error of a validation to the problems."""
     unions: dict[tuple[Step, ...], list[ErrorDetails]] = defaultdict(list)
     for detail in error.errors(include_url=False):
-        steps, _, _ = follow(subject.root, detail["loc"])
+        steps, _, value = follow(subject.root, detail["loc"])
+        if _is_consequence(detail, value):
+            continue
         if detail["type"] == "extra_forbidden":
             _unknown_key(detail, subject, problems)
         elif len(steps) < len(detail["loc"]) and detail["type"] in _EXPECTED:
@@ -75,6 +77,13 @@ def tell(error: ValidationError, subject: Subject, problems: Problems) -> None:
     for union, details in unions.items():
         _, place, value = follow(subject.root, union)
         problems.add(place, joined(subject.path, union), _union_message(details, value))
+
+
+def _is_consequence(detail: ErrorDetails, value: object) -> bool:
+    """A list counts as too short when only its items are wrong."""
+    if detail["type"] != "too_short" or not isinstance(value, list):
+        return False
+    return len(value) >= int(detail["ctx"]["min_length"])
 
 
 def _tell_one(
@@ -158,9 +167,22 @@ def _own_words(detail: ErrorDetails, value: object) -> str:
     text = str(context["error"]) if detail["type"] == "value_error" else detail["msg"]
     if detail["type"] not in {"cbmon", "value_error"}:
         text = text[0].lower() + text[1:].removesuffix(".")
+    if isinstance(value, Substituted):
+        text = text.partition(", got ")[0]
+    if any(secret in text for secret in _substituted(value)):
+        return "what a variable stands for is not allowed here"
     if text.startswith("expected") and ", got" not in text and "(not shown" not in text:
         return f"{text}, got {kind(value)}"
     return text
+
+
+def _substituted(value: object) -> Iterator[str]:
+    """What came from the environment in a value, if it is long enough to be recognised."""
+    if isinstance(value, Substituted):
+        yield from (part for part in value.values if len(part) > 2)
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _substituted(item)
 
 
 def _union_message(details: Sequence[ErrorDetails], value: object) -> str:

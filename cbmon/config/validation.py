@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from cbmon.config.fields import Options
 from cbmon.config.model import OptionsSource
-from cbmon.config.nodes import Block, Items, joined, value_place
-from cbmon.config.problems import Problems
+from cbmon.config.nodes import Block, Items, joined, place_of, value_place
+from cbmon.config.problems import Problem, Problems
+from cbmon.config.secrets import SecretFile
 from cbmon.config.translate import Subject, tell
 from cbmon.config.words import kind
 from cbmon.errors import CbmonError
@@ -42,6 +43,11 @@ class Validator:
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._models: dict[tuple[str, str], type[Options] | str] = {}
+        self._warned: dict[Path, Problem | None] = {}
+
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is odd about the secret files of all parts, sorted by place."""
+        return tuple(sorted(found for found in self._warned.values() if found is not None))
 
     def part(self, parent: Part, key: str) -> Part | None:
         """The mapping under a key; None when it is absent or, after telling, something else."""
@@ -86,15 +92,26 @@ class Validator:
         ``data`` is what is validated of it, if not all; ``known`` are keys besides the model's.
         """
         validator = model.__pydantic_validator__
+        secret_files: list[SecretFile] = []
+        context = {"directory": part.directory, "secret_files": secret_files}
         try:
             made: OptionsT = validator.validate_python(
-                part.block if data is None else data, context={"directory": part.directory}
+                part.block if data is None else data, context=context
             )
         except ValidationError as error:
             subject = Subject(root=part.block, model=model, path=part.path, known=known)
             tell(error, subject, self._problems)
             return None
+        for file in secret_files:
+            self._look_at(file, part)
         return made
+
+    def _look_at(self, file: SecretFile, part: Part) -> None:
+        if file.path in self._warned:
+            return
+        text, place = file.warning(), place_of(part.block)
+        found = Problem(place.file, place.line, place.column, part.path, text) if text else None
+        self._warned[file.path] = found
 
     def options(
         self, sources: Mapping[str, OptionsSource], family: str, key: str, part: Part

@@ -32,21 +32,20 @@ def substitute(text: str, environ: Mapping[str, str]) -> str:
     ``${NAME:-default}`` takes the default when NAME is unset or empty. VariableError when NAME is
     unset and has no default, or when the reference is malformed.
     """
-    replaced = False
+    values: list[str] = []
 
     def value(match: re.Match[str]) -> str:
-        nonlocal replaced
         if match["escape"]:
             return "$"
-        replaced = True
-        return _value(match, environ)
+        values.append(_value(match, environ))
+        return values[-1]
 
     result = _REFERENCE.sub(value, text)
     if len(result) > MAX_EXPANDED:
         raise VariableError(f"{clipped(text)} is longer than 1 MiB once its variables are replaced")
     if "\0" in result:
         raise VariableError("a variable holds a NUL character")
-    return Substituted.of(result, text) if replaced else result
+    return Substituted.of(result, text, values) if values else result
 
 
 def _value(match: re.Match[str], environ: Mapping[str, str]) -> str:

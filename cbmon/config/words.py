@@ -15,15 +15,17 @@ _LIMIT = 60
 class Substituted(str):
     """Text in which ``${NAME}`` was replaced; it remembers how it was written."""
 
-    __slots__ = ("expression",)
+    __slots__ = ("expression", "values")
 
     expression: str
+    values: tuple[str, ...]
 
     @classmethod
-    def of(cls, text: str, expression: str) -> Substituted:
-        """``text`` as it is used, ``expression`` as it stands in the file."""
+    def of(cls, text: str, expression: str, values: Iterable[str] = ()) -> Substituted:
+        """``text`` as it is used, ``expression`` as written, ``values`` what was put in."""
         made = cls(text)
         made.expression = expression
+        made.values = tuple(values)
         return made
 
 
@@ -49,7 +51,8 @@ def kind(value: object) -> str:
     if isinstance(value, int | float):
         return f"the number {shown(value)}"
     if isinstance(value, str):
-        return f"the text {shown(value)}" if value else "an empty text"
+        plain = value and not isinstance(value, Substituted)
+        return f"the text {shown(value)}" if plain else shown(value)
     return "a mapping" if isinstance(value, dict) else "a list"
 
 
@@ -69,13 +72,21 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant, if one is near enough."""
-    words = list(known)
+    words = _candidates(word, known)
     normal = {name.lower().replace("-", "_"): name for name in reversed(words)}
     candidate = word.lower().replace("-", "_")[:100]
     if candidate in normal:
         return normal[candidate]
     close = difflib.get_close_matches(candidate, list(normal), n=1, cutoff=0.6)
     return normal[close[0]] if close else None
+
+
+def _candidates(word: str, known: Iterable[str]) -> list[str]:
+    """All that are known, or of very many those that begin alike, so that a typo stays cheap."""
+    words = list(known)
+    if len(words) > 200:
+        words = [one for one in words if one[:2] == word[:2] and abs(len(one) - len(word)) <= 2]
+    return words[:200]
 
 
 def choices(values: Iterable[object]) -> str:
