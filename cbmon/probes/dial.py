@@ -1,0 +1,162 @@
+"""Connections to targets: resolve, connect, TLS; one phase each.
+
+Rule: one address, one try, and the policy judges that address. An error names the address and
+the reason; when the run is cancelled the socket is closed at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from cbmon.interfaces import Attempt
+from cbmon.model import Phase, Reason
+from cbmon.probes.addresses import Endpoint, Family
+from cbmon.probes.certificates import Chain
+from cbmon.probes.environment import ProbeEnvironment
+from cbmon.probes.failure import ProbeError, words
+
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.Protocol)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where to, and how to get there."""
+
+    host: str
+    port: int
+    family: Family = "any"
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """A context, and the name that is asked for and must be in the certificate."""
+
+    context: ssl.SSLContext
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link(Generic[ProtocolT]):
+    """A connection. Whoever has it must abort its transport."""
+
+    transport: asyncio.Transport
+    protocol: ProtocolT
+    endpoint: Endpoint
+    chain: Chain | None = None
+    """What the target presented, over TLS."""
+
+
+async def dial(
+    attempt: Attempt,
+    environment: ProbeEnvironment,
+    route: Route,
+    factory: Callable[[], ProtocolT],
+    tls: Tls | None = None,
+) -> Link[ProtocolT]:
+    """Connect, and leave the last phase going on; ProbeError says why not."""
+    endpoint = await locate(attempt, environment, route)
+    attempt.begin(Phase.CONNECT)
+    if tls is None:
+        transport, protocol = await _connect(endpoint, route, factory)
+        return Link(transport=transport, protocol=protocol, endpoint=endpoint)
+    waiting, quiet = await _connect(endpoint, route, _Quiet)
+    plain = Link(transport=waiting, protocol=quiet, endpoint=endpoint)
+    return await secure(attempt, environment, plain, factory(), tls)
+
+
+async def locate(attempt: Attempt, environment: ProbeEnvironment, route: Route) -> Endpoint:
+    """The address to connect to, resolved and allowed; ProbeError when there is none."""
+    attempt.facts["host"] = route.host
+    attempt.begin(Phase.RESOLVE)
+    ip = await environment.resolver.resolve(route.host, route.family)
+    endpoint = Endpoint(ip, route.port)
+    attempt.facts["address"] = str(endpoint)
+    environment.policy.check(ip)
+    return endpoint
+
+
+async def secure(
+    attempt: Attempt,
+    environment: ProbeEnvironment,
+    plain: Link[Any],
+    protocol: ProtocolT,
+    tls: Tls,
+) -> Link[ProtocolT]:
+    """Begin TLS on a connection, with ``protocol`` on top; it is aborted when that fails."""
+    endpoint = plain.endpoint
+    attempt.begin(Phase.TLS)
+    try:
+        transport = await asyncio.get_running_loop().start_tls(
+            plain.transport,
+            protocol,
+            tls.context,
+            server_hostname=tls.name,
+            ssl_handshake_timeout=attempt.remaining + 1,  # the caller's deadline comes first
+        )
+    except OSError as error:
+        plain.transport.abort()
+        raise ProbeError(Reason.TLS, _handshake_trouble(error, endpoint, tls.name)) from error
+    except BaseException:
+        plain.transport.abort()
+        raise
+    if transport is None:
+        raise ProbeError(Reason.TLS, f"{endpoint} closed the connection in the TLS handshake")
+    protocol.connection_made(transport)
+    connection = cast("ssl.SSLObject", transport.get_extra_info("ssl_object"))
+    chain = environment.chains.presented(connection)
+    attempt.facts["tls_version"] = connection.version()
+    if chain is not None:
+        attempt.facts["certificate"] = chain.facts(environment.clock.time())
+    return Link(transport=transport, protocol=protocol, endpoint=endpoint, chain=chain)
+
+
+class _Quiet(asyncio.Protocol):
+    """Holds a connection until TLS begins; a target that speaks first is heard by TLS."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.ReadTransport", transport).pause_reading()
+
+
+async def _connect(
+    endpoint: Endpoint, route: Route, factory: Callable[[], ProtocolT]
+) -> tuple[asyncio.Transport, ProtocolT]:
+    try:
+        return await asyncio.get_running_loop().create_connection(
+            factory,
+            endpoint.ip,
+            endpoint.port,
+            family=socket.AF_INET6 if ":" in endpoint.ip else socket.AF_INET,
+            local_addr=(route.source, 0) if route.source else None,
+        )
+    except OSError as error:
+        if route.source and error.errno == errno.EADDRNOTAVAIL:
+            text = f"cannot connect from {route.source}: this machine has no such address"
+            raise ProbeError(Reason.CONFIG, text) from error
+        text = f"cannot connect to {endpoint}: {words(error)}"
+        raise ProbeError(Reason.CONNECT, text) from error
+
+
+def _handshake_trouble(error: OSError, endpoint: Endpoint, name: str) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        trouble = error.verify_message
+        return f"the certificate of {endpoint} is not valid for {name}: {_lowered(trouble)}"
+    if isinstance(error, ssl.SSLError):
+        if error.reason in _NOT_TLS:
+            return f"{endpoint} does not speak TLS"
+        return f"TLS with {endpoint} failed: {_lowered((error.reason or '').replace('_', ' '))}"
+    return f"{endpoint} closed the connection in the TLS handshake"
+
+
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"})
+
+
+def _lowered(text: str) -> str:
+    text = text.rstrip(".")
+    return text.lower() if text.isupper() else text[:1].lower() + text[1:]

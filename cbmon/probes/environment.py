@@ -1,0 +1,71 @@
+"""What all probes of a daemon share.
+
+Rule: one per daemon and event loop, made before the first probe and closed after the last one.
+A probe holds no connection, session or context of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar, cast
+
+from cbmon.interfaces import Clock
+from cbmon.probes.addresses import AddressPolicy
+from cbmon.probes.certificates import Chains
+from cbmon.probes.contexts import TlsContexts
+from cbmon.probes.resolver import Resolver
+
+
+class Shareable(Protocol):
+    """A means that probes of one kind have in common, such as an HTTP client."""
+
+    def __init__(self) -> None: ...
+
+    async def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+SharedT = TypeVar("SharedT", bound=Shareable)
+
+
+class ProbeEnvironment:
+    """Resolver, address policy, TLS contexts and clock.
+
+    The default ``policy`` is that of configured checks: everything but the metadata services of
+    clouds, because a host's own loopback and private targets are what it is there to look at.
+    ``nameservers`` replaces the system's.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        policy: AddressPolicy | None = None,
+        nameservers: Sequence[str] | None = None,
+    ) -> None:
+        self.clock = clock
+        self.policy = policy or AddressPolicy()
+        self.resolver = Resolver(nameservers)
+        self.contexts = TlsContexts()
+        self.chains = Chains()
+        self._shared: dict[type[Any], Shareable] = {}
+
+    def under(self, policy: AddressPolicy) -> ProbeEnvironment:
+        """The same environment with another policy; closing either closes both."""
+        other = copy.copy(self)
+        other.policy = policy
+        return other
+
+    def shared(self, kind: type[SharedT]) -> SharedT:
+        """The one ``kind()`` of this environment, made at the first use."""
+        if kind not in self._shared:
+            self._shared[kind] = kind()
+        return cast("SharedT", self._shared[kind])
+
+    async def close(self) -> None:
+        """Give back everything; runs that are still going on fail."""
+        while self._shared:
+            await self._shared.popitem()[1].close()
+        await self.resolver.close()

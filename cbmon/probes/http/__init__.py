@@ -1,0 +1,21 @@
+"""``http``: one request over a new connection, redirects followed, the answer judged.
+
+Rule: what the target sends is counted while it comes, never gathered first: no answer can cost
+more memory or time than the options allow.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cbmon.probes.http.options import HttpOptions
+from cbmon.probes.http.probe import HttpProbe
+from cbmon.probes.http.redacted import redacted
+from cbmon.probes.kind import ProbeType
+
+TYPE: Final = ProbeType(
+    name="http",
+    options=HttpOptions,
+    target=lambda options: redacted(options.url),
+    build=HttpProbe,
+)

@@ -1,0 +1,169 @@
+"""The HTTP client: aiohttp, over connections that are dialled here.
+
+Rule: one session for all probes; a connection serves one request and is aborted after it. aiohttp
+keeps no cookies, follows no redirect, tries nothing twice, unpacks nothing and takes no proxy
+from the environment. What a probe needs of a connection travels in the context variable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.streams import EMPTY_PAYLOAD
+from yarl import URL
+
+from cbmon import __version__
+from cbmon.interfaces import Attempt
+from cbmon.model import Phase, Reason
+from cbmon.probes.dial import Link, Route, Tls, dial
+from cbmon.probes.environment import ProbeEnvironment
+from cbmon.probes.failure import ProbeError, shown, words
+
+HEAD_LIMIT: Final = 128 * 1024
+"""Bytes of all heads of one answer together, interim answers included."""
+USER_AGENT: Final = f"cbmon/{__version__}"
+
+_hop: ContextVar[Hop] = ContextVar("hop")
+
+
+@dataclass(slots=True, kw_only=True)
+class Hop:
+    """One request on its way: how to connect, and what became of it."""
+
+    attempt: Attempt
+    environment: ProbeEnvironment
+    route: Route
+    tls: Tls | None
+    link: Link[_Handler] | None = None
+    heard: int = 0
+    """Bytes that came."""
+
+
+class HttpClient:
+    """Shared by all probes of an environment; opened at the first request."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(
+        self, hop: Hop, method: str, url: URL, headers: Mapping[str, str], body: bytes | None
+    ) -> aiohttp.ClientResponse:
+        """The response with its head read; ProbeError says why there is none. Close it."""
+        token = _hop.set(hop)
+        try:
+            return await self._opened().request(
+                method, url, headers=headers, data=body, allow_redirects=False
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            raise trouble(error, hop) from error
+        finally:
+            _hop.reset(token)
+
+    async def close(self) -> None:
+        """Abort what is open."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=_Connector(force_close=True, limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                skip_auto_headers=("User-Agent", "Accept-Encoding", "Content-Type"),
+                max_line_size=2 * HEAD_LIMIT,
+                max_field_size=2 * HEAD_LIMIT,
+                max_headers=HEAD_LIMIT,
+            )
+            # A target that hangs up without an answer would be asked a second time.
+            self._session._retry_connection = False  # noqa: SLF001
+        return self._session
+
+
+class _Connector(aiohttp.BaseConnector):
+    """Dials for the hop whose request it is."""
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,  # noqa: ARG002
+        traces: object,  # noqa: ARG002
+        timeout: aiohttp.ClientTimeout,  # noqa: ARG002
+    ) -> ResponseHandler:
+        hop = _hop.get()
+        hop.link = await dial(
+            hop.attempt,
+            hop.environment,
+            hop.route,
+            lambda: _Handler(asyncio.get_running_loop(), hop),
+            hop.tls,
+        )
+        hop.attempt.begin(Phase.PROCESSING)
+        return hop.link.protocol
+
+
+class _Handler(ResponseHandler):
+    """Notes when the answer begins, bounds its head, and never closes politely."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, hop: Hop) -> None:
+        super().__init__(loop)
+        self._hop = hop
+        self._head = 0
+
+    def data_received(self, data: bytes) -> None:
+        hop = self._hop
+        if not hop.heard:
+            hop.attempt.begin(Phase.TRANSFER)
+        hop.heard += len(data)
+        super().data_received(data)
+        if self._payload is None or self._payload is EMPTY_PAYLOAD:
+            self._head += len(data)
+            if self._head > HEAD_LIMIT:
+                text = f"the headers are larger than {HEAD_LIMIT} bytes"
+                self.set_exception(ProbeError(Reason.SIZE, text))
+                self.abort_transport()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        payload = self._payload
+        if exc is not None and payload is not None and not payload.is_eof():
+            # aiohttp takes a body without a length for complete even when it ends with a reset.
+            payload.set_exception(aiohttp.ClientOSError(*exc.args), exc)
+        super().connection_lost(exc)
+
+    def abort_transport(self) -> None:
+        """Drop the connection, but keep the exception for who waits for the answer."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def close(self) -> None:
+        """A hostile target must not be able to draw out the farewell of TLS."""
+        self.abort()
+
+
+def trouble(error: Exception, hop: Hop) -> ProbeError:
+    """What the failure of sending, or of reading the answer, means."""
+    where = hop.link.endpoint if hop.link else hop.route.host
+    if isinstance(error, aiohttp.ClientResponseError):
+        return ProbeError(Reason.PROTOCOL, f"{where} does not speak HTTP: {_parsing(error)}")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return ProbeError(Reason.PROTOCOL, f"{where} broke off in the middle of the body")
+    cause = error.__cause__ or error
+    if isinstance(cause, ssl.SSLError):
+        text = (cause.reason or "unknown reason").lower().replace("_", " ")
+        return ProbeError(Reason.TLS, f"TLS with {where} failed: {text}")
+    if not hop.heard:
+        how = words(error) if isinstance(error, OSError) else "connection closed"
+        return ProbeError(Reason.CONNECT, f"{where} gave no answer: {how}")
+    return ProbeError(Reason.PROTOCOL, f"{where} broke off in the middle of the answer")
+
+
+def _parsing(error: aiohttp.ClientResponseError) -> str:
+    return shown(" ".join(error.message.split()))

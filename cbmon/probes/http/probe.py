@@ -1,0 +1,228 @@
+"""A run of ``http``.
+
+Rule: whatever goes wrong becomes a result; the response of every hop is closed before the next
+one begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from cbmon.config.fields import SecretError
+from cbmon.interfaces import Attempt
+from cbmon.model import Reason, Result
+from cbmon.probes.dial import Route, Tls
+from cbmon.probes.environment import ProbeEnvironment
+from cbmon.probes.expectations import check_certificate, check_duration
+from cbmon.probes.failure import ProbeError, words
+from cbmon.probes.http.body import Body, receive
+from cbmon.probes.http.client import USER_AGENT, Hop, HttpClient, trouble
+from cbmon.probes.http.expect import Answer, judge_body, judge_head, needs_body
+from cbmon.probes.http.options import HttpOptions
+from cbmon.probes.http.redacted import redacted
+from cbmon.probes.http.request import REDIRECTS, Request, redirected
+
+LARGEST_REQUEST: Final = 1024 * 1024
+
+
+class HttpProbe:
+    """Asks anew at every run, over a new connection."""
+
+    def __init__(self, options: HttpOptions, environment: ProbeEnvironment) -> None:
+        self._options = options
+        self._environment = environment
+        self._url = URL(options.url)
+        self._headers = _fixed_headers(options)
+        self._needs_body = needs_body(options.expect)
+        self._unpacks = self._needs_body or bool(options.compression)
+        settings = options.tls.settings("http/1.1")
+        self._context = environment.contexts.share(settings)
+        # A client certificate is a credential: it is shown to the configured origin only.
+        self._abroad = environment.contexts.share(
+            options.tls.model_copy(update={"cert_file": None, "key_file": None}).settings(
+                "http/1.1"
+            )
+        )
+
+    async def run(self, attempt: Attempt) -> Result:
+        """Ask, follow redirects, read the answer and judge it."""
+        visit = _Visit(attempt)
+        try:
+            await self._visit(visit)
+        except ProbeError as error:
+            return attempt.failed(error.reason, str(error), certificate_expiry=visit.expiry)
+        return attempt.passed(certificate_expiry=visit.expiry)
+
+    async def close(self) -> None:
+        """Nothing is held between runs."""
+
+    async def _visit(self, visit: _Visit) -> None:
+        request = await self._first_request()
+        facts = visit.attempt.facts
+        while True:
+            facts["url"] = redacted(request.url)
+            hop = await self._hop(visit.attempt, request)
+            client = self._environment.shared(HttpClient)
+            try:
+                response = await client.send(
+                    hop, request.method, request.url, _with_host(request), request.body
+                )
+            finally:
+                visit.expiry = hop.link.chain.expiry if hop.link and hop.link.chain else None
+            try:
+                following = self._following(visit, request, response)
+                if following is None:
+                    await self._judge(visit, request, response, hop)
+                    return
+                request = following
+            finally:
+                response.close()
+
+    def _following(
+        self, visit: _Visit, request: Request, response: aiohttp.ClientResponse
+    ) -> Request | None:
+        """The request that a redirect leads to, None when the answer is final."""
+        facts = visit.attempt.facts
+        facts["status"] = response.status
+        location = response.headers.get("Location")
+        if not (self._options.follow_redirects and response.status in REDIRECTS and location):
+            return None
+        following = redirected(request, response.status, location)
+        limit = self._options.max_redirects
+        if visit.redirects >= limit:
+            text = f"more than {limit} redirects, the last one to {redacted(following.url)}"
+            raise ProbeError(Reason.REDIRECT, text)
+        visit.redirects += 1
+        facts["redirects"] = visit.redirects
+        for stale in ("certificate", "tls_version"):
+            facts.pop(stale, None)
+        return following
+
+    async def _judge(
+        self, visit: _Visit, request: Request, response: aiohttp.ClientResponse, hop: Hop
+    ) -> None:
+        attempt, expect = visit.attempt, self._options.expect
+        if response.version is not None:
+            attempt.facts["http_version"] = f"{response.version.major}.{response.version.minor}"
+        now = self._environment.clock.time()
+        answer = Answer(
+            status=response.status,
+            headers=response.headers,
+            tls=hop.tls is not None,
+            authenticated=request.home and "Authorization" in request.headers,
+        )
+        judge_head(expect, answer, now)
+        body = await self._body(attempt, response, hop)
+        attempt.end()
+        if self._needs_body:
+            judge_body(expect, body.content)
+        check_certificate(
+            hop.link.chain if hop.link else None, expect.certificate_days, self._environment.clock
+        )
+        check_duration(attempt, expect.max_duration)
+
+    async def _body(self, attempt: Attempt, response: aiohttp.ClientResponse, hop: Hop) -> Body:
+        encoding = response.headers.get("Content-Encoding", "").strip().lower()
+        body = Body(
+            limit=self._options.max_body_size,
+            kept=self._needs_body,
+            encoding=encoding if self._unpacks else "",
+        )
+        try:
+            await receive(response.content, body)
+        except (aiohttp.ClientError, OSError) as error:
+            raise trouble(error, hop) from error
+        finally:
+            attempt.facts["body_bytes"] = body.size
+            if body.unpacked != body.size:
+                attempt.facts["unpacked_bytes"] = body.unpacked
+        return body
+
+    async def _hop(self, attempt: Attempt, request: Request) -> Hop:
+        options, url = self._options, request.url
+        tls = None
+        if url.scheme == "https":
+            context = await (self._context if request.home else self._abroad).get()
+            name = options.tls.server_name if request.home else None
+            tls = Tls(context=context, name=name or request.name)
+        route = Route(
+            host=url.raw_host or "",
+            port=url.port or 0,
+            family=options.usable_family,
+            source=options.source_address,
+        )
+        return Hop(attempt=attempt, environment=self._environment, route=route, tls=tls)
+
+    async def _first_request(self) -> Request:
+        options = self._options
+        headers = self._headers
+        body = options.body.encode() if options.body is not None else None
+        if options.basic_auth or options.bearer_token or options.bearer_token_file:
+            headers = {**headers, "Authorization": await _authorization(options)}
+        if options.body_file is not None:
+            body = await asyncio.to_thread(_read, options.body_file)
+        return Request(
+            method=options.method, url=self._url, headers=headers, body=body, host=options.host
+        )
+
+
+@dataclass(slots=True)
+class _Visit:
+    """What is known so far of a run."""
+
+    attempt: Attempt
+    redirects: int = 0
+    expiry: float | None = None
+
+
+def _fixed_headers(options: HttpOptions) -> dict[str, str]:
+    headers = {"User-Agent": USER_AGENT}
+    if options.compression:
+        headers["Accept-Encoding"] = ", ".join(options.compression)
+    given = {name.lower() for name in options.headers}
+    return {
+        **{name: value for name, value in headers.items() if name.lower() not in given},
+        **options.headers,
+    }
+
+
+def _with_host(request: Request) -> dict[str, str]:
+    return {**request.headers, "Host": request.host} if request.host else dict(request.headers)
+
+
+async def _authorization(options: HttpOptions) -> str:
+    """The header's value, from files that are read now."""
+    basic = options.basic_auth
+    value, file = (
+        (basic.password, basic.password_file)
+        if basic
+        else (options.bearer_token, options.bearer_token_file)
+    )
+    try:
+        secret = value if file is None else await asyncio.to_thread(file.read)
+    except SecretError as error:
+        raise ProbeError(Reason.CONFIG, str(error)) from error
+    text = secret.reveal() if secret else ""
+    if not basic:
+        return f"Bearer {text}"
+    return "Basic " + base64.b64encode(f"{basic.username}:{text}".encode()).decode()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_REQUEST + 1)
+    except OSError as error:
+        text = f"cannot read the request body from {path}: {words(error)}"
+        raise ProbeError(Reason.CONFIG, text) from error
+    if len(data) > LARGEST_REQUEST:
+        text = f"the request body in {path} is larger than {LARGEST_REQUEST} bytes"
+        raise ProbeError(Reason.CONFIG, text)
+    return data

@@ -1,0 +1,110 @@
+"""A loop, an environment and targets on the loopback that behave."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from cbmon.model import Result
+from cbmon.probes import ProbeEnvironment, probe_type
+from cbmon.probes.run import run_once
+
+
+class SystemClock:
+    """The real time."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def time(self) -> float:
+        return time.time()
+
+
+@dataclass
+class Asked:
+    """A request as a target saw it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+Answer = Callable[[Asked], bytes | tuple[float, bytes]]
+
+
+@dataclass
+class Target:
+    """An HTTP server that keeps what it was asked."""
+
+    port: int
+    asked: list[Asked] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass
+class Bench:
+    """Where targets are put up and looked at."""
+
+    environment: ProbeEnvironment
+    clock: SystemClock
+    servers: list[asyncio.Server] = field(default_factory=list)
+
+    async def serve(self, answer: Answer, host: str = "127.0.0.1", port: int = 0) -> Target:
+        target = Target(0)
+
+        async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            target.asked.append(await _read(reader))
+            said = answer(target.asked[-1])
+            delay, data = said if isinstance(said, tuple) else (0.0, said)
+            await asyncio.sleep(delay)
+            writer.write(data)
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(converse, host, port)
+        self.servers.append(server)
+        target.port = server.sockets[0].getsockname()[1]
+        return target
+
+    async def raw(
+        self, handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+    ) -> int:
+        server = await asyncio.start_server(handler, "127.0.0.1", 0)
+        self.servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def look(
+        self, kind: str, environment: ProbeEnvironment | None = None, **options: Any
+    ) -> Result:
+        found = probe_type(kind)
+        parsed = found.options.model_validate(options)
+        probe = found.build(parsed, environment or self.environment)
+        return await run_once(probe, 5, self.clock)
+
+
+async def _read(reader: asyncio.StreamReader) -> Asked:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    first, *lines = head.strip().split("\r\n")
+    method, path, _ = first.split(" ")
+    headers = dict(line.split(": ", 1) for line in lines)
+    body = await reader.readexactly(int(headers.get("Content-Length", 0)))
+    return Asked(method, path, headers, body)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    clock = SystemClock()
+    made = Bench(ProbeEnvironment(clock=clock), clock)
+    yield made
+    for server in made.servers:
+        server.close()
+    await made.environment.close()

@@ -1,0 +1,53 @@
+"""Rule: a kind is found by its name, describes itself, and costs nothing until it is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from cbmon.errors import ConfigurationError
+from cbmon.interfaces import Probe
+from cbmon.probes import PROBES, ProbeEnvironment, probe_type
+from cbmon.testing import ManualClock
+
+SMALLEST = {"http": {"url": "http://a.test/?token=t"}, "tcp": {"address": "a.test:80"}}
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_every_kind_is_there_under_its_name(name: str) -> None:
+    assert name == probe_type(name).name
+
+
+@pytest.mark.parametrize(
+    ("target", "name"), [("http://a.test/?token=<secret>", "http"), ("a.test:80", "tcp")]
+)
+async def test_a_kind_names_its_target_and_builds_its_probe(target: str, name: str) -> None:
+    found = probe_type(name)
+    options = found.options.model_validate(SMALLEST[name])
+
+    probe: Probe = found.build(options, ProbeEnvironment(clock=ManualClock()))
+
+    assert target == found.target(options)
+    await probe.close()
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_every_option_of_a_kind_is_described(name: str) -> None:
+    schema = probe_type(name).options.model_json_schema()
+
+    for model in (schema, *schema.get("$defs", {}).values()):
+        for option, described in model.get("properties", {}).items():
+            assert described.get("description"), option
+
+
+def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError, match='unknown kind of check "htpp"; known are http'):
+        probe_type("htpp")
+
+
+def test_no_client_is_imported_before_a_check_needs_it() -> None:
+    code = "import sys, cbmon.probes; sys.exit('aiohttp' in sys.modules or 're2' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
