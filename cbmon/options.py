@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """The flags of ``cbmon run``. What is empty or None was not given: the configuration decides."""
+    """The flags of ``cbmon run``; for what is empty or None the configuration decides."""
 
     config: Path
     blackbox_config: Path | None = None

@@ -16,7 +16,6 @@ from cbmon.web.services import ComponentView
 from cbmon.web.words import STATES, StateWords
 
 HOUR: Final = 3600.0
-QUIET: Final = frozenset({State.CLOSED})
 HEALTHY_NAMES: Final = frozenset(state.value for state in views.HEALTHY)
 Row = dict[str, Any]
 
@@ -40,6 +39,11 @@ class Card:
     last_run_ago: float | None
     since: float | None
     """When it came into the present state."""
+    cycles: int
+    moved_by: str
+    """What a person said who put it into this state; empty when it moved by itself."""
+    failures: str
+    """How far it is from opening; empty when its last run was fine."""
 
     @property
     def name(self) -> str:
@@ -54,7 +58,7 @@ class Card:
     @property
     def quiet(self) -> bool:
         """Nothing about it asks for attention."""
-        return self.state in QUIET and not self.failing
+        return self.state in HEALTHY_NAMES and not self.failing
 
 
 def card(
@@ -80,13 +84,16 @@ def card(
         words=STATES[state],
         wait_label=label,
         wait_seconds=seconds,
-        reason=its.get("last_reason") if troubled else None,
-        error=its.get("last_error") if troubled else None,
+        reason=its["last_failure_reason"] if troubled else None,
+        error=its["last_error"] if troubled else None,
         failing=failing,
         parts=stretch,
         share=timeline.share(stretch, HEALTHY_NAMES),
         last_run_ago=None if view.last_run_at is None else max(0.0, now - view.last_run_at),
-        since=view.breaker.last_transition_at,
+        since=its["last_transition_at"],
+        cycles=its["failure_cycles"],
+        moved_by=_moved_by(rows, state),
+        failures=_failures(view, its) if failing else "",
     )
 
 
@@ -98,11 +105,27 @@ def order(card: Card) -> tuple[int, str]:
     return urgency, card.name
 
 
+def _moved_by(rows: Sequence[Row], state: State) -> str:
+    latest = rows[0] if rows else {}
+    if not latest.get("actor") or latest.get("to_state") != state.value:
+        return ""
+    return f"{latest['text']} ({latest['actor']})"
+
+
+def _failures(view: ComponentView, its: dict[str, Any]) -> str:
+    policy, count = view.breaker.policy, its["failure_count"]
+    if view.breaker.state is not State.CLOSED:
+        return ""
+    if policy.kind == "count":
+        return f"{count} of {policy.failure_threshold} failures in a row"
+    return f"{count} failures in the window"
+
+
 def _wait(view: ComponentView, state: State, next_run_in: float | None) -> tuple[str, float | None]:
     if state is State.OPEN:
-        return "next trial in", view.breaker.retry_after
+        return "next trial", view.breaker.retry_after
     if state in {State.FORCED_OPEN, State.DISABLED}:
         return "", None
     if next_run_in is None:
         return "", None
-    return ("next trial in" if state is State.HALF_OPEN else "next run in"), next_run_in
+    return ("next trial" if state is State.HALF_OPEN else "next run"), next_run_in

@@ -15,14 +15,34 @@ import struct
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cbmon.errors import StartupError
 
+if TYPE_CHECKING:
+    from cbmon.config import Config
+
+NAME: Final = "control.sock"
 MODE: Final = 0o600
 PATH_MAX: Final = 107
 """Bytes that fit into a unix address."""
 _UCRED: Final = struct.Struct("iII")
+
+
+def control_path(config: Config, data_dir: Path | None = None) -> Path | None:
+    """Where a daemon with this configuration has its control socket.
+
+    ``web.control_socket``, or ``control.sock`` in the data directory, which is that of the SQLite
+    file unless another is named; None when there is neither.
+    """
+    if config.web.control_socket is not None:
+        return config.web.control_socket
+    if data_dir is None:
+        scheme, _, place = config.storage.url.partition(":")
+        if scheme != "sqlite":
+            return None
+        data_dir = Path(place.removeprefix("//")).parent
+    return data_dir / NAME
 
 
 @dataclass(frozen=True, slots=True)

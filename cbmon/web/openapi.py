@@ -79,7 +79,8 @@ def document(routes: Iterable[Route], version: str) -> Schema:
 
 async def openapi(request: web.Request) -> web.Response:
     """This API, described."""
-    return answer(document(request.app[TABLE], request.app[SERVICES].version))
+    routes = request.app[TABLE]
+    return answer(document(routes, request.app[SERVICES].version))
 
 
 def _operation(route: Route) -> Schema:

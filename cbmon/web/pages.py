@@ -6,7 +6,7 @@ template, so that what is refreshed cannot differ from what was loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from cbmon.breaker import State
 from cbmon.web import api, assets, views, words
 from cbmon.web import query as q
-from cbmon.web.cards import Card, card, order
+from cbmon.web.cards import HEALTHY_NAMES, Card, card, order
 from cbmon.web.keys import SERVICES
 from cbmon.web.moves import MOVES, Moves, latest
 from cbmon.web.services import ComponentView, Services
@@ -54,14 +54,8 @@ async def _overview(request: web.Request, template: str) -> web.Response:
     services = request.app[SERVICES]
     views_ = list(services.components())
     moves = await request.app[MOVES].get()
-    cards = sorted(
-        (
-            _card(services, view, moves)
-            for view in views_
-            if api.matches(view, query) and (state is None or view.breaker.state.value == state)
-        ),
-        key=order,
-    )
+    everything = sorted((_card(services, view, moves) for view in views_), key=order)
+    cards = [c for c in everything if api.matches(c.view, query) and state in {None, c.state}]
     return _page(
         template,
         services,
@@ -69,6 +63,7 @@ async def _overview(request: web.Request, template: str) -> web.Response:
         loud=[c for c in cards if not c.quiet][:MOST],
         quiet=[c for c in cards if c.quiet][:MOST],
         found=len(cards),
+        attention=_attention(everything),
         moves=moves.rows[:RECENT],
         problem=moves.problem,
         not_ready=list(services.ready()),
@@ -88,10 +83,20 @@ async def _component(request: web.Request, template: str) -> web.Response:
         card=_card(services, view, moves, span=DAY),
         breaker=views.breaker(view),
         settings=_settings(view),
-        explanation=view.breaker.explain(),
+        explanation=_explanation(view),
         moves=moves.rows[:50],
         problem=moves.problem,
     )
+
+
+def _attention(cards: Sequence[Card]) -> dict[str, list[str]]:
+    """What needs attention, by what it is in a word."""
+    found: dict[str, list[str]] = {}
+    for c in cards:
+        if not c.quiet:
+            label = "Failing" if c.state in HEALTHY_NAMES else c.words.label
+            found.setdefault(label, []).append(c.name)
+    return found
 
 
 def _card(services: Services, view: ComponentView, moves: Moves, span: float = 3600.0) -> Card:
@@ -104,6 +109,12 @@ def _card(services: Services, view: ComponentView, moves: Moves, span: float = 3
         started_at=services.started_at,
         span=span,
     )
+
+
+def _explanation(view: ComponentView) -> str:
+    """Why it is in this state; the last failure has its own place on the page."""
+    lines = view.breaker.explain().splitlines()
+    return "\n".join(line for line in lines if not line.startswith("last failure:"))
 
 
 COMMON: Final = ("kind", "recovery_timeout", "recovery_backoff", "longest_wait", "trial_calls")

@@ -65,7 +65,7 @@ class WebServer:
             self.addresses += [sock.getsockname()[:2] for sock in server.sockets]
         if control is not None:
             self._control = await asyncio.to_thread(ControlSocket, control)
-            self._app[ACCESS].control_socket = str(control.absolute())
+            self._app[ACCESS].control_socket = str(control)
             guarded = Connections(replace(self._limits, connections=CONTROL_CONNECTIONS))
             self._servers.append(
                 await asyncio.get_running_loop().create_unix_server(

@@ -16,6 +16,7 @@ from cbmon.model import Result
 from cbmon.web.services import ComponentView
 
 HEALTHY: Final = frozenset({State.CLOSED, State.FORCED_CLOSED, State.OBSERVE})
+REJECTING: Final = frozenset({State.OPEN, State.FORCED_OPEN})
 JsonObject = dict[str, Any]
 
 
@@ -36,6 +37,7 @@ def breaker(view: ComponentView) -> JsonObject:
     state = it.state
     details = it.get_state()
     counts = it.counts
+    auto = details if details["auto_disabled"] else {}
     judged = counts.successes + counts.failures
     return {
         "name": info.name,
@@ -47,18 +49,18 @@ def breaker(view: ComponentView) -> JsonObject:
         "failure_count": details["failure_count"],
         "success_count": details["success_count"],
         "last_failure_at": timestamp(details["last_failure_time"]),
-        "last_failure_reason": details.get("last_reason"),
-        "last_error": details.get("last_error"),
-        "opened_at": timestamp(details.get("opened_at")),
+        "last_failure_reason": details["last_failure_reason"],
+        "last_error": details["last_error"],
+        "opened_at": timestamp(counts.last_transition_at if state in REJECTING else None),
         "retry_after_seconds": it.retry_after,
         "timeout_remaining": it.retry_after,
-        "failure_cycle_count": it.cycles,
+        "failure_cycle_count": counts.cycles,
         "max_failure_cycles": policy.max_failure_cycles,
         "auto_disable": {
             "enabled": policy.auto_disable_enabled,
-            "auto_disabled_at": timestamp(details.get("auto_disabled_at")),
-            "auto_disabled_reason": details.get("auto_disabled_reason"),
-            "can_auto_enable": state is not State.DISABLED,
+            "auto_disabled_at": timestamp(auto.get("disabled_at")),
+            "auto_disabled_reason": auto.get("disabled_reason"),
+            "can_auto_enable": state is not State.DISABLED or bool(auto),
         },
         "metrics": {
             "total_calls": counts.calls,
@@ -68,9 +70,9 @@ def breaker(view: ComponentView) -> JsonObject:
             "slow_calls": counts.slow_calls,
             "trips": counts.trips,
             "success_ratio": counts.successes / judged if judged else None,
-            "consecutive_failures": it.consecutive_failures,
+            "consecutive_failures": counts.consecutive_failures,
         },
-        "last_transition_at": timestamp(it.last_transition_at),
+        "last_transition_at": timestamp(counts.last_transition_at),
         "explanation": it.explain(),
         "policy": _plain(policy.as_dict()),
         "tags": list(info.tags),

@@ -27,7 +27,7 @@ STATES: Final[Mapping[str, StateWords]] = {
     State.OPEN: StateWords("Open", "failing: not tried until its next trial", 0, "✕"),
     State.FORCED_OPEN: StateWords("Forced open", "held open by an operator", 1, "✕"),
     State.HALF_OPEN: StateWords("Half-open", "being tried again", 2, "◐"),
-    State.DISABLED: StateWords("Disabled", "out of service until enabled", 3, "⏻"),
+    State.DISABLED: StateWords("Disabled", "out of service until enabled", 3, "⊘"),
     State.OBSERVE: StateWords("Observing", "recording only, never opens", 5, "◉"),
     State.FORCED_CLOSED: StateWords("Forced closed", "held closed by an operator", 4, "✓"),
     State.CLOSED: StateWords("Closed", "working", 6, "✓"),
@@ -75,18 +75,20 @@ def clock(at: float | None) -> str:
 
 
 def countdown(seconds: float | None) -> str:
-    """``0:42``, ``12:05``, ``1:02:03``."""
+    """``0:42``, ``12:05``, ``1:02:03``; ``now`` when it is over."""
     if seconds is None:
         return ""
+    if seconds <= 0:
+        return "now"
     minutes, rest = divmod(max(0, int(seconds + 0.999)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def percent(share: float | None) -> str:
-    """``99.95 %``, ``100 %``; never rounded up to 100."""
+    """``99.9 %``, ``100 %``; never rounded up to 100."""
     if share is None:
         return "—"
     if share >= 1:
         return "100 %"
-    return f"{min(99.99, round(100 * share, 2)):g} %"
+    return f"{min(99.9, round(100 * share, 1)):g} %"

@@ -13,7 +13,8 @@
   const serverNow = () => Date.now() / 1000 + offset;
 
   function countdown(seconds) {
-    const whole = Math.max(0, Math.ceil(seconds));
+    if (seconds <= 0) return "now";
+    const whole = Math.ceil(seconds);
     const two = (n) => String(n).padStart(2, "0");
     const hours = Math.floor(whole / 3600);
     const minutes = Math.floor((whole % 3600) / 60);
@@ -112,6 +113,7 @@
       input.focus();
     }
   });
+  document.documentElement.classList.add("scripted");
   localTimes(document);
   setInterval(tick, 250);
   setTimeout(loop, EVERY);

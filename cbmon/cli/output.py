@@ -1,0 +1,74 @@
+"""How a command shows things: a table on a terminal, plain columns in a pipe, JSON for machines.
+
+Rule: what is piped has no colour and no frame, one entry a line, columns separated by tabs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+STYLES: Final = {
+    "closed": "green",
+    "forced_closed": "green",
+    "half_open": "yellow",
+    "open": "bold red",
+    "forced_open": "bold red",
+    "disabled": "bright_black",
+    "observe": "blue",
+    "ok": "green",
+    "degraded": "yellow",
+    "down": "bold red",
+}
+
+
+def show_json(data: Any) -> None:
+    """Readable JSON."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def on_terminal() -> bool:
+    """Whether a person looks at it."""
+    return sys.stdout.isatty()
+
+
+def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table; cells that are states are coloured on a terminal."""
+    if not on_terminal():
+        for row in rows:
+            click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    Console().print(table)
+
+
+def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """Names and values, one pair a line."""
+    width = max((len(name) for name, _ in pairs), default=0)
+    for name, value in pairs:
+        click.echo(f"{name:<{width}}  {value}".rstrip())
+
+
+def seconds(value: float | None) -> str:
+    """A duration: ``23.4 ms``, ``45 s``, ``3 min 20 s``; empty for None."""
+    if value is None:
+        return ""
+    if value < 1:
+        return f"{value * 1000:.1f} ms"
+    if value < 60:
+        return f"{value:.1f} s".replace(".0 s", " s")
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,286 @@
+"""A daemon made of real breakers and a clock that a test moves, and a served web over it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from cbmon.breaker import BreakerPolicy, CircuitBreaker
+from cbmon.config.secrets import Secret, SecretFile
+from cbmon.errors import StoreError
+from cbmon.model import BreakerInfo, Category, Reason, Result, SkipCause
+from cbmon.testing import ManualClock
+from cbmon.web.connections import Limits
+from cbmon.web.server import WebServer
+from cbmon.web.services import Operation, Order, ReloadOutcome
+
+
+@dataclass
+class FakeComponent:
+    info: BreakerInfo
+    breaker: CircuitBreaker
+    interval: float = 30.0
+    timeout: float = 5.0
+    last: Result | None = None
+    last_run_at: float | None = None
+    last_success_at: float | None = None
+
+
+class FakeExposition:
+    def text(self) -> bytes:
+        return b"# HELP up It is.\n# TYPE up gauge\n" + b"up 1\n" * 400
+
+    def openmetrics(self) -> bytes:
+        return self.text() + b"# EOF\n"
+
+
+@dataclass
+class FakeDaemon:
+    """What the web asks, without a monitor, a scheduler and a store."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    version: str = "9.9.9"
+    external_url: str | None = None
+    exposition: Any = field(default_factory=FakeExposition)
+    problems: tuple[str, ...] = ()
+    reasons: list[str] = field(default_factory=list)
+    orders: list[tuple[str, Order]] = field(default_factory=list)
+    reloads: list[str] = field(default_factory=list)
+    store_broken: bool = False
+    run_result: Result | SkipCause = field(default_factory=lambda: Result(ok=True, duration=0.02))
+
+    def __post_init__(self) -> None:
+        self.started_at = self.clock.time()
+        self._components: dict[str, FakeComponent] = {}
+        self._rows: list[dict[str, Any]] = []
+
+    def add(
+        self,
+        name: str,
+        *,
+        category: Category = Category.CHECK,
+        kind: str = "http",
+        target: str = "",
+        policy: Mapping[str, Any] | None = None,
+        **info: Any,
+    ) -> FakeComponent:
+        breaker = CircuitBreaker(
+            name, BreakerPolicy(**(policy or {})), clock=self.clock, category=category
+        )
+        breaker.add_listener(self._moved, kinds=("transition",))
+        found = FakeComponent(
+            BreakerInfo(name=name, category=category, kind=kind, target=target, **info), breaker
+        )
+        self._components[name] = found
+        return found
+
+    def ran(self, name: str, result: Result) -> None:
+        """One run of a component ended like this."""
+        component = self._components[name]
+        permit = component.breaker.try_acquire()
+        component.last, component.last_run_at = result, self.clock.time()
+        if result.ok:
+            component.last_success_at = self.clock.time()
+        if permit is not None:
+            component.breaker.record(
+                permit,
+                failed=not result.ok,
+                duration=result.duration,
+                reason=result.reason,
+                error=result.error,
+            )
+
+    def fail(self, name: str, times: int = 5, error: str = "connection refused") -> None:
+        for _ in range(times):
+            self.ran(name, failed(error))
+
+    def _moved(self, event: Any) -> None:
+        self._rows.insert(
+            0,
+            {
+                "id": f"{len(self._rows):08}",
+                "kind": "transition",
+                "at": event.at,
+                "component": event.name,
+                "category": "check",
+                "from_state": event.from_state.value,
+                "to_state": event.to_state.value,
+                "cause": event.cause.value,
+                "text": event.text,
+                "reason": event.last_reason,
+                "last_error": event.last_error,
+                "actor": event.actor,
+                "snapshot": {"secret": "inside"},
+            },
+        )
+
+    # --- Services ---------------------------------------------------------------------------
+
+    def components(self) -> Iterator[FakeComponent]:
+        return iter(self._components.values())
+
+    def component(self, name: str) -> FakeComponent:
+        return self._components[name]
+
+    def next_run_in(self, name: str) -> float | None:
+        component = self._components[name]
+        return 12.0 if component.breaker.state.gauge == 1 else component.breaker.retry_after
+
+    def ready(self) -> Sequence[str]:
+        return self.reasons
+
+    async def reload(self, actor: str) -> ReloadOutcome:
+        self.reloads.append(actor)
+        if self.problems:
+            return ReloadOutcome(ok=False, problems=self.problems)
+        return ReloadOutcome(ok=True, added=("new",), changed=("api", "db"))
+
+    async def act(self, name: str, order: Order) -> None:
+        self.orders.append((name, order))
+        breaker = self._components[name].breaker
+        said = {"actor": order.actor, "reason": order.reason}
+        match order.operation:
+            case Operation.OPEN if order.hold:
+                breaker.force_open(**said)
+            case Operation.OPEN:
+                breaker.open(order.for_seconds, **said)
+            case Operation.CLOSE if order.hold:
+                breaker.force_close(**said)
+            case Operation.ENABLE:
+                breaker.enable(order.reset_counters, **said)
+            case other:
+                getattr(breaker, other.value)(**said)
+
+    async def run_component(self, name: str, actor: str) -> Result | SkipCause:
+        assert name in self._components
+        return self.run_result
+
+    async def transitions(
+        self, *, component: str | None = None, limit: int = 100, before: str | None = None
+    ) -> list[dict[str, Any]]:
+        if self.store_broken:
+            raise StoreError("database is locked")
+        rows = [row for row in self._rows if component in {None, row["component"]}]
+        return [row for row in rows if before is None or row["id"] < before][:limit]
+
+
+def failed(error: str = "connection refused", reason: Reason = Reason.CONNECT) -> Result:
+    return Result(ok=False, duration=0.003, reason=reason, error=error)
+
+
+@dataclass(frozen=True)
+class Token:
+    name: str
+    role: str
+    token: Secret | None = None
+    token_file: SecretFile | None = None
+
+
+TOKENS = (
+    Token("vera", "viewer", Secret("viewer-token")),
+    Token("otto", "operator", Secret("operator-token")),
+    Token("ada", "admin", Secret("admin-tokén")),
+)
+
+
+@dataclass
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        return str(self.json["error"]["code"])
+
+
+class Served:
+    """A bound server and a client that talks to it over loopback."""
+
+    def __init__(self, server: WebServer, client: aiohttp.ClientSession) -> None:
+        self.server = server
+        self.port = server.addresses[0][1]
+        self._client = client
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def get(self, path: str, **options: Any) -> Reply:
+        return await self.ask("GET", path, **options)
+
+    async def post(self, path: str, **options: Any) -> Reply:
+        return await self.ask("POST", path, **options)
+
+    async def ask(self, method: str, path: str, *, token: str = "", **options: Any) -> Reply:
+        headers = dict(options.pop("headers", {}))
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        async with self._client.request(
+            method, self.url + path, headers=headers, allow_redirects=False, **options
+        ) as response:
+            return Reply(response.status, response.headers, await response.read())
+
+
+@asynccontextmanager
+async def serving(
+    daemon: Any,
+    *,
+    tokens: Sequence[Token] = (),
+    limits: Limits | None = None,
+    control: Path | None = None,
+    listen: Sequence[tuple[str, int]] = (("127.0.0.1", 0),),
+) -> AsyncIterator[Served]:
+    server = WebServer(daemon, tokens=tokens, limits=limits)
+    await server.bind(listen, control)
+    await server.serve()
+    try:
+        async with aiohttp.ClientSession(auto_decompress=False) as client:
+            yield Served(server, client)
+    finally:
+        await server.stop(1.0)
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def daemon() -> FakeDaemon:
+    """Four components: three checks (one of them open) and an export."""
+    fake = FakeDaemon()
+    fake.add("api", target="https://api.example.net/health", tags=("critical",), group="shop")
+    fake.add("db", kind="tcp", target="db.example.net:5432", depends_on=("api",))
+    fake.add("flaky", target="http://127.0.0.1:1/", labels={"team": "shop"})
+    fake.add("gateway", category=Category.EXPORT, kind="pushgateway")
+    fake.ran("api", Result(ok=True, duration=0.023, facts={"status": 200}))
+    fake.clock.advance(60)
+    fake.fail("flaky")
+    return fake
+
+
+@pytest.fixture
+async def web(daemon: FakeDaemon) -> AsyncIterator[Served]:
+    """It, served without any credential."""
+    async with serving(daemon) as served:
+        yield served
+
+
+@pytest.fixture
+async def guarded(daemon: FakeDaemon) -> AsyncIterator[Served]:
+    """It, served with one token for each role."""
+    async with serving(daemon, tokens=TOKENS) as served:
+        yield served
