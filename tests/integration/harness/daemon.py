@@ -7,9 +7,11 @@ database.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -147,10 +149,16 @@ class Daemon:
         return done.returncode, done.stdout, done.stderr
 
     def rows(self, query: str) -> list[dict[str, Any]]:
-        """What the database says; meant for a daemon that is stopped."""
-        with closing(sqlite3.connect(self.data / "cbmon.db", timeout=10.0)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(query)]
+        """What the database of a stopped or killed daemon says.
+
+        Read from a copy: opening the file itself would tidy up what the daemon is to find.
+        """
+        with tempfile.TemporaryDirectory() as copies:
+            for file in self.data.glob("cbmon.db*"):
+                shutil.copy(file, copies)
+            with closing(sqlite3.connect(Path(copies, "cbmon.db"))) as connection:
+                connection.row_factory = sqlite3.Row
+                return [dict(row) for row in connection.execute(query)]
 
 
 def _spelled(name: str, labels: Mapping[str, str]) -> str:

@@ -126,18 +126,27 @@ class Targets(Server):
 
 
 class Hooks(Server):
-    """The end of a webhook: keeps every message that it has acknowledged."""
+    """The end of a webhook: keeps every request that it has acknowledged, oldest first."""
 
     def __init__(self) -> None:
-        self.messages: list[tuple[float, dict[str, Any]]] = []
+        self.taken: list[Request] = []
         self.status = 200
         super().__init__()
 
     def reply(self, request: Request) -> Reply:
         if 200 <= self.status < 300:
-            self.messages.append((request.at, json.loads(request.body)))
+            self.taken.append(request)
         return Reply(self.status)
 
-    def of(self, component: str) -> list[dict[str, Any]]:
-        """The messages about one component, in the order they came."""
-        return [body for _, body in self.messages if body.get("component") == component]
+    @property
+    def ids(self) -> list[str]:
+        """The messages' ids in the order they came, repetitions included."""
+        return [request.headers["webhook-id"] for request in self.taken]
+
+    def alerts(self) -> list[tuple[str, str, str]]:
+        """Status, component and incident of each message, in the order they came."""
+        return [
+            (alert["status"], alert["labels"]["component"], alert["annotations"]["incident"])
+            for request in self.taken
+            for alert in json.loads(request.body)["alerts"]
+        ]
