@@ -132,6 +132,10 @@ class Exposition(Protocol):
         """In the OpenMetrics 1.0 text format."""
         ...
 
+    async def render(self, *, openmetrics: bool = False) -> bytes:
+        """The same as either, in slices between which the event loop goes on."""
+        ...
+
 
 class Receiver(Protocol):
     """Delivers messages to one place."""

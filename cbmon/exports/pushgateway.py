@@ -117,7 +117,7 @@ class PushgatewayExport:
 
     async def run(self, attempt: Attempt, exposition: Exposition) -> Result:
         """Push once. ``facts``: ``bytes``, and the answer's ``status`` when there was one."""
-        body = exposition.text()
+        body = await exposition.render()
         try:
             if self._options.exclude:
                 body = await asyncio.to_thread(without, body, self._options.exclude)

@@ -70,7 +70,7 @@ class TextfileExport:
         """Write once; an :class:`Attempt` cut off leaves the old file or the new one."""
         if self._writing is not None and not self._writing.done():
             return attempt.failed(Reason.TIMEOUT, "the previous write is still going on")
-        write = partial(_write, self._options, exposition.text())
+        write = partial(_write, self._options, await exposition.render())
         self._writing = offload(write, f"write {self._options.path.name}")
         try:
             attempt.facts["bytes"] = await asyncio.shield(self._writing)

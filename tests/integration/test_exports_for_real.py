@@ -33,6 +33,9 @@ class Metrics:
     def openmetrics(self) -> bytes:
         raise AssertionError("neither reads OpenMetrics")
 
+    async def render(self, *, openmetrics: bool = False) -> bytes:
+        return self.openmetrics() if openmetrics else self.text()
+
 
 @pytest.fixture
 async def environment() -> AsyncIterator[ExportEnvironment]:

@@ -45,6 +45,9 @@ class Metrics:
     def openmetrics(self) -> bytes:
         raise AssertionError("the gateway does not read OpenMetrics")
 
+    async def render(self, *, openmetrics: bool = False) -> bytes:
+        return self.openmetrics() if openmetrics else self.text()
+
 
 @dataclass
 class Pushed:

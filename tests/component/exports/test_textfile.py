@@ -29,6 +29,9 @@ class Metrics:
     def openmetrics(self) -> bytes:
         raise AssertionError("the collector does not read OpenMetrics")
 
+    async def render(self, *, openmetrics: bool = False) -> bytes:
+        return self.openmetrics() if openmetrics else self.text()
+
 
 UP = b'# HELP cbmon_check_up Up.\n# TYPE cbmon_check_up gauge\ncbmon_check_up{check="a"} 1\n'
 OWN = b"# HELP process_open_fds Fds.\n# TYPE process_open_fds gauge\nprocess_open_fds 9\n"
