@@ -119,6 +119,13 @@ class Scheduler:
         """When a name fires next, in monotonic seconds; None when it is parked or unknown."""
         return self._timeline.next_run(name)
 
+    def overdue(self) -> float:
+        """Seconds by which the earliest run is late; 0.0 while none is, or while paused."""
+        due = self._timeline.next_due()
+        if due is None or not self._running:
+            return 0.0
+        return max(0.0, self._clock.monotonic() - due)
+
     # --- housekeeping and calendars ------------------------------------------------------
 
     def every(self, name: str, seconds: float, job: Job) -> None:

@@ -97,11 +97,25 @@ class ComponentView(Protocol):
 class Services(Protocol):
     """The daemon, as far as the web sees it."""
 
-    version: str
-    started_at: float
-    clock: Clock
-    external_url: str | None
-    """Under which address users reach the page, if configured."""
+    @property
+    def version(self) -> str:
+        """The daemon's version."""
+        ...
+
+    @property
+    def started_at(self) -> float:
+        """When it started."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The daemon's clock."""
+        ...
+
+    @property
+    def external_url(self) -> str | None:
+        """Under which address users reach the page, if configured."""
+        ...
 
     @property
     def exposition(self) -> Exposition:

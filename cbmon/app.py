@@ -1,0 +1,462 @@
+"""The composition root: builds everything, starts it in order, reloads it, stops it in reverse.
+
+Rule: the only place where rooms are joined; it decides nothing that a room could decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from cbmon import __version__
+from cbmon.breaker import CircuitBreaker, SystemClock
+from cbmon.build import Builder, config_types, info_of
+from cbmon.component import Component
+from cbmon.config import Config, ConfigError, load_config
+from cbmon.config.fields import HostPort
+from cbmon.errors import StartupError, StoreError
+from cbmon.events import Action, Event, Reloaded, Transition, new_id
+from cbmon.exports.base import ExportEnvironment
+from cbmon.lifecycle import Lifecycle
+from cbmon.logs import default_stream, fields, logging_to
+from cbmon.metrics import Exposition, Metrics
+from cbmon.model import BreakerInfo, Category, Result, SkipCause
+from cbmon.monitor import Monitor
+from cbmon.narration import log_event
+from cbmon.notify.hooks import SilentHooks
+from cbmon.notify.messages import Site
+from cbmon.notify.policy import Why
+from cbmon.notify.service import Notifying
+from cbmon.options import RunOptions
+from cbmon.probes.environment import ProbeEnvironment
+from cbmon.reload import Changes, Item, active, changes
+from cbmon.scheduler import Scheduler
+from cbmon.sdnotify import Notifier as Systemd
+from cbmon.store import Journal, open_store
+from cbmon.store.journal import Entry
+from cbmon.web.server import WebServer
+from cbmon.web.services import Operation, Order, ReloadOutcome
+
+log = logging.getLogger(__name__)
+
+STOP_DEADLINE: Final = 20.0
+"""Seconds that a stop may take in all."""
+DRAIN_DEADLINE: Final = 10.0
+"""Seconds that runs which are going on get to end by themselves."""
+FLUSH_DEADLINE: Final = 5.0
+DELIVERY_DEADLINE: Final = 5.0
+STUCK: Final = 30.0
+"""Seconds overdue at which the timeline counts as standing still, and the watchdog starves."""
+SAVE_EVERY: Final = 5.0
+PRUNE_EVERY: Final = 3600.0
+
+
+def run(options: RunOptions) -> int:
+    """Run the daemon until it is told to stop; the exit code.
+
+    0 after an orderly stop, 1 when it could not start or was forced, 2 for a configuration that
+    cannot be used, whose problems are on standard error.
+    """
+    try:
+        config = load_config(options.config, types=config_types())
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    with (
+        logging_to(default_stream(), level=options.log_level, form=options.log_format),
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
+        return runner.run(Daemon(options, config).run())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - optional: asyncio's own loop does as well, only slower
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+class Daemon:
+    """One running daemon; it is also what the web asks (:class:`cbmon.web.services.Services`)."""
+
+    def __init__(self, options: RunOptions, config: Config) -> None:
+        self.version = __version__
+        self.clock = clock = SystemClock()
+        self.started_at = clock.time()
+        self._options = options
+        self._config = config
+        self._not_ready = "starting"
+        self._lifecycle = Lifecycle()
+        self._stopping = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._systemd = Systemd.from_environment()
+        self._metrics = metrics = Metrics(clock, suppressions=[str(why) for why in Why])
+        self._scheduler = Scheduler(clock, lateness=metrics.lateness, lag=metrics.loop_lag)
+        metrics.next_run = self._scheduler.next_run
+        url = storage_url(options, config)
+        self._data_dir = directory_of(url)
+        self._store = open_store(url)
+        self._notifying = Notifying(
+            self._store, clock=clock, hooks=MetricsOfNotifying(metrics), version=__version__
+        )
+        self._journal = Journal(self._store, hooks=self)
+        self._monitor = Monitor(
+            timetable=self._scheduler,
+            clock=clock,
+            sinks=(log_event, self._record),
+            max_in_flight=descriptors_for_runs(),
+        )
+        self._probing = ProbeEnvironment(clock=clock)
+        self._exporting = ExportEnvironment()
+        self._builder = Builder(
+            probing=self._probing,
+            exporting=self._exporting,
+            metrics=metrics,
+            exposition=metrics.exposition,
+            clock=clock,
+        )
+        self._web = WebServer(self, tokens=config.web.tokens)
+
+    # --- life ----------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Start, serve until told to stop, stop; the exit code."""
+        try:
+            code = await self._serve()
+            self._not_ready = "stopping"
+            self._systemd.stopping()
+            clean = await self._lifecycle.stop(STOP_DEADLINE)
+        except asyncio.CancelledError:
+            log.warning("stop forced by a second signal")
+            return 1
+        log.info("stopped", extra=fields(clean=clean))
+        return code
+
+    async def _serve(self) -> int:
+        self._listen_to_signals(asyncio.current_task())
+        try:
+            await self._start()
+        except StartupError as error:
+            log.error("start failed", extra=fields(error=str(error)))  # noqa: TRY400 - said in full
+            return 1
+        self._not_ready = ""
+        self._systemd.ready(f"watching {len(self._monitor)} components")
+        log.info("ready", extra=fields(version=self.version, components=len(self._monitor)))
+        await self._stopping.wait()
+        return 0
+
+    def _listen_to_signals(self, main: asyncio.Task[Any] | None) -> None:
+        loop = asyncio.get_running_loop()
+
+        def stop(number: signal.Signals) -> None:
+            log.info("signal received", extra=fields(signal=number.name))
+            if self._stopping.is_set() and main is not None:
+                main.cancel()
+            self._stopping.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop, number)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._own(self.reload("SIGHUP")))
+
+    def _own(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- start ---------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        step, config = self._lifecycle.start, self._config
+        await step("store", self._store.open, self._store.close)
+        await step("journal", self._start_journal, self._stop_journal)
+        await step("probes", None, self._probing.close)
+        await step("exports", None, self._exporting.close)
+        await step("notifications", self._start_notifying, self._stop_notifying)
+        await step("components", self._restore, self._monitor.close)
+        await step("web", self._bind, self._web.stop)
+        await step("timeline", self._start_timeline, self._stop_timeline)
+        self._metrics.reloaded(ok=True, at=self.clock.time(), hash=config.hash)
+
+    async def _start_journal(self) -> None:
+        self._journal.start()
+
+    async def _stop_journal(self) -> None:
+        self._journal.refresh(self._monitor.snapshots())
+        await self._journal.stop(FLUSH_DEADLINE)
+
+    async def _start_notifying(self) -> None:
+        await self._notifying.start(self._config.notifications, site_of(self._config))
+
+    async def _stop_notifying(self) -> None:
+        await self._notifying.stop(DELIVERY_DEADLINE)
+
+    async def _restore(self) -> None:
+        snapshots = await self._store.breakers()
+        for item in active(self._config):
+            component = self._builder.component(item, self._config)
+            self._monitor.add(component, snapshots.pop(item.name, None))
+        if snapshots:
+            gone = [BreakerInfo(name=name, category=Category.CHECK) for name in snapshots]
+            await self._forget(gone)
+
+    async def _forget(self, gone: Sequence[BreakerInfo]) -> None:
+        """What is no longer configured has no incident and no state any more."""
+        log.info("forgotten", extra=fields(components=len(gone)))
+        self._journal.write(None, self._notifying.withdraw(gone))
+        await self._store.forget([info.name for info in gone])
+
+    async def _bind(self) -> None:
+        listen = [HostPort.parse(text, listen=True) for text in self._options.listen]
+        control = self._config.web.control_socket or self._data_dir / "control.sock"
+        await self._web.bind(listen or self._config.web.listen, control)
+        await self._web.serve()
+
+    async def _start_timeline(self) -> None:
+        self._scheduler.every("save", SAVE_EVERY, self._save)
+        self._scheduler.every("prune", PRUNE_EVERY, self._prune)
+        if (watchdog := self._systemd.watchdog_interval) is not None:
+            self._scheduler.every("watchdog", watchdog, self._feed_watchdog)
+        self._scheduler.start()
+
+    async def _stop_timeline(self) -> None:
+        self._scheduler.pause()
+        cancelled = await self._monitor.drain(DRAIN_DEADLINE)
+        if cancelled:
+            log.warning("runs were cut off by the stop", extra=fields(runs=cancelled))
+        await self._scheduler.stop()
+
+    # --- housekeeping --------------------------------------------------------------------
+
+    def _save(self) -> None:
+        self._journal.refresh(self._monitor.unsaved())
+
+    async def _prune(self) -> None:
+        retention = self._config.storage.retention
+        try:
+            rows = await self._store.prune(before=self.clock.time() - retention)
+        except StoreError as error:
+            log.warning("history was not pruned", extra=fields(error=str(error)))
+        else:
+            log.debug("history pruned", extra=fields(rows=rows))
+
+    def _feed_watchdog(self) -> None:
+        """Only while work goes on: a timeline that stands still is what the watchdog is for."""
+        overdue = self._scheduler.overdue()
+        if overdue < STUCK:
+            self._systemd.watchdog()
+        else:
+            log.error("timeline stands still", extra=fields(overdue=overdue))
+
+    # --- sinks ---------------------------------------------------------------------------
+
+    def _record(self, event: Event) -> None:
+        """Durable together: a move and the messages that it causes."""
+        if isinstance(event, Transition):
+            self._journal.write(event, self._notifying.messages(event))
+        elif isinstance(event, Action):
+            self._journal.write(event)
+
+    def store_failed(self) -> None:
+        """The journal could not write (:class:`cbmon.store.JournalHooks`)."""
+        self._metrics.store_error()
+
+    def committed(self, batch: Sequence[Entry]) -> None:
+        """These are durable: their messages may leave."""
+        self._notifying.committed(message for entry in batch for message in entry.messages)
+
+    # --- reload --------------------------------------------------------------------------
+
+    async def reload(self, actor: str) -> ReloadOutcome:
+        """Read the configuration again and bring it into force, or change nothing."""
+        async with self._reloading:
+            log.info("reload asked for", extra=fields(actor=actor))
+            self._systemd.reloading()
+            try:
+                outcome = await self._reload()
+            finally:
+                self._systemd.ready(f"watching {len(self._monitor)} components")
+            now = self.clock.time()
+            self._metrics.reloaded(ok=outcome.ok, at=now, hash=self._config.hash)
+            self._monitor.publish(reloaded(outcome, now))
+            return outcome
+
+    async def _reload(self) -> ReloadOutcome:
+        try:
+            new = await asyncio.to_thread(load_config, self._options.config, types=config_types())
+        except ConfigError as error:
+            return ReloadOutcome(ok=False, problems=tuple(str(each) for each in error.problems))
+        found = changes(self._config, new)
+        for path in found.needs_restart:
+            log.warning("this change needs a restart", extra=fields(path=path))
+        self._config = new
+        await self._notifying.reconfigure(new.notifications, site_of(new))
+        await self._apply(found)
+        return ReloadOutcome(
+            ok=True,
+            added=tuple(item.name for item in found.added),
+            removed=found.removed,
+            changed=tuple(item.name for _, item in found.changed),
+        )
+
+    async def _apply(self, found: Changes) -> None:
+        gone = []
+        for name in found.removed:
+            gone.append(self._monitor.component(name).info)
+            await self._monitor.remove(name)
+            self._metrics.remove_component(name)
+        if gone:
+            await self._forget(gone)
+        for old, item in found.changed:
+            await self._change(old, item)
+        for item in found.added:
+            self._monitor.add(self._builder.component(item, self._config))
+
+    async def _change(self, old: Item, new: Item) -> None:
+        """Bring one changed item into force; its breaker and its counters stay."""
+        component = self._monitor.component(new.name)
+        component.timeout = new.timeout
+        component.info = component.record.info = info_of(new, self._config)
+        if old.policy != new.policy:
+            component.breaker.reconfigure(new.policy, actor="reload", reason="configuration")
+        if old.interval != new.interval:
+            self._monitor.reschedule(component, new.interval)
+        if (old.type, old.options) != (new.type, new.options):
+            await self._monitor.replace_runner(component, self._builder.runner(new))
+
+    # --- what the web asks ---------------------------------------------------------------
+
+    @property
+    def exposition(self) -> Exposition:
+        """Renders the metrics."""
+        return self._metrics.exposition
+
+    @property
+    def external_url(self) -> str | None:
+        """Under which address users reach the page."""
+        return self._config.external_url
+
+    def components(self) -> Iterable[Component]:
+        """Every check and export."""
+        return iter(self._monitor)
+
+    def component(self, name: str) -> Component:
+        """The one of that name."""
+        return self._monitor.component(name)
+
+    def next_run_in(self, name: str) -> float | None:
+        """Seconds until its next planned run."""
+        due = self._scheduler.next_run(name)
+        return None if due is None else max(0.0, due - self.clock.monotonic())
+
+    def ready(self) -> Sequence[str]:
+        """Why the daemon is not ready, in words."""
+        reasons = [self._not_ready] if self._not_ready else []
+        if not self._journal.healthy:
+            reasons.append("the store cannot be written; transitions wait in memory")
+        return reasons
+
+    async def act(self, name: str, order: Order) -> None:
+        """Carry out an operator's order."""
+        action, options = order.operation.value, {}
+        if order.hold and order.operation in {Operation.OPEN, Operation.CLOSE}:
+            action = f"force_{action}"
+        elif order.operation is Operation.OPEN:
+            options["for_seconds"] = order.for_seconds
+        elif order.operation is Operation.ENABLE:
+            options["reset_counters"] = order.reset_counters
+        self._monitor.act(name, action, actor=order.actor, reason=order.reason or "", **options)
+
+    async def run_component(self, name: str, actor: str) -> Result | SkipCause:
+        """Run it now behind its breaker."""
+        log.info("run asked for", extra=fields(component=name, actor=actor))
+        return await self._monitor.run_now(name) or SkipCause.BREAKER
+
+    async def transitions(
+        self, *, component: str | None = None, limit: int = 100, before: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Moves as the store has them, newest first."""
+        return await self._store.transitions(component=component, limit=limit, before=before)
+
+
+class MetricsOfNotifying(SilentHooks):
+    """What the notify room tells, as numbers; the breakers of its lines are exported too."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._breakers: dict[str, CircuitBreaker] = {}
+
+    def line_added(self, receiver: str, breaker: CircuitBreaker) -> None:
+        """A receiver line came into force."""
+        self._breakers[receiver] = breaker
+        self._metrics.add_receiver(receiver)
+        self._metrics.add_breaker(breaker)
+
+    def line_removed(self, receiver: str) -> None:
+        """A receiver line is gone."""
+        self._metrics.remove_receiver(receiver)
+        self._metrics.remove_breaker(self._breakers.pop(receiver))
+
+    def delivered(self, receiver: str, latency: float) -> None:
+        """A message arrived."""
+        self._metrics.notified(receiver, latency)
+
+    def failed(self, receiver: str, reason: str) -> None:
+        """An attempt failed."""
+        self._metrics.notification_failed(receiver, reason)
+
+    def suppressed(self, receiver: str, reason: str) -> None:
+        """A message was held back."""
+        self._metrics.notification_suppressed(receiver, reason)
+
+    def backlog(self, receiver: str, waiting: int, oldest: float | None, dead: int) -> None:
+        """What waits."""
+        self._metrics.backlog(receiver, waiting, oldest, dead)
+
+
+def site_of(config: Config) -> Site:
+    """What messages say of this daemon."""
+    return Site(external_url=config.external_url, labels=config.labels)
+
+
+def storage_url(options: RunOptions, config: Config) -> str:
+    """Where the state is kept: the command line's directory, or what is configured."""
+    if options.data_dir is None:
+        return config.storage.url
+    return f"sqlite://{options.data_dir.resolve()}/cbmon.db"
+
+
+def directory_of(url: str) -> Path:
+    """Where files beside the database go."""
+    scheme, _, path = url.partition("://")
+    return Path(path).parent if scheme == "sqlite" else Path("/run/cbmon")
+
+
+def descriptors_for_runs() -> int:
+    """How many runs may go on at once: what the process may open, less what the rest needs."""
+    limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit < hard:
+        limit = hard if hard != resource.RLIM_INFINITY else 1 << 20
+        limit = min(limit, 1 << 20)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return max(64, (limit - 512) // 2)
+
+
+def reloaded(outcome: ReloadOutcome, at: float) -> Reloaded:
+    """The event of a reload."""
+    return Reloaded(
+        id=new_id(at),
+        at=at,
+        ok=outcome.ok,
+        added=outcome.added,
+        removed=outcome.removed,
+        changed=outcome.changed,
+        problems=outcome.problems,
+    )

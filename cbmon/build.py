@@ -1,0 +1,119 @@
+"""Components from their configuration: type, probe or export, breaker and record in one piece.
+
+Rule: the only place that knows both what is configured and what it is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+from zlib import crc32
+
+from cbmon.breaker import CircuitBreaker
+from cbmon.component import Component, Runner
+from cbmon.config import CheckConfig, Config, ConfigTypes, ExportConfig
+from cbmon.config.fields import Options
+from cbmon.exports import EXPORTS, export_type
+from cbmon.exports.base import ExportEnvironment
+from cbmon.interfaces import Attempt, Clock, Export, Exposition
+from cbmon.metrics import Metrics
+from cbmon.model import BreakerInfo, Category, Result
+from cbmon.notify.receivers import RECEIVERS, receiver_type
+from cbmon.probes import PROBES, ProbeEnvironment, probe_type
+
+
+def config_types() -> ConfigTypes:
+    """The types that a configuration may name; each is imported when it is first named."""
+    return ConfigTypes(
+        checks={name: partial(_options, probe_type, name) for name in PROBES},
+        exports={name: partial(_options, export_type, name) for name in EXPORTS},
+        receivers={name: partial(_options, receiver_type, name) for name in RECEIVERS},
+    )
+
+
+class _Described(Protocol):
+    @property
+    def options(self) -> type[Options]: ...
+
+
+def _options(find: Callable[[str], _Described], name: str) -> type[Options]:
+    return find(name).options
+
+
+class Builder:
+    """Makes components for one daemon."""
+
+    def __init__(
+        self,
+        *,
+        probing: ProbeEnvironment,
+        exporting: ExportEnvironment,
+        metrics: Metrics,
+        exposition: Exposition,
+        clock: Clock,
+    ) -> None:
+        self._probing = probing
+        self._exporting = exporting
+        self._metrics = metrics
+        self._exposition = exposition
+        self._clock = clock
+
+    def component(self, item: CheckConfig | ExportConfig, config: Config) -> Component:
+        """A new component with a closed breaker; its series exist from now on."""
+        info = info_of(item, config)
+        seed = crc32(item.name.encode())
+        breaker = CircuitBreaker(
+            item.name, item.policy, clock=self._clock, seed=seed, category=info.category
+        )
+        return Component(
+            info=info,
+            breaker=breaker,
+            record=self._metrics.add_component(info, breaker),
+            runner=self.runner(item),
+            interval=item.interval,
+            timeout=item.timeout,
+        )
+
+    def runner(self, item: CheckConfig | ExportConfig) -> Runner:
+        """What a component of this configuration runs."""
+        if isinstance(item, CheckConfig):
+            return probe_type(item.type).build(item.options, self._probing)
+        return _Bound(export_type(item.type).build(item.options, self._exporting), self._exposition)
+
+
+def info_of(item: CheckConfig | ExportConfig, config: Config) -> BreakerInfo:
+    """What is known of a component besides its state."""
+    if isinstance(item, CheckConfig):
+        return BreakerInfo(
+            name=item.name,
+            category=Category.CHECK,
+            group=item.group,
+            target=probe_type(item.type).target(item.options),
+            kind=item.type,
+            tags=tuple(item.tags),
+            labels={**config.labels, **item.labels},
+            depends_on=tuple(item.depends_on),
+            receivers=tuple(item.receivers),
+        )
+    return BreakerInfo(
+        name=item.name,
+        category=Category.EXPORT,
+        target=export_type(item.type).target(item.options),
+        kind=item.type,
+        labels={**config.labels, **item.labels},
+    )
+
+
+class _Bound:
+    """An export as something to run: it is given the exposition each time."""
+
+    def __init__(self, export: Export, exposition: Exposition) -> None:
+        self._export = export
+        self._exposition = exposition
+
+    async def run(self, attempt: Attempt) -> Result:
+        return await self._export.run(attempt, self._exposition)
+
+    async def close(self) -> None:
+        await self._export.close()

@@ -1,0 +1,154 @@
+"""A component: one check or export, with its breaker and what was last seen of it.
+
+Rule: state only. What is done with it is the monitor's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from cbmon.breaker import CircuitBreaker, State, TransitionEvent
+from cbmon.events import Transition, new_id
+from cbmon.interfaces import Attempt
+from cbmon.metrics import ComponentRecord
+from cbmon.model import BreakerInfo, Reason, Result
+
+CALM: Final = frozenset({State.CLOSED, State.FORCED_CLOSED, State.OBSERVE})
+"""The states in which there is no incident."""
+HELD: Final = frozenset({State.OPEN, State.FORCED_OPEN, State.DISABLED})
+"""The states in which a component is not run."""
+
+
+class Runner(Protocol):
+    """What a component runs: a probe, or an export bound to the exposition."""
+
+    async def run(self, attempt: Attempt) -> Result:
+        """One run; never raises but ``CancelledError``."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what it holds between runs."""
+        ...
+
+
+class Component:
+    """One check or export as the monitor knows it. Times named ``…_at`` are Unix seconds."""
+
+    __slots__ = (
+        "breaker",
+        "held_since",
+        "incident",
+        "incident_started_at",
+        "info",
+        "interval",
+        "last",
+        "last_run_at",
+        "last_success_at",
+        "record",
+        "recovery_wake",
+        "runner",
+        "saved_failures",
+        "streak",
+        "task",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        *,
+        info: BreakerInfo,
+        breaker: CircuitBreaker,
+        record: ComponentRecord,
+        runner: Runner,
+        interval: float,
+        timeout: float,
+    ) -> None:
+        self.info = info
+        self.breaker = breaker
+        self.record = record
+        self.runner = runner
+        self.interval = interval
+        self.timeout = timeout
+        self.task: asyncio.Task[None] | None = None
+        self.last: Result | None = None
+        self.last_run_at: float | None = None
+        self.last_success_at: float | None = None
+        self.incident: str | None = None
+        self.incident_started_at: float | None = None
+        self.held_since: float | None = None
+        self.streak = False
+        self.saved_failures = 0
+        self.recovery_wake: asyncio.TimerHandle | None = None
+
+    @property
+    def name(self) -> str:
+        """The component's name, unique over checks and exports."""
+        return self.info.name
+
+    def transition(self, moved: TransitionEvent) -> Transition:
+        """A move of its breaker as the daemon's event; opens and ends the incident.
+
+        An incident lasts from first leaving closed until closed again; the closing move still
+        belongs to it.
+        """
+        to_state = State(moved.to_state)
+        if self.incident is None and to_state not in CALM:
+            self.incident = new_id(moved.at)
+            self.incident_started_at = moved.at
+        incident, started = self.incident, self.incident_started_at
+        if to_state in CALM:
+            self.incident = self.incident_started_at = None
+        return Transition(
+            id=new_id(moved.at),
+            at=moved.at,
+            component=self.name,
+            category=self.info.category,
+            from_state=moved.from_state,
+            to_state=moved.to_state,
+            cause=moved.cause,
+            text=moved.text,
+            reason=Reason(moved.last_reason) if moved.last_reason else None,
+            last_error=moved.last_error,
+            actor=moved.actor,
+            incident=incident,
+            incident_started_at=started,
+            retry_after=moved.retry_after,
+            failure_count=moved.failure_count,
+            cycles=moved.cycles,
+            trips=self.breaker.counts.trips,
+            info=self.info,
+            snapshot=self.snapshot(),
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a restart needs to go on where this process stopped."""
+        last = self.last
+        return {
+            "breaker": self.breaker.snapshot(),
+            "incident": self.incident,
+            "incident_started_at": self.incident_started_at,
+            "last_run_at": self.last_run_at,
+            "last_success_at": self.last_success_at,
+            "last_reason": last.reason if last else None,
+            "last_error": last.error if last else None,
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Take up a snapshot; one that makes no sense leaves the component as new."""
+        incident = snapshot.get("incident")
+        self.incident = incident if isinstance(incident, str) else None
+        self.incident_started_at = _number(snapshot.get("incident_started_at"))
+        breaker = snapshot.get("breaker")
+        self.breaker.restore(breaker if isinstance(breaker, dict) else {})
+        if self.breaker.state in CALM:
+            self.incident = self.incident_started_at = None
+        self.last_run_at = _number(snapshot.get("last_run_at"))
+        self.last_success_at = _number(snapshot.get("last_success_at"))
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    return None
