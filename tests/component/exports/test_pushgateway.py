@@ -1,7 +1,5 @@
 """A push is one request; every way it can fail has its reason; the next run is the retry."""
 
-# ruff: noqa: ASYNC240 - a test may wait for its own small files
-
 from __future__ import annotations
 
 import asyncio

@@ -1,7 +1,5 @@
 """A reader of the file sees the old one or the new one, whole, and the loop never waits for it."""
 
-# ruff: noqa: ASYNC240 - a test may wait for its own small files
-
 from __future__ import annotations
 
 import asyncio
