@@ -124,7 +124,7 @@ class Dispatcher:
     async def _count(self) -> None:
         never = asyncio.Event()
         while True:
-            await self._changed.wait()
+            await self._wait(self._changed, None)
             self._changed.clear()
             try:
                 backlog = await self._store.backlog()

@@ -69,7 +69,7 @@ def pending(connection: Connection, receiver: str, now: float, limit: int) -> li
     query = (
         select(outbox)
         .where(_heads(receiver), due)
-        .order_by(outbox.c.created_at, outbox.c.id)
+        .order_by(outbox.c.created_at, outbox.c.incident, outbox.c.id)
         .limit(limit)
     )
     return [rows.message_of(row) for row in connection.execute(query).mappings()]
