@@ -1,0 +1,29 @@
+"""Checks of the values that a layer is made with.
+
+Rule: a refused value is named together with the bound that it breaks; NaN is never in range.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+def positive(field: str, value: float) -> float:
+    """``value`` if it is a finite number above 0, else ValueError."""
+    if isinstance(value, bool) or not (0.0 < value < math.inf):
+        raise ValueError(f"{field}: got {value!r}, expected a number > 0")
+    return value
+
+
+def not_negative(field: str, value: float) -> float:
+    """``value`` if it is a finite number, 0 or above, else ValueError."""
+    if isinstance(value, bool) or not (0.0 <= value < math.inf):
+        raise ValueError(f"{field}: got {value!r}, expected a number >= 0")
+    return value
+
+
+def at_least(field: str, value: object, least: int) -> int:
+    """``value`` if it is an int and not below ``least``, else ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{field}: got {value!r}, expected an integer >= {least}")
+    return value
