@@ -103,12 +103,14 @@ def _options(kind: str, target: str) -> Options:
     try:
         found: Options = model.model_validate(_given(model, target))
     except ValidationError as error:
-        lines = [
-            f"{'.'.join([kind, *map(str, item['loc'])])}: {item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors()
-        ]
-        raise CommandError("\n".join(lines), USAGE) from error
+        lines = "\n".join(_refusal(kind, dict(item)) for item in error.errors())
+        raise CommandError(lines, USAGE) from error
     return found
+
+
+def _refusal(kind: str, item: Mapping[str, Any]) -> str:
+    path = ".".join([kind, *map(str, item["loc"])])
+    return f"{path}: {str(item['msg']).removeprefix('Value error, ')}"
 
 
 def _given(model: type[Options], target: str) -> dict[str, Any]:

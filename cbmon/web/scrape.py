@@ -5,14 +5,10 @@ Rule: cheap, and right when all else fails: they touch neither the store nor a t
 
 from __future__ import annotations
 
-import asyncio
-import gzip
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 
-from cbmon.interfaces import Exposition
 from cbmon.web.edge import answer, prefers_json
 from cbmon.web.errors import ApiError
 from cbmon.web.keys import ACCESS, SERVICES
@@ -24,31 +20,21 @@ OFFERS: Final[tuple[tuple[str, dict[str, str]], ...]] = (
     ("text/plain", {"version": "0.0.4"}),
     ("application/openmetrics-text", {"version": "1.0.0"}),
 )
-GZIP_LEVEL: Final = 1
-SMALL: Final = 1024
-"""Bytes below which compressing is not worth its header."""
 
 
 async def metrics(request: web.Request) -> web.Response:
     """Every metric, in the format that the scraper likes best."""
     openmetrics = choose(request.headers.get(hdrs.ACCEPT), OFFERS) == 1
-    body = await _render(request.app[SERVICES].exposition, openmetrics=openmetrics)
     headers = {
         hdrs.CONTENT_TYPE: OPENMETRICS if openmetrics else TEXT,
         hdrs.VARY: "Accept, Accept-Encoding",
     }
-    if len(body) >= SMALL and takes_gzip(request.headers.get(hdrs.ACCEPT_ENCODING)):
-        headers[hdrs.CONTENT_ENCODING] = "gzip"
-        body = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL)
+    exposition = request.app[SERVICES].exposition
+    if not takes_gzip(request.headers.get(hdrs.ACCEPT_ENCODING)):
+        return web.Response(body=await exposition.render(openmetrics=openmetrics), headers=headers)
+    headers[hdrs.CONTENT_ENCODING] = "gzip"
+    body = await exposition.render_gzip(openmetrics=openmetrics)
     return web.Response(body=body, headers=headers)
-
-
-async def _render(exposition: Exposition, *, openmetrics: bool) -> bytes:
-    """In slices, so that runs go on meanwhile, when the exposition can do that."""
-    render: Callable[..., Awaitable[bytes]] | None = getattr(exposition, "render", None)
-    if render is not None:
-        return await render(openmetrics=openmetrics)
-    return exposition.openmetrics() if openmetrics else exposition.text()
 
 
 async def healthy(_: web.Request) -> web.Response:

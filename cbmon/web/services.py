@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from cbmon.breaker import CircuitBreaker
-from cbmon.interfaces import Clock, Exposition
+from cbmon.interfaces import Clock
 from cbmon.model import BreakerInfo, Result, SkipCause
 
 
@@ -94,6 +94,18 @@ class ComponentView(Protocol):
         ...
 
 
+class Rendering(Protocol):
+    """Renders every metric as it is now, in slices, so that runs go on meanwhile."""
+
+    async def render(self, *, openmetrics: bool = False) -> bytes:
+        """In the Prometheus text format 0.0.4, or in OpenMetrics 1.0."""
+        ...
+
+    async def render_gzip(self, *, openmetrics: bool = False) -> bytes:
+        """The same, compressed."""
+        ...
+
+
 class Services(Protocol):
     """The daemon, as far as the web sees it."""
 
@@ -118,7 +130,7 @@ class Services(Protocol):
         ...
 
     @property
-    def exposition(self) -> Exposition:
+    def exposition(self) -> Rendering:
         """Renders the metrics."""
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -35,11 +36,11 @@ class FakeComponent:
 
 
 class FakeExposition:
-    def text(self) -> bytes:
-        return b"# HELP up It is.\n# TYPE up gauge\n" + b"up 1\n" * 400
+    async def render(self, *, openmetrics: bool = False) -> bytes:
+        return b"# TYPE up gauge\nup 1\n" + (b"# EOF\n" if openmetrics else b"")
 
-    def openmetrics(self) -> bytes:
-        return self.text() + b"# EOF\n"
+    async def render_gzip(self, *, openmetrics: bool = False) -> bytes:
+        return gzip.compress(await self.render(openmetrics=openmetrics))
 
 
 @dataclass
@@ -256,6 +257,28 @@ async def serving(
     finally:
         await server.stop(1.0)
         await asyncio.sleep(0)
+
+
+@pytest.fixture
+def serve() -> Any:
+    """``async with serve(daemon, tokens=…, limits=…) as web``."""
+    return serving
+
+
+@pytest.fixture
+def fail_result() -> Any:
+    return failed
+
+
+@pytest.fixture
+def tokens() -> Sequence[Token]:
+    return TOKENS
+
+
+@pytest.fixture
+def token_of() -> Any:
+    """Makes one entry of ``web.tokens``."""
+    return Token
 
 
 @pytest.fixture

@@ -1,0 +1,129 @@
+"""Acting on breakers through the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cbmon.model import Result, SkipCause
+from cbmon.web.services import Operation
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "state"),
+    [
+        ("api/open", {}, "open"),
+        ("api/open", {"for_seconds": 5}, "open"),
+        ("api/open", {"hold": True}, "forced_open"),
+        ("flaky/close", {}, "closed"),
+        ("flaky/close", {"hold": True}, "forced_closed"),
+        ("flaky/reset", {}, "closed"),
+        ("api/observe", {}, "observe"),
+        ("api/disable", {}, "disabled"),
+        ("api/enable", {}, "closed"),
+    ],
+)
+async def test_an_operator_moves_a_breaker_and_sees_it_moved(
+    guarded: Any, daemon: Any, path: str, body: dict[str, Any], state: str
+) -> None:
+    for _ in range(2):  # asking twice is as good as once
+        reply = await guarded.post(
+            f"/api/v1/breakers/{path}", json={**body, "reason": "deploy"}, token="operator-token"
+        )
+        assert (reply.status, reply.json["state"]) == (200, state)
+    name, order = daemon.orders[0]
+    assert (name, order.operation) == (path.split("/")[0], Operation(path.split("/")[1]))
+    assert (order.actor, order.reason) == ("otto", "deploy")
+
+
+async def test_the_wait_of_an_open_breaker_can_be_given(guarded: Any) -> None:
+    reply = await guarded.post(
+        "/api/v1/breakers/api/open", json={"for_seconds": 7.5}, token="operator-token"
+    )
+    assert reply.json["retry_after_seconds"] == pytest.approx(7.5)
+
+
+async def test_enabling_keeps_the_cycles_when_asked_to(guarded: Any, daemon: Any) -> None:
+    daemon.component("api").breaker.disable()
+    reply = await guarded.post(
+        "/api/v1/breakers/api/enable", json={"reset_counters": False}, token="operator-token"
+    )
+    assert reply.json["state"] == "half_open"
+
+
+async def test_an_impossible_move_is_a_conflict_and_changes_nothing(
+    guarded: Any, daemon: Any
+) -> None:
+    daemon.component("api").breaker.disable()
+    reply = await guarded.post("/api/v1/breakers/api/close", token="operator-token")
+    assert (reply.status, reply.code) == (409, "impossible_move")
+    assert "enable or reset it first" in reply.json["error"]["message"]
+    assert reply.json["error"]["details"] == {"name": "api", "state": "disabled"}
+    assert daemon.component("api").breaker.state == "disabled"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"{", "the body is not JSON"),
+        (b"[" * 50_000, "the body is not JSON"),
+        (b"[1]", "the body: expected a JSON object, got a list"),
+        (b'{"raeson": "x"}', "unknown field 'raeson'; did you mean 'reason'?"),
+        (b'{"reason": 5}', "reason: expected text, got a number"),
+        (b'{"hold": "yes"}', "hold: expected true or false, got text"),
+        (b'{"for_seconds": true}', "for_seconds: expected a number, got true or false"),
+        (b'{"for_seconds": 0}', "for_seconds: expected seconds, more than 0"),
+        (b'{"for_seconds": -1}', "for_seconds: expected seconds, more than 0"),
+        (b'{"for_seconds": NaN}', "for_seconds: expected seconds, more than 0"),
+        (b'{"for_seconds": 1e400}', "for_seconds: expected seconds, more than 0"),
+        (b'{"for_seconds": 5, "hold": true}', "hold and for_seconds exclude each other"),
+        (b'{"reason": "%s"}' % (b"x" * 501), "reason: expected at most 500 characters, got 501"),
+        (b"\xff", "the body is not JSON"),
+    ],
+)
+async def test_a_wrong_order_is_refused_and_changes_nothing(
+    guarded: Any, daemon: Any, body: bytes, message: str
+) -> None:
+    reply = await guarded.post("/api/v1/breakers/api/open", data=body, token="operator-token")
+    assert reply.status in {400, 413}
+    assert reply.status == 413 or reply.json["error"]["message"].startswith(message)
+    assert daemon.orders == []
+
+
+async def test_an_order_that_is_too_long_is_refused(guarded: Any, daemon: Any) -> None:
+    reply = await guarded.post(
+        "/api/v1/breakers/api/open", data=b" " * 100_000, token="operator-token"
+    )
+    assert (reply.status, daemon.orders) == (413, [])
+
+
+async def test_an_unknown_breaker_cannot_be_moved(guarded: Any, daemon: Any) -> None:
+    reply = await guarded.post("/api/v1/breakers/nope/reset", token="operator-token")
+    assert (reply.status, daemon.orders) == (404, [])
+
+
+async def test_a_check_that_is_run_shows_what_it_found(
+    guarded: Any, daemon: Any, fail_result: Any
+) -> None:
+    daemon.run_result = fail_result("no route to host")
+    reply = await guarded.post("/api/v1/checks/api/run", token="operator-token")
+    assert reply.status == 200
+    assert (reply.json["ran"], reply.json["skipped"]) == (True, None)
+    assert reply.json["result"]["error"] == "no route to host"
+
+
+async def test_a_check_that_may_not_run_says_why(guarded: Any, daemon: Any) -> None:
+    daemon.run_result = SkipCause.BREAKER
+    reply = await guarded.post("/api/v1/breakers/flaky/check", token="operator-token")
+    assert (reply.json["ran"], reply.json["skipped"]) == (False, "breaker")
+    assert reply.json["state"] == "open"
+
+
+async def test_an_export_is_no_check_but_can_be_run_by_its_breaker(
+    guarded: Any, daemon: Any
+) -> None:
+    assert (await guarded.post("/api/v1/checks/gateway/run", token="operator-token")).status == 404
+    daemon.run_result = Result(ok=True, duration=0.1)
+    reply = await guarded.post("/api/v1/breakers/gateway/check", token="operator-token")
+    assert reply.json["result"]["ok"] is True
