@@ -51,6 +51,8 @@ DRAIN_DEADLINE: Final = 10.0
 """Seconds that runs which are going on get to end by themselves."""
 FLUSH_DEADLINE: Final = 5.0
 DELIVERY_DEADLINE: Final = 5.0
+ONE_SIGNAL: Final = 0.1
+"""Seconds within which a second signal is the same one: sent to a process and to its group."""
 STUCK: Final = 30.0
 """Seconds overdue at which the timeline counts as standing still, and the watchdog starves."""
 SAVE_EVERY: Final = 5.0
@@ -156,11 +158,16 @@ class Daemon:
     def _listen_to_signals(self, main: asyncio.Task[Any] | None) -> None:
         loop = asyncio.get_running_loop()
 
+        first = 0.0
+
         def stop(number: signal.Signals) -> None:
+            nonlocal first
             log.info("signal received", extra=fields(signal=number.name))
-            if self._stopping.is_set() and main is not None:
+            if not self._stopping.is_set():
+                first = loop.time()
+                self._stopping.set()
+            elif main is not None and loop.time() - first > ONE_SIGNAL:
                 main.cancel()
-            self._stopping.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number)

@@ -38,10 +38,10 @@ async def main() -> int:
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 9814)
-    STATE.mkdir(parents=True, exist_ok=True)
     daemon = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "cbmon", "run"),
         *("--config.file", str(HERE / "cbmon.yml"), "--storage.path", str(STATE)),
+        process_group=0,  # so that Ctrl-C reaches it once: from here
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, pass_on, daemon, number)
@@ -85,4 +85,5 @@ def respond(writer: asyncio.StreamWriter, status: str, body: bytes) -> None:
 
 
 if __name__ == "__main__":
+    STATE.mkdir(parents=True, exist_ok=True)
     sys.exit(asyncio.run(main()))

@@ -34,7 +34,7 @@ async def test_a_step_that_fails_to_start_is_named_and_still_stopped() -> None:
         raise StoreError("disk is read-only")
 
     steps = Lifecycle()
-    with pytest.raises(StartupError, match="^store: disk is read-only$"):
+    with pytest.raises(StartupError, match=r"^store: disk is read-only$"):
         await steps.start("store", fail, noting(seen, "stopped"))
     await steps.stop(1.0)
     assert seen == ["stopped"]
