@@ -77,7 +77,7 @@ class _Builder:
         return Config(
             source=source,
             warnings=self._validator.warnings(),
-            files=tuple(document.path for document in self._documents.found),
+            files=tuple(self._documents.paths),
             external_url=settings.external_url,
             labels=settings.labels,
             storage=storage,

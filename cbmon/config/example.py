@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -33,16 +33,14 @@ _HEAD: Final = """\
 """
 
 _TEMPLATES: Final = """\
-# Breaker templates of one's own. Built in: %s.
 templates:
-  # slow-start: {base: lenient, recovery_backoff: 2, recovery_jitter: 20%%}
+  # slow-start: {base: lenient, recovery_backoff: 2, recovery_jitter: 20%}
 
 # More files; patterns are relative to this one.
 # include: ["conf.d/*.yml"]
 """
 
 _CHECKS: Final = """\
-# What is looked at. A check names its type by a key: %s.
 checks:
 """
 
@@ -67,13 +65,11 @@ _TCP: Final = """\
 """
 
 _EXPORTS: Final = """\
-# Where cbmon's own metrics go besides /metrics. Types: %s.
 exports:
   # - {name: node-textfile, textfile: {path: /var/lib/node_exporter/cbmon.prom}, interval: 15s}
 """
 
 _NOTIFICATIONS: Final = """\
-# Who is told when a breaker opens and when it closes again. Types: %s.
 notifications:
   # route: {receiver: oncall, group_by: [group], group_wait: 10s, repeat_interval: 4h}
   # receivers:
@@ -83,20 +79,26 @@ notifications:
 
 def example(types: ConfigTypes) -> str:
     """The file's text."""
-    checks = [_CHECKS % ", ".join(types.checks)]
+    checks = [_CHECKS]
     checks += [text for kind, text in (("http", _HTTP), ("tcp", _TCP)) if kind in types.checks]
-    parts = [
-        _HEAD,
-        _section("global", GlobalSection),
-        _section("storage", StorageSection),
-        _section("web", WebSection),
-        _TEMPLATES % ", ".join(BUILT_IN),
-        _section("defaults", DefaultsSection),
-        "\n".join(checks),
-        _EXPORTS % ", ".join(types.exports),
-        _NOTIFICATIONS % ", ".join(types.receivers),
-    ]
-    return "\n".join(parts)
+    return "\n".join(
+        [
+            _HEAD,
+            _section("global", GlobalSection),
+            _section("storage", StorageSection),
+            _section("web", WebSection),
+            _listed("Breaker templates of one's own. Built in:", BUILT_IN) + _TEMPLATES,
+            _section("defaults", DefaultsSection),
+            _listed("What is looked at. The key of a type:", types.checks) + "\n".join(checks),
+            _listed("Where metrics go besides /metrics. The key of a type:", types.exports)
+            + _EXPORTS,
+            _listed("Who is told. The key of a type:", types.receivers) + _NOTIFICATIONS,
+        ]
+    )
+
+
+def _listed(text: str, names: Iterable[str]) -> str:
+    return "\n".join(_comment("", f"{text} {', '.join(names)}.")) + "\n"
 
 
 def _section(key: str, model: type[BaseModel]) -> str:

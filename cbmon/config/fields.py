@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -292,7 +292,6 @@ Cidr = Annotated[IPv4Network | IPv6Network, _Cidr]
 """A network: ``10.0.0.0/8``, ``fd00::/8``, or a single address."""
 
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[^\s/\\:@?#\[\]%\x00-\x1f]+")
-_IPV6: Final = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:%[\w.-]{1,15})?")
 _ADDRESS: Final = re.compile(r"(?:\[(?P<six>[^\[\]]*)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,5})")
 _ADDRESS_SCHEMA: Final = {"type": "string", "pattern": r":[0-9]{1,5}$|\$\{"}
 
@@ -316,7 +315,8 @@ class HostPort(NamedTuple):
         if match is None:
             raise ValueError(f'expected "host:port" or "[ipv6]:port", got {shown(text)}')
         host = match["host"] if match["six"] is None else match["six"]
-        if not (listen and not host) and not (_IPV6 if match["six"] else _HOST).fullmatch(host):
+        is_good = _is_ipv6(host) if match["six"] is not None else _HOST.fullmatch(host)
+        if not is_good and not (listen and not host):
             raise ValueError(f"expected a host name or address before the port, got {shown(text)}")
         port = int(match["port"])
         if not (0 if listen else 1) <= port <= 65_535:
@@ -332,6 +332,13 @@ class HostPort(NamedTuple):
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         return dict(_ADDRESS_SCHEMA)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return bool(IPv6Address(text))
+    except ValueError:
+        return False
 
 
 class _Listen:

@@ -39,10 +39,14 @@ class Document:
 
 @dataclass(slots=True)
 class Documents:
-    """Every file that was read; ``complete`` is false when one of them could not be."""
+    """Every file that was read; ``complete`` is false when one of them could not be.
+
+    ``files`` are their names in messages, ``paths`` their absolute paths; empty ones count.
+    """
 
     found: list[Document] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    paths: list[Path] = field(default_factory=list)
     complete: bool = True
 
 
@@ -68,6 +72,7 @@ class _Includes:
             self.documents.complete = False
             return
         self.documents.files.append(file)
+        self.documents.paths.append(path.absolute())
         before = self._problems.count
         root = read_yaml(data, file, environ=self._environ, problems=self._problems)
         if root is None:

@@ -80,7 +80,7 @@ class Config:
 
     source: Path = field(compare=False)
     files: tuple[Path, ...] = field(compare=False)
-    """Every file that was read, ``source`` first."""
+    """The absolute path of every file that was read, that of ``source`` first."""
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
     """What works, but probably not as meant."""
     external_url: str | None

@@ -14,7 +14,7 @@ from cbmon.config.graph import cycles
 from cbmon.config.nodes import Block, follow, joined
 from cbmon.config.problems import Place, Problems
 from cbmon.config.sections import BreakerSettings, TemplateSettings
-from cbmon.config.words import shown, suggestion
+from cbmon.config.words import shown
 
 BUILT_IN: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "conservative": (
@@ -183,7 +183,7 @@ class Policies:
         _, node, path = templates[chain[-1]]
         steps, place, _ = follow(node, ["base"])
         words = [*self._fields, *templates]
-        message = f"unknown template {shown(base)}{suggestion(base, words)}"
+        message = f"unknown template {shown(base)}{self._problems.suggest(base, words)}"
         self._problems.add(place, joined(path, steps), message)
 
     def _tell_unknown(self, breaker: str | BreakerSettings, node: Block, path: str) -> None:
@@ -191,7 +191,7 @@ class Policies:
             return
         name = breaker if isinstance(breaker, str) else str(breaker.template)
         steps, place, _ = follow(node, ["breaker", "template"])
-        message = f"unknown template {shown(name)}{suggestion(name, self._fields)}"
+        message = f"unknown template {shown(name)}{self._problems.suggest(name, self._fields)}"
         self._problems.add(place, joined(path, steps), message)
 
     def _tell(self, error: ValueError, node: Block, steps: list[str], path: str) -> None:

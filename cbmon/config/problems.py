@@ -6,9 +6,10 @@ to ``file:line:col``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from cbmon.config.words import suggestion
 from cbmon.errors import ConfigurationError
 
 MAX_PROBLEMS = 200
@@ -78,6 +79,10 @@ class Problems:
     def count(self) -> int:
         """How many were found so far."""
         return len(self._found)
+
+    def suggest(self, word: str, known: Iterable[str]) -> str:
+        """``; did you mean "x"?``, as long as there are not more problems than anybody reads."""
+        return suggestion(word, known) if len(self._found) < MAX_PROBLEMS else ""
 
     def check(self, files: Sequence[str] = ()) -> None:
         """Raise ConfigError if there is anything to tell, in the order of the files."""

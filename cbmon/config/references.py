@@ -12,7 +12,7 @@ from cbmon.config.graph import cycles
 from cbmon.config.nodes import Block, Items, joined, value_place
 from cbmon.config.problems import Place, Problems
 from cbmon.config.validation import Part
-from cbmon.config.words import shown, suggestion
+from cbmon.config.words import shown
 
 
 class References:
@@ -50,7 +50,8 @@ class References:
         name: Any = node[step]  # type: ignore[index]
         if not isinstance(name, str) or name in self._receivers or not self._complete:
             return
-        message = f"unknown receiver {shown(name)}{suggestion(name, self._receivers)}"
+        hint = self._problems.suggest(name, self._receivers)
+        message = f"unknown receiver {shown(name)}{hint}"
         self._problems.add(value_place(node, step), joined(path, [step]), message)
 
     def check(self) -> None:
@@ -87,8 +88,8 @@ class References:
             if name in self._checks:
                 known.append(name)
             elif isinstance(name, str):
-                words = [word for word in self._checks if word != own]
-                message = f"unknown check {shown(name)}{suggestion(name, words)}"
+                others = (word for word in self._checks if word != own)
+                message = f"unknown check {shown(name)}{self._problems.suggest(name, others)}"
                 path = f"{part.at('depends_on')}[{index}]"
                 self._problems.add(value_place(part.block["depends_on"], index), path, message)
         return known

@@ -102,8 +102,8 @@ def tell_key(
     entry: Block, key: str, *, path: str, problems: Problems, known: Iterable[str]
 ) -> None:
     """Add that a key is not known."""
-    words = [word for word in known if word not in entry]
-    message = f'unknown key "{clipped(key)}"{suggestion(key, words)}'
+    hint = problems.suggest(key, (word for word in known if word not in entry))
+    message = f'unknown key "{clipped(key)}"{hint}'
     problems.add(key_place(entry, key), path, message)
 
 

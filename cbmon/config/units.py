@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from cbmon.config.words import shown
@@ -17,12 +19,12 @@ MAX_DURATION: Final = 36_500 * 86_400.0
 """A hundred years, in seconds: more is a slip of the pen, and it would overflow timers."""
 MAX_SIZE: Final = 1 << 50
 
-_SECONDS: Final[Mapping[str, float]] = {
-    "d": 86_400.0,
-    "h": 3_600.0,
-    "m": 60.0,
-    "s": 1.0,
-    "ms": 0.001,
+_SECONDS: Final[Mapping[str, Decimal]] = {
+    "d": Decimal(86_400),
+    "h": Decimal(3_600),
+    "m": Decimal(60),
+    "s": Decimal(1),
+    "ms": Decimal("0.001"),
 }
 _BYTES: Final[Mapping[str, int]] = {
     "": 1,
@@ -34,7 +36,7 @@ _BYTES: Final[Mapping[str, int]] = {
     "mib": 1 << 20,
     "gib": 1 << 30,
 }
-_NUMBER: Final = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
+_NUMBER: Final = r"[0-9]{1,18}(?:\.[0-9]{1,9})?"
 _BARE: Final = re.compile(_NUMBER)
 _DURATION: Final = re.compile(
     "".join(rf"(?:(?P<{unit}>{_NUMBER}){unit}(?![a-z]))?" for unit in _SECONDS)
@@ -87,16 +89,16 @@ def parse_ratio(value: object) -> float:
 def parse_size(value: object) -> int:
     """Bytes from ``1MiB`` (1024²), ``1MB`` (1000²), ``512`` or ``512B``."""
     if isinstance(value, int) and not isinstance(value, bool):
-        size: float = value
+        size = Decimal(value)
     elif (
         isinstance(value, str)
         and (match := _SIZE.fullmatch(value.strip()))
         and match[2].lower() in _BYTES
     ):
-        size = float(match[1]) * _BYTES[match[2].lower()]
+        size = Decimal(match[1]) * _BYTES[match[2].lower()]
     else:
         raise ValueError(f"expected a size such as 64KiB, 1MB or 4096, got {shown(value)}")
-    if size != int(size) or not 0 <= size <= MAX_SIZE:
+    if not 0 <= size <= MAX_SIZE or size % 1:
         raise ValueError(f"expected a whole number of bytes up to 1024TiB, got {shown(value)}")
     return int(size)
 
@@ -124,11 +126,17 @@ def _seconds(value: object) -> float | None:
     number = _number(value)
     if number is not None:
         return None if math.isnan(number) else number
-    text = value.strip() if isinstance(value, str) else ""
+    return _spelled_out(value.strip()) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=1024)
+def _spelled_out(text: str) -> float | None:
+    """Summed in decimals, so that 1s769ms is the same number as 1.769."""
     match = _DURATION.fullmatch(text)
     if not text or match is None:
         return None
-    return math.fsum(float(part) * _SECONDS[unit] for unit, part in match.groupdict("0").items())
+    parts = match.groupdict("0").items()
+    return float(sum(Decimal(part) * _SECONDS[unit] for unit, part in parts))
 
 
 def _spelled(seconds: float) -> str:
