@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from cbmon.config.breakers import TemplateSettings
 from cbmon.config.entries import Entries
 from cbmon.config.fields import Options
 from cbmon.config.includes import Document, Documents
@@ -23,7 +24,6 @@ from cbmon.config.sections import (
     DefaultsSection,
     GlobalSection,
     StorageSection,
-    TemplateSettings,
     WebSection,
 )
 from cbmon.config.translate import tell_key

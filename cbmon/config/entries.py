@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from cbmon.breaker.policy import BreakerPolicy
+from cbmon.breaker import BreakerPolicy
 from cbmon.config.fields import Options
 from cbmon.config.model import (
     CheckConfig,
@@ -52,10 +52,11 @@ class Entries:
         self.references.claim_check(part)
         entry = self._entry(CheckEntry, part, self.types.checks)
         typed = self._typed(CheckEntry, part, self.types.checks, "checks")
-        if entry is None or typed is None:
+        common = None if entry is None else self._scheduled(entry, part)
+        if entry is None or common is None or typed is None:
             return None
         return CheckConfig(
-            **self._scheduled(entry, part),
+            **common,
             type=typed[0],
             options=typed[1],
             depends_on=entry.depends_on,
@@ -70,9 +71,10 @@ class Entries:
         self.references.claim_export(part)
         entry = self._entry(ExportEntry, part, self.types.exports)
         typed = self._typed(ExportEntry, part, self.types.exports, "exports")
-        if entry is None or typed is None:
+        common = None if entry is None else self._scheduled(entry, part)
+        if common is None or typed is None:
             return None
-        return ExportConfig(**self._scheduled(entry, part), type=typed[0], options=typed[1])
+        return ExportConfig(**common, type=typed[0], options=typed[1])
 
     def receiver(self, part: Part) -> ReceiverConfig | None:
         """A receiver, or None after telling what is wrong."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
-from cbmon.breaker.policy import BreakerPolicy
+from cbmon.breaker import BreakerPolicy
 from cbmon.config.problems import Problem
 from cbmon.config.routes import Route
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cbmon.breaker.policy import BreakerPolicy
+from cbmon.breaker import BreakerPolicy
+from cbmon.config.breakers import BreakerSettings, TemplateSettings
 from cbmon.config.graph import cycles
 from cbmon.config.nodes import Block, follow, joined
 from cbmon.config.problems import Place, Problems
-from cbmon.config.sections import BreakerSettings, TemplateSettings
 from cbmon.config.words import shown
 
 BUILT_IN: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {

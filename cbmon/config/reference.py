@@ -16,11 +16,11 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from cbmon.config.breakers import BreakerSettings
 from cbmon.config.policies import BUILT_IN
 from cbmon.config.routes import RouteSection
 from cbmon.config.schema import Schema, model_schema
 from cbmon.config.sections import (
-    BreakerSettings,
     CheckEntry,
     DefaultsSection,
     ExportEntry,

@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from cbmon.config.breakers import TemplateSettings
 from cbmon.config.fields import HostPort, Options
 from cbmon.config.model import ConfigTypes, OptionsSource
 from cbmon.config.policies import BUILT_IN
@@ -23,7 +24,6 @@ from cbmon.config.sections import (
     GlobalSection,
     ReceiverEntry,
     StorageSection,
-    TemplateSettings,
     WebSection,
 )
 from cbmon.config.units import format_duration, format_size

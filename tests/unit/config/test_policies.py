@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from cbmon.breaker.policy import BreakerPolicy
+from cbmon.breaker import BreakerPolicy
 from cbmon.config.policies import BUILT_IN
-from cbmon.config.sections import BreakerSettings, PolicyFields
+from cbmon.config.breakers import BreakerSettings, PolicyFields
 
 ONLY_IN_CODE = {"expected_exceptions", "ignored_exceptions", "is_failure"}
 
