@@ -6,7 +6,7 @@ Rule: a target that only has to accept costs a connection and nothing more.
 from __future__ import annotations
 
 import asyncio
-from typing import Final, cast
+from typing import Final
 
 from pydantic import Field
 
@@ -121,7 +121,6 @@ class _Listener(asyncio.Protocol):
         self.over = False
         self.trouble: OSError | None = None
         self._attempt = attempt
-        self._transport: asyncio.Transport | None = None
         self._listening = False
         self._news = asyncio.Event()
 
@@ -137,15 +136,10 @@ class _Listener(asyncio.Protocol):
         if not self.over:
             await self._news.wait()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
     def data_received(self, data: bytes) -> None:
         if self._listening and not self.heard:
             self._attempt.begin(Phase.TRANSFER)
         self.heard += data
-        if len(self.heard) > LIMIT and self._transport is not None:
-            self._transport.pause_reading()
         self._news.set()
 
     def eof_received(self) -> bool:

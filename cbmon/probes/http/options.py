@@ -64,20 +64,32 @@ def _status(value: object) -> StatusRange:
     return found
 
 
-Status = Annotated[
-    Any,
-    BeforeValidator(_status),
-    PlainSerializer(str, str, when_used="json"),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 100, "maximum": 999},
-                {"type": "string", "pattern": "^([1-9][0-9]{2}(-[1-9][0-9]{2})?|[1-9]xx)$"},
-            ]
-        }
-    ),
+_STATUS_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 100, "maximum": 999},
+        {"type": "string", "pattern": "^([1-9][0-9]{2}(-[1-9][0-9]{2})?|[1-9]xx)$"},
+    ]
+}
+_Status = Annotated[Any, BeforeValidator(_status), PlainSerializer(str, str, when_used="json")]
+
+
+def _as_list(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _one_or_many(item: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item}]})
+
+
+Statuses = Annotated[tuple[_Status, ...], BeforeValidator(_as_list), _one_or_many(_STATUS_SCHEMA)]
+"""Statuses and ranges, ``200``, ``"200-299"``, ``"2xx"``, one or a list: :class:`StatusRange`."""
+
+Patterns = Annotated[
+    tuple[Regex, ...],
+    BeforeValidator(_as_list),
+    _one_or_many({"type": "string", "format": "regex"}),
 ]
-"""A status or a range of them: ``200``, ``"200-299"``, ``"2xx"``; a :class:`StatusRange`."""
+"""One pattern or a list of them."""
 
 
 def _header_name(name: str) -> str:
@@ -119,15 +131,8 @@ class BasicAuth(Options):
 class BodyExpect(Options):
     """What the body must look like; patterns are searched in its bytes."""
 
-    matches: tuple[Regex, ...] = Field((), description="patterns that must all match")
-    not_matches: tuple[Regex, ...] = Field((), description="patterns none of which may match")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_or_many(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        return {key: [one] if isinstance(one, str) else one for key, one in data.items()}
+    matches: Patterns = Field((), description="patterns that must all match")
+    not_matches: Patterns = Field((), description="patterns none of which may match")
 
 
 class HeaderExpect(Options):
@@ -141,18 +146,15 @@ class HeaderExpect(Options):
     )
 
 
-def _as_list(value: object) -> object:
-    return value if isinstance(value, list | tuple) else [value]
-
-
 class HttpExpect(Options):
     """What makes an answer a good one."""
 
-    status: Annotated[tuple[Status, ...], BeforeValidator(_as_list)] = Field(
+    status: Statuses = Field(
         (StatusRange(200, 299),),
         description="statuses that are good",
         examples=[[200, 204], ["2xx", 404]],
         min_length=1,
+        json_schema_extra={"default": ["200-299"]},
     )
     body: BodyExpect = Field(BodyExpect(), description="what the body must look like")
     headers: HeaderExpect = Field(HeaderExpect(), description="what the headers must look like")

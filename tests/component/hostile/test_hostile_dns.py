@@ -133,14 +133,23 @@ async def test_a_cancelled_question_is_over_at_once(names: Any, targets: Any) ->
 
 
 @pytest.mark.parametrize("names", ["silent"], indirect=True)
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:1", "[::1]:1"])
+@pytest.mark.parametrize(
+    ("expected", "address", "family"),
+    [
+        ("127.0.0.1:1", "127.0.0.1:1", "any"),
+        ("[::1]:1", "[::1]:1", "any"),
+        ("127.0.0.1:1", "localhost:1", "any"),
+        ("127.0.0.1:1", "LocalHost.:1", "prefer_ipv4"),
+        ("[::1]:1", "localhost:1", "ipv6"),
+    ],
+)
 async def test_addresses_and_localhost_need_no_server(
-    address: str, names: Any, targets: Any
+    expected: str, address: str, family: str, names: Any, targets: Any
 ) -> None:
-    result = await targets.look(targets.probe("tcp", names, address=address))
+    result = await targets.look(targets.probe("tcp", names, address=address, family=family))
 
     assert result.reason is Reason.CONNECT
-    assert "refused" in result.error
+    assert result.error == f"cannot connect to {expected}: connection refused"
     assert names.server.questions == 0
 
 

@@ -279,6 +279,60 @@ async def test_a_file_that_is_missing_fails_the_run_and_heals_when_it_appears(
     assert healed.ok, healed.error
 
 
+async def test_a_rotated_file_counts_from_the_next_run_on(
+    targets: Any, authority: Any, tmp_path: Path
+) -> None:
+    port = await targets.serve(good, authority.server("target.test"))
+    file = tmp_path / "ca.pem"
+    file.write_bytes(authority.file.read_bytes())
+    tls = {"ca_file": file, "server_name": "target.test"}
+    probe = targets.probe("tcp", address=f"127.0.0.1:{port}", tls=tls)
+
+    before = await targets.look(probe)
+    file.write_bytes(trustme.CA().cert_pem.bytes())
+    after = await targets.look(probe)
+
+    assert before.ok, before.error
+    assert after.reason is Reason.TLS
+
+
+async def test_another_origin_is_shown_neither_certificate_nor_name(
+    targets: Any, authority: Any, tmp_path: Path
+) -> None:
+    context = authority.server("127.0.0.1")
+    context.verify_mode = ssl.CERT_OPTIONAL
+    authority.ca.configure_trust(context)
+    shown: list[Any] = []
+
+    async def note(reader: Reader, writer: Writer) -> None:
+        shown.append(writer.get_extra_info("ssl_object").getpeercert())
+        await good(reader, writer)
+
+    abroad = await targets.serve(note, context)
+
+    async def redirect(reader: Reader, writer: Writer) -> None:
+        shown.append(writer.get_extra_info("ssl_object").getpeercert())
+        await reader.readuntil(b"\r\n\r\n")
+        place = f"https://127.0.0.1:{abroad}/"
+        writer.write(f"HTTP/1.1 302 Found\r\nLocation: {place}\r\n\r\n".encode())
+        await writer.drain()
+
+    asking = authority.server("target.test")
+    asking.verify_mode = ssl.CERT_REQUIRED
+    authority.ca.configure_trust(asking)
+    home = await targets.serve(redirect, asking)
+    client = authority.ca.issue_cert("client.test")
+    client.private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
+
+    result = await looked_at(
+        "http", targets, home, ca_file=authority.file, cert_file=tmp_path / "client.pem"
+    )
+
+    assert result.ok, result.error
+    assert [bool(certificate) for certificate in shown] == [True, False]
+    assert result.facts["certificate"]["names"] == ["127.0.0.1"]
+
+
 async def test_a_farewell_that_never_comes_leaves_no_socket(
     targets: Any, authority: Any, descriptors: Callable[[], int]
 ) -> None:
