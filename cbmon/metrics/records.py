@@ -1,0 +1,191 @@
+"""What is counted of one check, export or receiver: one slotted record each.
+
+Rule: recording is a handful of assignments. Nothing is rendered, looked up or locked here; the
+records belong to the event loop.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Final, Protocol
+
+from cbmon.breaker.counts import Counts
+from cbmon.breaker.states import State
+from cbmon.metrics.families import CAUSES, DURATION_BOUNDS, LATENCY_BOUNDS
+from cbmon.metrics.text import escape
+from cbmon.model import NO_PHASES, BreakerInfo, Reason, Result, SkipCause
+
+_CAUSE: Final = {cause: index for index, cause in enumerate(CAUSES)}
+_BREAKER: Final = _CAUSE[SkipCause.BREAKER]
+
+
+class Distribution:
+    """A histogram: the count of each bucket alone, and the sum."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value; one that equals a bound belongs below it."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+
+class BreakerLike(Protocol):
+    """A breaker, as far as metrics are rendered from it."""
+
+    category: str
+
+    @property
+    def name(self) -> str:
+        """The ``component`` label."""
+        ...
+
+    @property
+    def state(self) -> State:
+        """The state now."""
+        ...
+
+    @property
+    def counts(self) -> Counts:
+        """The numbers of this moment."""
+        ...
+
+
+class BreakerRecord:
+    """A breaker that guards neither check nor export, and its label."""
+
+    __slots__ = ("breaker", "label")
+
+    def __init__(self, breaker: BreakerLike) -> None:
+        self.breaker = breaker
+        self.label = escape(breaker.name)
+
+
+class ComponentRecord:
+    """The numbers of one check or export. Times named ``…_at`` are Unix seconds."""
+
+    __slots__ = (
+        "breaker",
+        "certificate_expiry",
+        "counts",
+        "duration",
+        "duration_sum",
+        "failures",
+        "held_interval",
+        "held_since",
+        "info",
+        "label",
+        "last_run_at",
+        "last_success_at",
+        "name",
+        "phases",
+        "runs",
+        "skips",
+        "up",
+    )
+
+    def __init__(self, info: BreakerInfo, breaker: BreakerLike) -> None:
+        self.info = info
+        self.breaker = breaker
+        self.name = info.name
+        self.label = escape(info.name)
+        self.up = 0
+        self.runs = 0
+        self.failures: dict[Reason, int] | None = None
+        self.skips: list[int] | None = None
+        self.duration = 0.0
+        self.phases = NO_PHASES
+        self.last_run_at = 0.0
+        self.last_success_at = 0.0
+        self.certificate_expiry: float | None = None
+        self.counts = [0] * (len(DURATION_BOUNDS) + 1)
+        self.duration_sum = 0.0
+        self.held_since: float | None = None
+        self.held_interval = 1.0
+
+    def observe(self, result: Result, at: float) -> None:
+        """Count one run that ended at the Unix time ``at``."""
+        self.runs += 1
+        self.last_run_at = at
+        self.duration = duration = result.duration
+        self.phases = result.phases
+        self.duration_sum += duration
+        self.counts[bisect_left(DURATION_BOUNDS, duration)] += 1
+        if result.certificate_expiry is not None:
+            self.certificate_expiry = result.certificate_expiry
+        if result.ok:
+            self.up = 1
+            self.last_success_at = at
+        else:
+            self.up = 0
+            self._failed(result.reason or Reason.INTERNAL)
+
+    def _failed(self, reason: Reason) -> None:
+        if self.failures is None:
+            self.failures = {}
+        self.failures[reason] = self.failures.get(reason, 0) + 1
+
+    def skip(self, cause: SkipCause, times: int = 1) -> None:
+        """Count planned runs that did not happen."""
+        if self.skips is None:
+            self.skips = [0] * len(CAUSES)
+        self.skips[_CAUSE[cause]] += times
+
+    def hold(self, interval: float, since: float) -> None:
+        """From the monotonic moment ``since`` on its breaker passes over the planned runs.
+
+        They are counted as skipped by ``breaker`` while time goes by, one per ``interval``.
+        """
+        self.release(since)
+        self.held_interval, self.held_since = interval, since
+
+    def release(self, now: float) -> None:
+        """Its runs are planned again; without :meth:`hold` before it, nothing happens."""
+        if passed := self.passed_over(now):
+            self.skip(SkipCause.BREAKER, passed)
+        self.held_since = None
+
+    def passed_over(self, now: float) -> int:
+        """Planned runs that were passed over since :meth:`hold`."""
+        if self.held_since is None:
+            return 0
+        return max(0, int((now - self.held_since) // self.held_interval))
+
+    def skipped(self, now: float) -> list[int] | None:
+        """Skipped runs in the order of the causes, until now; None if there was none."""
+        passed = self.passed_over(now)
+        if not passed:
+            return self.skips
+        skips = [0] * len(CAUSES) if self.skips is None else list(self.skips)
+        skips[_BREAKER] += passed
+        return skips
+
+
+class ReceiverRecord:
+    """The numbers of one receiver of messages."""
+
+    __slots__ = (
+        "attempts",
+        "dead",
+        "failures",
+        "label",
+        "latency",
+        "oldest",
+        "queue",
+        "suppressed",
+    )
+
+    def __init__(self, name: str) -> None:
+        self.label = escape(name)
+        self.attempts = 0
+        self.failures: dict[str, int] = {}
+        self.suppressed: dict[str, int] = {}
+        self.latency = Distribution(LATENCY_BOUNDS)
+        self.queue = 0
+        self.oldest = 0.0
+        self.dead = 0

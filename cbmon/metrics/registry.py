@@ -1,0 +1,165 @@
+"""What the daemon's rooms tell their numbers to.
+
+Rule: every series exists from the moment its check, export or receiver is added and is gone at the
+next scrape after it is removed. Only the event loop calls in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Final
+from zlib import crc32
+
+from cbmon import __version__
+from cbmon.interfaces import Clock
+from cbmon.metrics.exposition import Exposition
+from cbmon.metrics.lines import Moment
+from cbmon.metrics.own import Itself, receiver_sections
+from cbmon.metrics.records import BreakerLike, BreakerRecord, ComponentRecord, ReceiverRecord
+from cbmon.metrics.text import Family
+from cbmon.model import BreakerInfo, Category
+
+_HASH_DIGITS: Final = 12
+"""Hexadecimal digits of a digest that a float holds exactly."""
+
+
+def _never(_name: str) -> float | None:
+    return None
+
+
+class Metrics:
+    """The numbers of one daemon.
+
+    ``suppressions`` are the reasons for which messages are held back: their series exist from
+    the start. ``next_run`` gives the monotonic moment of a component's next run, or None; it may
+    be set later, as the scheduler is made after the metrics.
+    """
+
+    def __init__(
+        self, clock: Clock, *, version: str = __version__, suppressions: Iterable[str] = ()
+    ) -> None:
+        self._clock = clock
+        self._itself = Itself(version)
+        self._suppressions = tuple(suppressions)
+        self._records: dict[Category, dict[str, BreakerRecord | ComponentRecord]]
+        self._records = {category: {} for category in Category}
+        self._sorted: dict[Category, Sequence[BreakerRecord | ComponentRecord]] = {}
+        self._receivers: dict[str, ReceiverRecord] = {}
+        self.next_run: Callable[[str], float | None] = _never
+        self.exposition: Final = Exposition(self)
+
+    # --- what there is -------------------------------------------------------------------
+
+    def add_component(self, info: BreakerInfo, breaker: BreakerLike) -> ComponentRecord:
+        """A check or an export and its breaker. The record is what its runs are told to.
+
+        Raises ValueError for another category.
+        """
+        if info.category not in {Category.CHECK, Category.EXPORT}:
+            raise ValueError(f"{info.name!r} is neither a check nor an export: {info.category}")
+        record = ComponentRecord(info, breaker)
+        self._add(info.category, info.name, record)
+        return record
+
+    def remove_component(self, name: str) -> None:
+        """Forget a check or export; an unknown one is no error."""
+        self._remove(Category.CHECK, name)
+        self._remove(Category.EXPORT, name)
+
+    def add_breaker(self, breaker: BreakerLike) -> None:
+        """A breaker that guards neither, such as a receiver's."""
+        self._add(Category(breaker.category), breaker.name, BreakerRecord(breaker))
+
+    def remove_breaker(self, breaker: BreakerLike) -> None:
+        """Forget it; an unknown one is no error."""
+        self._remove(Category(breaker.category), breaker.name)
+
+    def add_receiver(self, name: str) -> None:
+        """A receiver of messages; one that is there keeps its numbers."""
+        self._receivers.setdefault(name, ReceiverRecord(name))
+
+    def remove_receiver(self, name: str) -> None:
+        """Forget it; an unknown one is no error."""
+        self._receivers.pop(name, None)
+
+    # --- what happens --------------------------------------------------------------------
+
+    def notified(self, receiver: str, latency: float) -> None:
+        """A message was delivered, so many seconds after it was made."""
+        if record := self._receivers.get(receiver):
+            record.attempts += 1
+            record.latency.observe(max(0.0, latency))
+
+    def notification_failed(self, receiver: str, reason: str) -> None:
+        """An attempt to deliver a message failed."""
+        if record := self._receivers.get(receiver):
+            record.attempts += 1
+            record.failures[reason] = record.failures.get(reason, 0) + 1
+
+    def notification_suppressed(self, receiver: str, reason: str) -> None:
+        """A message was not sent on purpose; ``reason`` is one of a closed set."""
+        if record := self._receivers.get(receiver):
+            record.suppressed[reason] = record.suppressed.get(reason, 0) + 1
+
+    def backlog(self, receiver: str, waiting: int, oldest: float | None, dead: int) -> None:
+        """How many messages wait, the Unix time the oldest was made, and the dead letters."""
+        if record := self._receivers.get(receiver):
+            record.queue, record.oldest, record.dead = waiting, oldest or 0.0, dead
+
+    def store_error(self) -> None:
+        """An access to the store failed."""
+        self._itself.store_errors += 1
+
+    def reloaded(self, ok: bool, at: float, hash: str) -> None:  # noqa: A002
+        """A configuration came into force at the Unix time ``at``, or was refused (``ok``).
+
+        ``hash`` is the digest of the one in force.
+        """
+        self._itself.reload_ok = int(ok)
+        self._itself.hash = _as_number(hash)
+        if ok:
+            self._itself.reload_at = at
+
+    def lateness(self, seconds: float) -> None:
+        """A run was started so late."""
+        self._itself.lateness.observe(seconds)
+
+    def loop_lag(self, seconds: float) -> None:
+        """The event loop came so late."""
+        self._itself.lag.add(seconds, self._clock.monotonic())
+
+    # --- for the exposition --------------------------------------------------------------
+
+    def records(self, category: Category) -> Sequence[BreakerRecord | ComponentRecord]:
+        """Those of one category, sorted by name."""
+        known = self._sorted.get(category)
+        if known is None:
+            known = sorted(self._records[category].values(), key=attrgetter("label"))
+            self._sorted[category] = known
+        return known
+
+    def moment(self) -> Moment:
+        """The present time on both axes."""
+        return Moment(self._clock.monotonic(), self._clock.time(), self.next_run)
+
+    def own(self) -> Iterator[tuple[Family, bytes]]:
+        """The families of notifications and of the daemon itself."""
+        receivers = [self._receivers[name] for name in sorted(self._receivers)]
+        yield from receiver_sections(receivers, self._suppressions)
+        yield from self._itself.sections(self._clock.monotonic())
+
+    def _add(self, category: Category, name: str, record: BreakerRecord | ComponentRecord) -> None:
+        self._records[category][name] = record
+        self._sorted.pop(category, None)
+
+    def _remove(self, category: Category, name: str) -> None:
+        if self._records[category].pop(name, None) is not None:
+            self._sorted.pop(category, None)
+
+
+def _as_number(digest: str) -> int:
+    try:
+        return int(digest[:_HASH_DIGITS], 16)
+    except ValueError:
+        return crc32(digest.encode())
