@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ class ManualWaiter:
         self._sleeping[over] = (event, deadline)
         self._entered.set()
         try:
-            await asyncio.wait({over, woken}, return_when=asyncio.FIRST_COMPLETED)
+            both: set[asyncio.Future[Any]] = {over, woken}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
             del self._sleeping[over]
             woken.cancel()
@@ -130,7 +132,7 @@ class FakeReceiver:
             self.arrived.append(message)
             await asyncio.Event().wait()
         if isinstance(answer, BaseException):
-            raise answer
+            raise type(answer)(*answer.args)
         assert isinstance(answer, Delivery)
         if answer.verdict is Verdict.DELIVERED:
             self.arrived.append(message)
@@ -204,7 +206,7 @@ class Stage:
                 identity=identity,
                 policy=POLICY,
                 timeout=self.timeout,
-                build=lambda name=name: self.receiver(name),
+                build=partial(self.receiver, name),
             )
             for name, identity in self.lines.items()
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -48,7 +49,7 @@ async def test_a_temporary_failure_is_tried_again_with_the_same_id(stage: Any) -
     receiver.script = [BUSY, BUSY]
     [message] = await stage.happen("api", "open")
     await stage.pass_time(10.0)
-    assert [id for _, id in receiver.tried] == [message.id] * 3
+    assert [name for _, name in receiver.tried] == [message.id] * 3
     assert kinds(receiver) == ["opened"]
     assert stage.hooks.told.count(("failed", HOOK, "status")) == 2
 
@@ -60,7 +61,7 @@ async def test_waits_grow_and_are_capped(stage: Any) -> None:
     await stage.happen("api", "open")
     await stage.pass_time(3600.0)
     moments = [at for at, _ in receiver.tried]
-    waits = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    waits = [later - earlier for earlier, later in itertools.pairwise(moments)]
     for failures, wait in enumerate(waits):
         assert wait <= min(60.0, 1.0 * 2**failures) + 0.01
     assert max(waits) > 50.0

@@ -1,0 +1,113 @@
+"""What to do with the head of a line, and when to try again: each case with its reason."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbmon.model import Message, MessageState
+from cbmon.notify.outbox import FOLDED_INTO, Limits, Step, judge, needs_line
+
+LIMITS = Limits()
+NOW = 1_000_000.0
+OLD = NOW - LIMITS.time_to_live - 1.0
+LATE = NOW - LIMITS.fold_after - 1.0
+
+
+def message(kind: str, sequence: int, **fields: Any) -> Message:
+    values: dict[str, Any] = {
+        "id": f"m{sequence}",
+        "receiver": "hook",
+        "incident": "i",
+        "sequence": sequence,
+        "kind": kind,
+        "created_at": NOW,
+        "body": {},
+    }
+    return Message(**(values | fields))
+
+
+def opened(**fields: Any) -> Message:
+    return message("opened", 1, **fields)
+
+
+def recovered(**fields: Any) -> Message:
+    return message("recovered", 2, **fields)
+
+
+DEAD, DROPPED, DELIVERED = MessageState.DEAD, MessageState.DROPPED, MessageState.DELIVERED
+CASES: dict[str, tuple[list[Message], Step]] = {
+    "a fresh outage": ([opened()], Step.DELIVER),
+    "a fresh outage whose end waits already": ([opened(), recovered()], Step.DELIVER),
+    "an outage that failed once, not over": ([opened(attempts=1)], Step.DELIVER),
+    "an outage that failed once and is over": ([opened(attempts=1), recovered()], Step.FOLD),
+    "a late outage that is over": ([opened(created_at=LATE), recovered()], Step.FOLD),
+    "a late outage that is withdrawn": (
+        [opened(created_at=LATE), message("withdrawn", 2)],
+        Step.FOLD,
+    ),
+    "a late outage that was disabled meanwhile": (
+        [opened(created_at=LATE), message("disabled", 2)],
+        Step.DELIVER,
+    ),
+    "a too old outage, not over": ([opened(created_at=OLD)], Step.EXPIRE),
+    "a too old outage that is over": ([opened(created_at=OLD), recovered()], Step.FOLD),
+    "an end after its outage": ([opened(state=DELIVERED), recovered()], Step.DELIVER),
+    "an end after a dead outage": ([opened(state=DEAD), recovered()], Step.DROP),
+    "an end after a folded outage": (
+        [opened(state=DROPPED, last_error=FOLDED_INTO), recovered()],
+        Step.DELIVER_FOLDED,
+    ),
+    "an end after an outage dropped for another reason": (
+        [opened(state=DROPPED, last_error="silenced"), recovered()],
+        Step.DROP,
+    ),
+    "an end without any outage": ([recovered()], Step.DROP),
+    "an end after a dead outage of which an update was told": (
+        [opened(state=DEAD), message("disabled", 2, state=DELIVERED), message("recovered", 3)],
+        Step.DELIVER,
+    ),
+    "a too old end": ([opened(state=DELIVERED), recovered(created_at=OLD)], Step.EXPIRE),
+    "an end put back behind a delivered one": (
+        [opened(state=DELIVERED), recovered(state=DELIVERED), message("withdrawn", 3)],
+        Step.DELIVER,
+    ),
+}
+
+
+@pytest.mark.parametrize(("line", "expected"), CASES.values(), ids=CASES.keys())
+def test_the_next_step_for(line: list[Message], expected: Step) -> None:
+    head = next(message for message in line if message.state is MessageState.PENDING)
+    assert judge(head, line, NOW, LIMITS) == expected
+
+
+@pytest.mark.parametrize(("line", "expected"), CASES.values(), ids=CASES.keys())
+def test_the_line_is_read_wherever_it_matters(line: list[Message], expected: Step) -> None:
+    head = next(message for message in line if message.state is MessageState.PENDING)
+    if not needs_line(head, NOW, LIMITS):
+        assert judge(head, [head], NOW, LIMITS) == expected
+
+
+@given(attempts=st.integers(0, 10_000), seed=st.integers())
+def test_a_wait_is_never_longer_than_allowed(attempts: int, seed: int) -> None:
+    wait = LIMITS.wait(attempts, None, random.Random(seed))
+    assert 0.0 <= wait <= min(60.0, 2.0 ** min(attempts, 60))
+
+
+def test_waits_fill_the_whole_range() -> None:
+    rng = random.Random(1)
+    waits = [LIMITS.wait(3, None, rng) for _ in range(500)]
+    assert min(waits) < 0.5
+    assert max(waits) > 7.5
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"), [(0.0, 0.0), (3.0, 3.0), (-5.0, 0.0), (1e9, 3600.0), (3600.0, 3600.0)]
+)
+def test_a_wish_to_wait_is_heeded_within_reason(asked: float, waited: float) -> None:
+    assert LIMITS.wait(0, asked, random.Random(0)) >= waited
+    assert LIMITS.wait(0, asked, random.Random(0)) <= max(1.0, waited)
