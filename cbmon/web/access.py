@@ -61,7 +61,7 @@ class Access:
             _check_site(request)
         if identity.role >= role:
             return identity
-        if local and not self.tokens and identity is LOCAL:
+        if local and not self.tokens and identity is LOCAL and not _forwarded(request):
             return identity
         log.warning(
             "request refused",
@@ -159,6 +159,11 @@ def _check_site(request: web.Request) -> None:
     if site in {"same-origin", "none"} and same:
         return
     raise ApiError(403, "cross_site", "changes are not accepted from another site's page")
+
+
+def _forwarded(request: web.Request) -> bool:
+    """Whether a proxy passed it on: then it is not this machine that asks."""
+    return any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "Via"))
 
 
 def _names_this_machine(host: str) -> bool:

@@ -6,6 +6,7 @@
   const EVERY = 2000;
   const PATIENCE = 8000;
   const live = document.getElementById("live");
+  const said = document.getElementById("said");
   const pulse = document.getElementById("pulse");
   const pulseText = document.getElementById("pulse-text");
   let offset = 0; // the server's clock minus ours, in seconds
@@ -43,18 +44,34 @@
     const sameShape =
       sources.length === live.children.length &&
       sources.every((source, i) => source.dataset.key === live.children[i].dataset.key);
-    if (!sameShape && ![...live.children].some(busy)) {
-      live.replaceChildren(...sources);
-    } else {
+    const form = [...live.children].find(busy);
+    if (sameShape) {
       sources.forEach((source, i) => exchangeOne(live.children[i], source));
+    } else if (form) {
+      exchangeAround(form, sources);
+    } else {
+      live.replaceChildren(...sources);
     }
     localTimes(live);
-    const title = live.querySelector("[data-title]");
-    if (title) document.title = title.dataset.title;
+    announce(live.querySelector("[data-title]")?.dataset.title);
+  }
+
+  // A form in use stays where it is: moving it would take the focus away.
+  function exchangeAround(form, sources) {
+    const at = sources.findIndex((source) => source.matches("form"));
+    for (const child of [...live.children]) if (child !== form) child.remove();
+    form.before(...sources.slice(0, at));
+    form.after(...sources.slice(at + 1));
+  }
+
+  function announce(title) {
+    if (!title || title === document.title) return;
+    document.title = title;
+    said.textContent = title;
   }
 
   function exchangeOne(old, source) {
-    if (!old || busy(old) || old.isEqualNode(source)) return;
+    if (busy(old) || old.isEqualNode(source)) return;
     const focus = old.contains(document.activeElement) && document.activeElement.getAttribute("href");
     old.replaceWith(source);
     if (focus) source.querySelector(`a[href="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
@@ -67,7 +84,7 @@
   }
 
   async function refresh() {
-    if (document.hidden) return;
+    if (document.hidden || !getSelection().isCollapsed) return; // somebody copies a text
     try {
       const response = await fetch(live.dataset.fragment + location.search, {
         signal: AbortSignal.timeout(PATIENCE),

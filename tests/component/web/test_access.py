@@ -69,9 +69,11 @@ async def test_without_credentials_reads_are_served_and_writes_say_what_to_confi
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Origin": "http://localhost:1"}, 403),
+        ({"X-Forwarded-For": "192.0.2.1"}, 403),
+        ({"Forwarded": "for=192.0.2.1"}, 403),
     ],
 )
-async def test_a_foreign_page_cannot_reload(
+async def test_a_foreign_page_and_a_proxy_cannot_reload(
     web: Any, daemon: Any, headers: dict[str, str], status: int
 ) -> None:
     reply = await web.post("/-/reload", headers=headers)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from cbmon.model import Result, SkipCause
-from cbmon.web.services import Operation
 
 
 @pytest.mark.parametrize(
@@ -33,7 +32,7 @@ async def test_an_operator_moves_a_breaker_and_sees_it_moved(
         )
         assert (reply.status, reply.json["state"]) == (200, state)
     name, order = daemon.orders[0]
-    assert (name, order.operation) == (path.split("/")[0], Operation(path.split("/")[1]))
+    assert f"{name}/{order.operation}" == path
     assert (order.actor, order.reason) == ("otto", "deploy")
 
 

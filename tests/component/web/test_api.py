@@ -174,7 +174,13 @@ async def test_checks_show_plan_and_last_run(web: Any, daemon: Any) -> None:
 
 
 async def test_facts_of_any_kind_are_shown(web: Any, daemon: Any) -> None:
-    odd = {"seen": {"a", "b"}, "none": None, "nan": float("nan"), "bytes": b"x", 3: [Reason.DNS]}
+    odd: Any = {
+        "seen": {"a", "b"},
+        "none": None,
+        "nan": float("nan"),
+        "bytes": b"x",
+        3: [Reason.DNS],
+    }
     daemon.ran("api", Result(ok=True, duration=1.0, facts=odd, certificate_expiry=1.8e9))
     reply = await web.get("/api/v1/checks/api")
     fits("Check", reply.json)
