@@ -34,7 +34,7 @@ def checked_url(value: str, schemes: tuple[str, ...]) -> str:
         port = parts.port
     except ValueError:
         raise ValueError(f"expected a URL such as {example}, got {shown(value)}") from None
-    bad = any(char.isspace() or not char.isprintable() for char in value)
+    bad = " " in value or not value.isprintable()
     if bad or parts.scheme not in schemes or not parts.hostname or port == 0:
         raise ValueError(f"expected a URL such as {example}, got {shown(value)}")
     if parts.password is not None:

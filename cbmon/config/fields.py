@@ -3,7 +3,15 @@
 Rule: other rooms import options from here and from nowhere else in this package.
 """
 
-from cbmon.config.addresses import Cidr, HostPort, ListenAddress, SecretUrl, Url, WebSocketUrl
+from cbmon.config.addresses import (
+    Cidr,
+    HostPort,
+    ListenAddress,
+    SecretUrl,
+    Url,
+    WebSocketUrl,
+    checked_url,
+)
 from cbmon.config.options import Options, fault
 from cbmon.config.patterns import Regex
 from cbmon.config.quantities import Duration, LocalPath, Ratio, Size, ZeroOrMore
@@ -26,6 +34,7 @@ __all__ = [
     "Url",
     "WebSocketUrl",
     "ZeroOrMore",
+    "checked_url",
     "fault",
     "secret_from",
 ]

@@ -55,6 +55,10 @@ class Options(BaseModel):
             handler.resolve_ref_schema(made)["allOf"] = rules
         return made
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Options:
+        """Itself: it is frozen, and so defaults are shared instead of copied for every check."""
+        return self
+
     @model_validator(mode="after")
     def _check_groups(self) -> Options:
         given = self.model_fields_set

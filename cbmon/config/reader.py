@@ -184,18 +184,13 @@ class _Reader:
         if event.tag is not None and event.tag != "!":
             self._refuse_tag(event)
         key = event.value
-        place = self._place(event.start_mark)
-        if not key:
-            self._fail(place, "a key without a name")
-        if len(key) > 1024:
-            self._fail(place, "a key is longer than 1024 characters")
+        if not 0 < len(key) <= 1024:
+            place = self._place(event.start_mark)
+            self._fail(place, "a key has from 1 to 1024 characters")
         if key in frame.node and isinstance(frame.node, Block):
             first = frame.node.places[key][0]
-            self._problems.add(
-                place,
-                self._path(),
-                f'duplicate key "{clipped(key)}"; first on line {first.line + 1}',
-            )
+            message = f'duplicate key "{clipped(key)}"; first on line {first.line + 1}'
+            self._problems.add(self._place(event.start_mark), self._path(), message)
         frame.key, frame.key_mark = key, event.start_mark
 
     def _value(self, event: Any) -> Any:

@@ -106,7 +106,7 @@ def _setting(key: str, value: Any) -> str:
 
 def _default(option: Schema) -> str:
     value = option.get("default")
-    if value is None or value in ([], {}):
+    if value is None or value == [] or isinstance(value, dict):
         return ""
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
