@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cbmon.breaker.guard import NOTHING, fail, rejection, settle
 from cbmon.breaker.identity import here, holder
+from cbmon.breaker.lanes import count_success
 
 if TYPE_CHECKING:
     from asyncio import Timeout
@@ -37,14 +38,16 @@ class Call:
 
 def enter(core: Core) -> Call:
     """Take a permit for a block, or raise the rejection."""
-    owners = core.owners
-    key = holder(owners) if owners else None
+    key = holder(core)
     if key is not None:
-        return _nested(owners, key)
-    permit = core.enter()
+        outer = core.owners.get(key)
+        if outer is not None:
+            outer.depth += 1
+        return Call(0, None)
+    permit = core.machine.free or core.enter()
     if not permit:
         raise rejection(core)
-    block = owners[here()] = Call(permit, core.begin())
+    block = core.owners[here()] = Call(permit, core.begin())
     return block
 
 
@@ -64,21 +67,16 @@ async def enter_async(core: Core) -> Call:
 
 def leave(core: Core, error: BaseException | None) -> None:
     """End the caller's innermost block; the outermost one is the call."""
-    found = _present(core.owners)
-    if found is None:
+    key, block = _present(core)
+    if block is None:
         return
-    key, block = found
     block.depth -= 1
     if block.depth:
         return
-    if not block.permit:
-        core.owners[key] = None
-        return
-    core.owners.pop(key, None)
     if error is not None:
-        fail(core, block.permit, block.begun, error, block.scope)
-    else:
-        settle(core, block.permit, block.begun, block.result, block.scope)
+        fail(core, key, block.permit, block.begun, error, block.scope)
+    elif not count_success(core, key, block.permit, block.begun):
+        settle(core, key, block.permit, block.begun, block.result, block.scope)
 
 
 async def leave_async(
@@ -88,28 +86,21 @@ async def leave_async(
     traceback: TracebackType | None,
 ) -> None:
     """The same; raises TimeoutError when ``call_timeout`` ran out."""
-    found = _present(core.owners)
-    if found is not None and found[1].scope is not None and found[1].depth == 1:
+    _, block = _present(core)
+    if block is not None and block.scope is not None and block.depth == 1:
         try:
-            await found[1].scope.__aexit__(kind, error, traceback)
+            await block.scope.__aexit__(kind, error, traceback)
         except TimeoutError as late:
             leave(core, late)
             raise
     leave(core, error)
 
 
-def _nested(owners: dict[object, Any], key: object) -> Call:
-    outer = owners[key]
-    if outer is None:
-        owners[key] = Call(0, None)
-    else:
-        outer.depth += 1
-    return Call(0, None)
-
-
-def _present(owners: dict[object, Any]) -> tuple[object, Call] | None:
-    key = holder(owners)
-    if key is not None and owners[key] is not None:
-        return key, owners[key]
+def _present(core: Core) -> tuple[object, Call | None]:
+    """The block that ends, None inside another kind of call."""
+    owners = core.owners
+    key = holder(core)
+    if key is not None:
+        return key, owners.get(key)
     blocks = [item for item in owners.copy().items() if item[1] is not None]
-    return blocks[-1] if blocks else None
+    return blocks[-1] if blocks else (None, None)

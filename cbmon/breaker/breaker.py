@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from cbmon.breaker import blocks, commands, guard, snapshot
+from cbmon.breaker import blocks, commands, snapshot
 from cbmon.breaker.blocks import Call
 from cbmon.breaker.clock import SYSTEM_CLOCK, Clock
 from cbmon.breaker.core import Core, Listener
@@ -19,7 +19,7 @@ from cbmon.breaker.histogram import Histogram
 from cbmon.breaker.machine import Machine
 from cbmon.breaker.policy import BreakerPolicy
 from cbmon.breaker.states import State, Trigger
-from cbmon.breaker.wrapping import kind_of, wrap
+from cbmon.breaker.wrapping import bare, wrap
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,8 +57,7 @@ class CircuitBreaker:
         self._core = Core(machine, SYSTEM_CLOCK if clock is None else clock, fallback)
         self.category = category
         if machine.state is State.OPEN:
-            self._core.advance().open_at(machine.now, None)
-            machine.refresh()
+            self._core.do(Machine.open_at, None)
         for listener in listeners:
             self.add_listener(listener, getattr(listener, "kinds", None))
 
@@ -97,9 +96,7 @@ class CircuitBreaker:
     @property
     def counts(self) -> Counts:
         """The numbers of this moment."""
-        counts = self._core.counts()
-        self._core.tell()
-        return counts
+        return self._core.counts()
 
     @property
     def listener_errors(self) -> int:
@@ -122,11 +119,7 @@ class CircuitBreaker:
         Raises what ``func`` raises, and :class:`CircuitOpenError` when rejected, unless there is
         a fallback. The call that trips the breaker raises its own exception.
         """
-        core = self._core
-        kind = kind_of(func)
-        if not kind:
-            return cast("R", guard.call(core, func, args, kwargs))
-        return wrap(core, func)(*args, **kwargs)
+        return cast("R", bare(self._core, func)(*args, **kwargs))
 
     def __call__(self, func: Callable[P, R], /) -> Callable[P, R]:
         """Decorate ``func``: the same kind of function, the same signature."""
@@ -165,6 +158,7 @@ class CircuitBreaker:
             permit = machine.acquire()
             if permit:
                 machine.out += 1
+            machine.refresh()
         core.tell()
         return permit or None
 
@@ -185,6 +179,7 @@ class CircuitBreaker:
             if core.histogram is not None and duration is not None:
                 core.histogram.observe(duration)
             machine.record(permit, failed=failed, duration=duration, reason=reason, error=error)
+            machine.refresh()
         core.tell()
 
     def release(self, permit: int, *, ignored: bool = False) -> None:
@@ -194,15 +189,14 @@ class CircuitBreaker:
             machine = core.advance()
             machine.out = max(0, machine.out - 1)
             machine.release(permit, ignored=ignored)
+            machine.refresh()
         core.tell()
 
     def poll(self) -> None:
         """Do what is due, if anything is."""
         core = self._core
         if core.machine.next_deadline is not None:
-            with core.lock:
-                core.advance()
-            core.tell()
+            core.do(_nothing)
 
     # --- moving it by hand -----------------------------------------------------------------
 
@@ -247,7 +241,7 @@ class CircuitBreaker:
 
     def enable(
         self,
-        reset_counters: bool = True,  # noqa: FBT001, FBT002 - the contract's signature
+        reset_counters: bool = True,
         *,
         actor: str | None = None,
         reason: str | None = None,
@@ -269,7 +263,9 @@ class CircuitBreaker:
         """Everything that must survive a restart, JSON-able."""
         core = self._core
         with core.lock:
-            data = snapshot.take(core.advance())
+            machine = core.advance()
+            data = snapshot.take(machine)
+            machine.refresh()
         core.tell()
         return data
 
@@ -289,4 +285,10 @@ class CircuitBreaker:
         with core.lock:
             if core.histogram is None:
                 core.histogram = Histogram(tuple(buckets))
+                core.advance().observed = True
+                core.machine.reshape()
                 core.machine.refresh()
+
+
+def _nothing(_machine: Machine) -> None:
+    """Coming to the clock's time is all that a poll does."""

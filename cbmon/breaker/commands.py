@@ -60,7 +60,6 @@ def open_for(
         machine.move(Trigger.OPEN, text=text, actor=actor, reason=reason, wait=seconds)
     elif seconds is not None:
         machine.opening = Opening(machine.now, machine.now + seconds, counted=False)
-        machine.refresh()
 
 
 def enable(machine: Machine, actor: str | None, reason: str | None, *, anew: bool) -> None:
@@ -74,8 +73,8 @@ def reconfigure(
     machine: Machine, policy: BreakerPolicy, actor: str | None, reason: str | None
 ) -> None:
     """Another policy, the same history."""
-    old, machine.policy = machine.policy, policy
-    _refit(machine, old)
+    machine.policy = policy
+    _refit(machine)
     opening = machine.opening
     if opening is not None and opening.counted:
         opening.until = min(opening.until, opening.at + machine.wait())
@@ -86,12 +85,12 @@ def reconfigure(
                 policy=policy, actor=actor, reason=reason,
             )
         )  # fmt: skip
-    machine.refresh()
+    machine.reshape()
     if machine.trials is not None:
         machine.judge_trials()
 
 
-def _refit(machine: Machine, old: BreakerPolicy) -> None:
+def _refit(machine: Machine) -> None:
     """A window of the new shape with as much of the old one as fits."""
     before, after = machine.window, window_for(machine.policy)
     if type(before) is type(after) and before is not None and after is not None:

@@ -4,6 +4,8 @@ Rules:
 
 * No lock is held while the protected call, a predicate or a listener runs.
 * The lock is re-entrant: a finaliser that the collector runs inside the section may come back.
+* Inside the section the lanes are closed: :meth:`Core.advance` closes them, ``refresh`` at its
+  end opens them again.
 * Events are told in order, one at a time, by whoever finds them waiting.
 """
 
@@ -27,14 +29,21 @@ Listener = Callable[[Any], object]
 
 
 class Core:
-    """One machine with what it needs to live in a program."""
+    """One machine with what it needs to live in a program.
+
+    ``machine.inside`` and ``owners`` hold the tasks and threads that are inside a call: the
+    first one there is in the slot, which is cheaper than the dict. The dict's values are the
+    blocks of ``with`` statements, None for other calls.
+    """
 
     __slots__ = (
         "clock", "fallback", "histogram", "listener_errors", "listeners", "lock", "machine",
         "monotonic", "owners", "telling",
     )  # fmt: skip
 
-    def __init__(self, machine: Machine, clock: Clock, fallback: Callable[[Any], Any] | None):
+    def __init__(
+        self, machine: Machine, clock: Clock, fallback: Callable[[Any], Any] | None
+    ) -> None:
         self.machine = machine
         self.clock = clock
         self.monotonic = clock.monotonic
@@ -46,8 +55,10 @@ class Core:
         self.telling = False
         self.histogram: Histogram | None = None
 
+    # --- in the section --------------------------------------------------------------------
+
     def advance(self) -> Machine:
-        """Bring the machine to the clock's time; hold the lock."""
+        """Bring the machine to the clock's time; hold the lock, and refresh before letting go."""
         machine = self.machine
         machine.advance(self.monotonic(), self.clock.time())
         return machine
@@ -56,30 +67,97 @@ class Core:
         """Let a command act on the machine at the clock's time, and tell what came of it."""
         try:
             with self.lock:
-                action(self.advance(), *args, **kwargs)
+                machine = self.advance()
+                try:
+                    action(machine, *args, **kwargs)
+                finally:
+                    machine.refresh()
         finally:
             self.tell()
 
-    def enter(self, *, streaming: bool = False) -> int:
-        """A permit for a guarded call, or 0; ``streaming`` calls have no owner while they wait."""
+    def enter(self) -> int:
+        """A permit for a guarded call, or 0."""
         with self.lock:
             machine = self.advance()
             permit = machine.acquire()
-            if permit and streaming:
-                machine.out += 1
+            machine.refresh()
         self.tell()
         return permit
 
-    def leave_stream(self) -> None:
-        """A streaming call is over."""
+    def record(
+        self,
+        me: object,
+        permit: int,
+        begun: float | None,
+        *,
+        failed: bool,
+        reason: str | None = None,
+        error: str | None = None,
+        ended: float | None = None,
+    ) -> None:
+        """The outcome of a guarded call of ``me`` that began at ``begun`` and ends now, or did."""
         with self.lock:
-            self.machine.out = max(0, self.machine.out - 1)
+            machine = self.advance()
+            self._leave(me)
+            duration = None
+            if begun is not None:
+                duration = max(0.0, (machine.now if ended is None else ended) - begun)
+                if self.histogram is not None:
+                    self.histogram.observe(duration)
+            machine.record(permit, failed=failed, duration=duration, reason=reason, error=error)
+            machine.refresh()
+        self.tell()
+
+    def release(self, me: object, permit: int, *, ignored: bool = False) -> None:
+        """The guarded call of ``me`` ended without a verdict."""
+        with self.lock:
+            machine = self.advance()
+            self._leave(me)
+            machine.release(permit, ignored=ignored)
+            machine.refresh()
+        self.tell()
+
+    def release_unused(self, me: object, permit: int) -> None:
+        """The permit was not needed after all; nobody is told."""
+        with self.lock:
+            machine = self.advance()
+            self._leave(me)
+            machine.give_back(permit)
+            machine.refresh()
+
+    def _leave(self, me: object) -> None:
+        if self.machine.inside is me:
+            self.machine.inside = None
+        else:
+            self.owners.pop(me, None)
+
+    def counts(self) -> Counts:
+        """The numbers of this moment."""
+        with self.lock:
+            machine = self.advance()
+            histogram = None if self.histogram is None else self.histogram.copy()
+            counts = count(machine, *self._passing(), histogram)
+            machine.refresh()
+        self.tell()
+        return counts
+
+    def _passing(self) -> tuple[int, int]:
+        """Successes and calls inside the guard at one moment.
+
+        A lane that read its generation before it was closed may still move a call across.
+        """
+        machine = self.machine
+        while True:
+            before = machine.successes
+            running = len(self.owners) + (machine.inside is not None)
+            if machine.successes == before:
+                return before, running
+
+    # --- around it -------------------------------------------------------------------------
 
     def begin(self) -> float | None:
         """When the call began, if anybody wants to know how long it takes."""
-        if self.histogram is None and not self.machine.policy.measures:
-            return None
-        return self.monotonic()
+        return self.monotonic() if self.machine.timed else None
 
     def end(self, begun: float | None) -> float | None:
         """When it ended, likewise."""
@@ -94,37 +172,7 @@ class Core:
 
         return asyncio.timeout(limit)
 
-    def record(
-        self,
-        permit: int,
-        begun: float | None,
-        *,
-        failed: bool,
-        reason: str | None = None,
-        error: str | None = None,
-        ended: float | None = None,
-    ) -> None:
-        """The outcome of a guarded call that began at ``begun`` and ends now, or did before."""
-        with self.lock:
-            machine = self.advance()
-            duration = None
-            if begun is not None:
-                duration = max(0.0, (machine.now if ended is None else ended) - begun)
-                if self.histogram is not None:
-                    self.histogram.observe(duration)
-            machine.record(permit, failed=failed, duration=duration, reason=reason, error=error)
-        self.tell()
-
-    def release(self, permit: int, *, ignored: bool = False) -> None:
-        """The guarded call ended without a verdict."""
-        with self.lock:
-            self.advance().release(permit, ignored=ignored)
-        self.tell()
-
-    def release_unused(self, permit: int) -> None:
-        """The permit was not needed after all; nobody is told."""
-        with self.lock:
-            self.advance().give_back(permit)
+    # --- listeners -------------------------------------------------------------------------
 
     def tell(self) -> None:
         """Tell what is waiting, outside the lock; does nothing while somebody else does."""
@@ -146,9 +194,9 @@ class Core:
             if event.kind in kinds:
                 try:
                     listener(event)
-                except Exception:  # noqa: BLE001 - the bus: a listener harms nobody else
+                except Exception as error:  # noqa: BLE001 - the bus: it harms nobody else
                     self.listener_errors += 1
-                    _log(self.machine.name, event.kind)
+                    _log(self.machine.name, event.kind, error)
 
     def listen(self, listener: Listener, kinds: Iterable[str] | None) -> None:
         """Add a listener for some kinds, or for all."""
@@ -156,19 +204,16 @@ class Core:
         if unknown := wanted - KINDS:
             raise ValueError(f"kinds: {sorted(unknown)} are not allowed; expected {sorted(KINDS)}")
         with self.lock:
+            machine = self.machine
+            machine.hold()
             self.listeners = (*self.listeners, (listener, wanted))
-            self.machine.heard |= wanted
-            self.machine.refresh()
-
-    def counts(self) -> Counts:
-        """The numbers of this moment."""
-        with self.lock:
-            machine = self.advance()
-            histogram = self.histogram and self.histogram.copy()
-            return count(machine, len(self.owners), histogram)
+            machine.heard |= wanted
+            machine.reshape()
+            machine.refresh()
 
 
-def _log(name: str, kind: str) -> None:
-    import logging  # noqa: PLC0415 - costs a third of the library's import, for the rare case
+def _log(name: str, kind: str, error: Exception) -> None:
+    import logging  # noqa: PLC0415 - costs a third of the library's import, for a rare case
 
-    logging.getLogger("cbmon.breaker").exception("listener failed breaker=%s kind=%s", name, kind)
+    log = logging.getLogger("cbmon.breaker")
+    log.error("listener failed breaker=%s kind=%s", name, kind, exc_info=error)

@@ -52,8 +52,8 @@ class Counts:
     histogram: Histogram | None
 
 
-def count(machine: Machine, running: int, histogram: Histogram | None) -> Counts:
-    """The numbers at the machine's time."""
+def count(machine: Machine, successes: int, running: int, histogram: Histogram | None) -> Counts:
+    """The numbers at the machine's time; ``running`` calls are inside the guard."""
     in_flight = running + machine.out
     window = machine.window
     if window is not None:
@@ -63,8 +63,8 @@ def count(machine: Machine, running: int, histogram: Histogram | None) -> Counts
     rated = window if enough and window is not None else None
     measured = rated if machine.policy.slow_call_seconds is not None else None
     return Counts(
-        calls=machine.finished() + in_flight,
-        successes=machine.successes,
+        calls=successes + machine.finished_otherwise() + in_flight,
+        successes=successes,
         failures=machine.failures,
         ignored=machine.ignored,
         cancelled=machine.cancelled,

@@ -87,10 +87,8 @@ def _present(machine: Machine, counts: Counts) -> list[str]:
         return [f"first trial call in {machine.retry_after:.3f} s, opening {counts.openings}"]
     if machine.trials is not None:
         trials = machine.trials
-        return [
-            f"{trials.admitted} of {policy.trial_calls} trial calls admitted, "
-            f"{trials.successes} succeeded, {trials.failures} failed"
-        ]
+        admitted = f"{trials.admitted} of {policy.trial_calls} trial calls admitted"
+        return [f"{admitted}, {trials.successes} succeeded, {trials.failures} failed"]
     if machine.state not in {State.CLOSED, State.OBSERVE}:
         return []
     if machine.window is None:

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from cbmon.breaker.guard import NOTHING, fail, rejection, settle
-from cbmon.breaker.identity import caller, here, is_inside, running_task
+from cbmon.breaker.identity import caller, here, is_inside, is_task_inside
 
 if TYPE_CHECKING:
     from cbmon.breaker.core import Core
@@ -24,30 +24,37 @@ if TYPE_CHECKING:
 class _Stream:
     """One generator's call: permit, whether an item came, seconds spent in its body.
 
-    A nested one has no permit and leaves no trace.
+    While the body waits, the stream itself is the owner; while it runs, the caller is. A nested
+    stream has no permit and leaves no trace.
     """
 
     __slots__ = ("core", "delivered", "permit", "since", "spent")
 
     def __init__(self, core: Core, *, nested: bool) -> None:
         self.core = core
-        self.permit = 0 if nested else core.enter(streaming=True)
+        self.permit = 0 if nested else core.enter()
         if not (nested or self.permit):
             raise rejection(core)
         self.delivered = False
         self.since: float | None = None
         self.spent = 0.0
+        if self.permit:
+            core.owners[self] = None
 
     def resume(self, me: object) -> None:
         """The body runs, for ``me``."""
         if self.permit:
-            self.core.owners[me] = None
+            owners = self.core.owners
             self.since = self.core.begin()
+            owners[me] = None  # at once, so that the call is counted once
+            del owners[self]
 
     def pause(self, me: object) -> None:
         """The body has yielded, returned or raised."""
         if self.permit:
-            self.core.owners.pop(me, None)
+            owners = self.core.owners
+            owners[self] = None  # at once
+            del owners[me]
             if self.since is not None:
                 self.spent += max(0.0, self.core.monotonic() - self.since)
 
@@ -57,11 +64,10 @@ class _Stream:
             return
         core = self.core
         begun = None if self.since is None else core.monotonic() - self.spent
-        core.leave_stream()
         if error is None or (self.delivered and isinstance(error, GeneratorExit)):
-            settle(core, self.permit, begun, NOTHING)
+            settle(core, self, self.permit, begun, NOTHING)
         else:
-            fail(core, self.permit, begun, error)
+            fail(core, self, self.permit, begun, error)
 
 
 def generator_guard(
@@ -71,7 +77,7 @@ def generator_guard(
 
     def guarded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         body = func(*args, **kwargs)
-        stream = _Stream(core, nested=bool(core.owners) and is_inside(core.owners))
+        stream = _Stream(core, nested=is_inside(core))
         action: Callable[[Any], Any] = body.send
         value: Any = None
         try:
@@ -103,7 +109,7 @@ def async_generator_guard(
 
     async def guarded(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         body = func(*args, **kwargs)
-        stream = _Stream(core, nested=bool(core.owners) and running_task() in core.owners)
+        stream = _Stream(core, nested=is_task_inside(core))
         action: Callable[[Any], Any] = body.asend
         value: Any = None
         try:

@@ -7,7 +7,7 @@ Rules:
 * A nested call in the same task or thread passes uncounted.
 * What the protected function raises is what the caller gets, unless there is a fallback.
 
-:mod:`cbmon.breaker.lanes` does the same for the plain case in a closed breaker, faster.
+:mod:`cbmon.breaker.lanes` does the same for the plain case, faster.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from cbmon.breaker.errors import CircuitOpenError
-from cbmon.breaker.identity import caller, here, is_inside, running_task
+from cbmon.breaker.identity import caller, here, is_inside, is_task_inside
 from cbmon.breaker.outcomes import Outcome, classify, in_words
 
 if TYPE_CHECKING:
@@ -31,26 +31,22 @@ NOTHING: Final = object()
 
 def call(core: Core, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a plain function; an awaitable that it returns is counted when it is awaited."""
-    owners = core.owners
-    if owners and is_inside(owners):
+    if is_inside(core):
         return func(*args, **kwargs)
     permit = core.enter()
     if not permit:
         return refuse(core)
     me, begun = here(), core.begin()
     try:
-        owners[me] = None
+        core.owners[me] = None
         result = func(*args, **kwargs)
     except BaseException as error:
-        owners.pop(me, None)
-        if fail(core, permit, begun, error) and core.fallback is not None:
+        if fail(core, me, permit, begun, error) and core.fallback is not None:
             return core.fallback(error)
         raise
-    owners.pop(me, None)
-    if hasattr(type(result), "__await__"):
-        core.release_unused(permit)
-        return call_async(core, itself, (result,), {})
-    settle(core, permit, begun, result)
+    if isinstance(result, Awaitable):
+        return postpone(core, me, permit, result)
+    settle(core, me, permit, begun, result)
     return result
 
 
@@ -58,29 +54,42 @@ async def call_async(
     core: Core, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Await what an async function gives, under ``call_timeout`` if there is one."""
-    owners = core.owners
-    if owners and running_task() in owners:
+    if is_task_inside(core):
         return await func(*args, **kwargs)
     permit = core.enter()
     if not permit:
-        drop(func, args)
         return await value_of(refuse(core))
     me, begun, scope = caller(), core.begin(), core.timeout()
     try:
-        owners[me] = None
+        core.owners[me] = None
         if scope is None:
             result = await func(*args, **kwargs)
         else:
             async with scope:
                 result = await func(*args, **kwargs)
     except BaseException as error:
-        owners.pop(me, None)
-        if fail(core, permit, begun, error, scope) and core.fallback is not None:
+        if fail(core, me, permit, begun, error, scope) and core.fallback is not None:
             return await value_of(core.fallback(error))
         raise
-    owners.pop(me, None)
-    settle(core, permit, begun, result, scope)
+    settle(core, me, permit, begun, result, scope)
     return result
+
+
+def postpone(core: Core, me: object, permit: int, result: Awaitable[Any]) -> Awaitable[Any]:
+    """A plain function gave an awaitable: the call is that one, when it is awaited."""
+    core.release_unused(me, permit)
+    return _await(core, result)
+
+
+async def _await(core: Core, result: Awaitable[Any]) -> Any:
+    async def body() -> Any:
+        return await result
+
+    try:
+        return await call_async(core, body, (), {})
+    finally:
+        # a coroutine that was rejected must not be reported as never awaited
+        getattr(result, "close", _nothing)()
 
 
 def refuse(core: Core) -> Any:
@@ -99,6 +108,7 @@ def rejection(core: Core) -> CircuitOpenError:
 
 def fail(
     core: Core,
+    me: object,
     permit: int,
     begun: float | None,
     error: BaseException,
@@ -106,41 +116,43 @@ def fail(
 ) -> bool:
     """Record a call that raised; whether that was a failure."""
     if is_late(scope) and isinstance(error, TimeoutError):
-        core.record(permit, begun, failed=True, reason="timeout", error=in_words(error))
+        core.record(me, permit, begun, failed=True, reason="timeout", error=in_words(error))
         return True
     outcome = classify(core.machine.policy, error)
     if outcome is Outcome.FAILURE:
-        core.record(permit, begun, failed=True, error=in_words(error))
+        core.record(me, permit, begun, failed=True, error=in_words(error))
     elif outcome is Outcome.SUCCESS:
-        core.record(permit, begun, failed=False)
+        core.record(me, permit, begun, failed=False)
     else:
-        core.release(permit, ignored=outcome is Outcome.IGNORED)
+        core.release(me, permit, ignored=outcome is Outcome.IGNORED)
     return outcome is Outcome.FAILURE
 
 
 def settle(
-    core: Core, permit: int, begun: float | None, result: Any, scope: Timeout | None = None
+    core: Core,
+    me: object,
+    permit: int,
+    begun: float | None,
+    result: Any,
+    scope: Timeout | None = None,
 ) -> None:
     """Record a call that returned ``result``. A predicate's own error is the caller's."""
     if is_late(scope):
-        core.record(permit, begun, failed=True, reason="timeout", error="cancellation ignored")
+        core.record(me, permit, begun, failed=True, reason="timeout", error="ignored its timeout")
         return
-    predicate = core.machine.policy.is_failure
-    if predicate is None or result is NOTHING:
-        core.record(permit, begun, failed=False)
-        return
-    ended = core.end(begun)
-    try:
-        failed = bool(predicate(result))
-    except BaseException as error:
-        if isinstance(error, Exception):
-            core.record(permit, begun, failed=True, error=in_words(error), ended=ended)
-        else:
-            core.release(permit)
-        raise
-    core.record(
-        permit, begun, failed=failed, error="is_failure(result)" if failed else None, ended=ended
-    )
+    predicate, ended = core.machine.policy.is_failure, core.end(begun)
+    failed = False
+    if predicate is not None and result is not NOTHING:
+        try:
+            failed = bool(predicate(result))
+        except Exception as error:
+            core.record(me, permit, begun, failed=True, error=in_words(error), ended=ended)
+            raise
+        except BaseException:
+            core.release(me, permit)
+            raise
+    said = "is_failure said so" if failed else None
+    core.record(me, permit, begun, failed=failed, error=said, ended=ended)
 
 
 def is_late(scope: Timeout | None) -> bool:
@@ -148,17 +160,10 @@ def is_late(scope: Timeout | None) -> bool:
     return scope is not None and scope.expired()
 
 
-async def itself(result: Awaitable[Any]) -> Any:
-    """Await an awaitable that is there already."""
-    return await result
-
-
 async def value_of(result: Any) -> Any:
     """A fallback's value, awaited if it has to be."""
-    return await result if hasattr(type(result), "__await__") else result
+    return await result if isinstance(result, Awaitable) else result
 
 
-def drop(func: Function, args: tuple[Any, ...]) -> None:
-    """Close a coroutine that will not be awaited after all, so that Python does not warn."""
-    if func is itself and hasattr(args[0], "close"):
-        args[0].close()
+def _nothing() -> None:
+    """An awaitable that cannot be closed needs no closing."""

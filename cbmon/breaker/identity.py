@@ -2,48 +2,80 @@
 
 Rule: a nested call is one in the same task or thread; a task or a thread started inside a
 protected call is another caller. asyncio is looked up, not imported: importing it costs more
-than the whole library, and where nobody imported it there is no task.
+than the whole library, and where nobody has imported it there is no task.
 """
 
 from __future__ import annotations
 
 import sys
-from _thread import get_ident
-from collections.abc import Container
+from _thread import _local, get_ident
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from cbmon.breaker.core import Core
+
+
+class _Seen(_local):
+    """Per thread: the event loop that last ran a task here, and the tasks by loop.
+
+    Asking for the running loop costs a system call before Python 3.12. The loop seen last is
+    ours if it is running a task, since one loop runs in one thread.
+    """
+
+    loop: Any = None
+    tasks: ClassVar[dict[Any, Any]] = {}
+
+
+_seen = _Seen()
 
 
 def here() -> object:
     """The running task, else the thread's number."""
-    task = running_task()
-    return get_ident() if task is None else task
+    return running_task() or get_ident()
 
 
 def caller() -> object:
     """The running task; outside asyncio something unique, since its tasks share the thread."""
-    return running_task() or object()
+    return _seen.tasks.get(_seen.loop) or running_task() or object()
 
 
 def running_task() -> object | None:
     """The task that runs in this thread, if any."""
+    task: object | None = _seen.tasks.get(_seen.loop)
+    if task is not None:
+        return task
     asyncio = sys.modules.get("asyncio")
-    if asyncio is None or asyncio._get_running_loop() is None:  # noqa: SLF001 - public in C
+    if asyncio is None or (loop := asyncio._get_running_loop()) is None:  # noqa: SLF001
         return None
-    return asyncio.current_task()  # type: ignore[no-any-return]
+    task = asyncio.current_task()
+    known = getattr(asyncio.tasks, "_current_tasks", None)
+    if isinstance(known, dict) and known.get(loop) is task:
+        _seen.tasks, _seen.loop = known, loop  # type: ignore[misc]
+    return task
 
 
-def holder(owners: Container[object]) -> object | None:
+def is_inside(core: Core) -> bool:
+    """Whether the caller already is in a call of this breaker."""
+    return holder(core) is not None
+
+
+def holder(core: Core) -> object | None:
     """Under what the caller already is in a call of this breaker, if it is.
 
     A plain function registers its thread even inside a task, since nothing else can run in that
     thread until it returns; so both are looked for.
     """
+    owners, inside = core.owners, core.machine.inside
+    if inside is None and not owners:
+        return None
     thread = get_ident()
-    if thread in owners:
+    if thread == inside or thread in owners:
         return thread
     task = running_task()
-    return task if task in owners else None
+    return task if task is not None and (task is inside or task in owners) else None
 
 
-def is_inside(owners: Container[object]) -> bool:
-    """Whether the caller already is in a call of this breaker."""
-    return holder(owners) is not None
+def is_task_inside(core: Core) -> bool:
+    """Whether the running task is in a call; its thread may be for the one who runs the loop."""
+    task = running_task()
+    return task is not None and (task is core.machine.inside or task in core.owners)

@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import sys
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -32,17 +33,24 @@ OBSERVE: Final = State.OBSERVE
 
 _EMPTIED_ON: Final = frozenset({CLOSED, HALF_OPEN, OBSERVE})
 _LIVE: Final = frozenset({CLOSED, OBSERVE})
+_SHUT: Final = frozenset({OPEN, State.FORCED_OPEN, State.DISABLED})
+
+_NOBODY: Final[frozenset[str]] = frozenset()  # shared: each takes 216 bytes
+
+HAS_GIL: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
+"""Whether other threads wait for this one between calls: the lanes need that."""
 
 
 class Machine:
     """One breaker's state and all that moves it. Attributes are read freely, written here."""
 
     __slots__ = (
-        "cancelled", "cycles", "drawn", "events", "failures", "free", "generation", "heard",
-        "high", "ignored", "kept_failures", "last_failure", "last_move", "name", "now", "offset",
-        "opening", "openings", "out", "policy", "rejections", "run", "seed", "shut", "slow_calls",
-        "stale", "state", "successes", "transitions", "trials", "trips", "unrecorded", "window",
-        "would_trip",
+        "calm", "cancelled", "cycles", "drawn", "edge", "events", "failures", "free",
+        "generation", "heard", "high", "ignored", "inside", "kept_failures", "known",
+        "last_failure", "last_move", "limit", "name", "now", "observed", "offset", "opening",
+        "openings", "out", "plain", "policy", "quiet", "rejections", "run", "seed", "shut",
+        "slow_calls", "stale", "state", "successes", "ticks", "timed", "transitions", "trials",
+        "trips", "unrecorded", "window", "would_trip",
     )  # fmt: skip
 
     def __init__(self, name: str, policy: BreakerPolicy, seed: int | None, state: State) -> None:
@@ -53,7 +61,7 @@ class Machine:
         self.now = -inf
         self.offset = 0.0
         self.generation = 1
-        self.heard: frozenset[str] = frozenset()
+        self.heard = _NOBODY
         self.events: list[BreakerEvent] | None = None
         self.window = window_for(policy)
         self.run = self.high = self.kept_failures = 0
@@ -65,10 +73,14 @@ class Machine:
         self.trials: Trials | None = None
         self.last_failure: LastFailure | None = None
         self.last_move: LastMove | None = None
-        self.free = 0
+        self.observed = False
+        self.inside: object = None
+        self.free = self.calm = self.known = 0
+        self.plain = self.quiet = False
         self.shut = 0.0
         if state is HALF_OPEN:
             self.trials = Trials()
+        self.reshape()
         self.refresh()
 
     # --- time ------------------------------------------------------------------------------
@@ -78,10 +90,11 @@ class Machine:
 
         A time before the last one is taken as the last one. ``wall`` is the Unix time of ``now``.
         """
-        if now < self.now:
-            now = self.now
-        self.now = now
+        self.now = now = max(now, self.now)
         self.offset = wall - now
+        self.hold()
+        if self.opening is None and self.trials is None:
+            return
         while (due := self.next_deadline) is not None and due <= now:
             if self.state is OPEN:
                 self.move(Trigger.RECOVERY_TIMEOUT, at=due)
@@ -139,14 +152,14 @@ class Machine:
         if self.state is State.FORCED_CLOSED:
             self.unrecorded += 1
             return
-        limit = self.policy.slow_call_seconds
-        slow = limit is not None and duration is not None and duration > limit
+        slow = duration is not None and duration > self.limit
         self.slow_calls += slow
         if failed:
             self.failures += 1
             self.last_failure = LastFailure(self.now + self.offset, reason, error)
         else:
             self.successes += 1
+            self.known += 1
         self.tell_call("failure" if failed else "success", duration, reason, error)
         if self.window is not None:
             self.window.add(failed | slow << 1, self.now)
@@ -187,14 +200,15 @@ class Machine:
     def judge(self) -> None:
         """After an outcome while closed or observing: open, or note that it would have."""
         findings = verdicts.closed(self)
-        high = sum({finding.bit for finding in findings})
+        if not findings and not self.high:
+            return
         fresh = [finding for finding in findings if not finding.bit & self.high]
-        trips, self.high = bool(findings), high
-        if fresh and self.state is OBSERVE and len(fresh) == len(findings):
+        if self.state is OBSERVE and not self.high:
             self.would_trip += 1
+        self.high = sum({finding.bit for finding in findings})
         for finding in fresh:
             self._tell_rate(finding)
-        if trips and self.state is CLOSED:
+        if findings and self.state is CLOSED:
             self.move(findings[0].trigger, text=findings[0].text)
 
     def judge_trials(self) -> None:
@@ -253,7 +267,6 @@ class Machine:
         pair = (source, target)
         self.transitions[pair] = self.transitions.get(pair, 0) + 1
         self.last_move = LastMove(source, trigger, at + self.offset, text, actor, reason)
-        self.refresh()
         self._tell_move(source, trigger, at, text, actor, reason)
 
     def _leave(self, source: State, target: State) -> None:
@@ -271,10 +284,11 @@ class Machine:
         if target is HALF_OPEN:
             self.trials = Trials()
         elif target is OPEN:
-            self.open_at(at, wait)
+            self.open_at(wait, at)
 
-    def open_at(self, at: float, wait: float | None) -> None:
-        """Set the deadline of an opening that began at ``at``."""
+    def open_at(self, wait: float | None, at: float | None = None) -> None:
+        """Set the deadline of an opening that began at ``at`` (now)."""
+        at = self.now if at is None else at
         if wait is not None:
             self.opening = Opening(at, at + wait, counted=False)
             return
@@ -302,12 +316,9 @@ class Machine:
         """The live number while closed or observing, else as it was on leaving."""
         return self.live_failures() if self.state in _LIVE else self.kept_failures
 
-    def finished(self) -> int:
-        """Admitted calls that have ended, whatever way."""
-        return (
-            self.successes + self.failures + self.ignored + self.cancelled + self.stale
-            + self.unrecorded
-        )  # fmt: skip
+    def finished_otherwise(self) -> int:
+        """Admitted calls that have ended, but for the successes."""
+        return self.failures + self.ignored + self.cancelled + self.stale + self.unrecorded
 
     def begin_anew(self) -> None:
         """Another generation of the present state, with nothing counted yet."""
@@ -315,12 +326,49 @@ class Machine:
         self.run = self.kept_failures = self.high = self.cycles = self.openings = 0
         if self.window is not None:
             self.window.clear()
-        self.refresh()
+
+    # --- lanes -----------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Send every call to the lock until :meth:`refresh`, and learn what the lanes counted."""
+        self.free = self.calm = 0
+        self.shut = 0.0
+        missed = self.successes - self.known
+        if missed:
+            self.known = self.successes
+            if self.window is not None:
+                self.window.catch_up(missed)
 
     def refresh(self) -> None:
         """Set what the lanes read without a lock: see :mod:`cbmon.breaker.lanes`."""
-        self.free = 0
-        self.shut = 0.0
+        self.known = self.successes
+        if self.state not in _LIVE:
+            if self.quiet and self.state in _SHUT:
+                self.shut = inf if self.opening is None else self.opening.until
+        elif self.plain and not self.high:
+            self.free = self.generation
+            window = self.window
+            if window is None:
+                self.calm = 0 if self.run else self.generation
+            elif not self.run and verdicts.success_is_harmless(self):
+                self.calm = self.generation
+                self.edge = window.edge if self.ticks else window.edge + self.successes
+
+    def reshape(self) -> None:
+        """Set what depends on policy, window and listeners only."""
+        policy = self.policy
+        self.timed = policy.measures or self.observed
+        self.limit = inf if policy.slow_call_seconds is None else policy.slow_call_seconds
+        self.ticks = isinstance(self.window, TimeWindow)
+        self.edge = inf
+        self.quiet = HAS_GIL and "rejected" not in self.heard
+        self.plain = (
+            HAS_GIL
+            and not self.observed
+            and "success" not in self.heard
+            and policy.is_failure is None
+            and policy.call_timeout is None
+        )
 
     # --- events ----------------------------------------------------------------------------
 

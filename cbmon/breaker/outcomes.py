@@ -1,7 +1,7 @@
 """What an exception says of the target.
 
-Rule, in this order: a cancellation or an exit is nothing, an ignored or neutral exception is nothing,
-an expected one is a failure, and any other one is the target's success: it answered.
+Rule, in this order: a cancellation or an exit is nothing, an ignored or neutral exception is
+nothing, an expected one is a failure, and any other one is the target's success: it answered.
 """
 
 from __future__ import annotations

@@ -92,6 +92,7 @@ class _Parts:
         machine.state = self.state
         for name, value in {**self.totals, **self.now}.items():
             setattr(machine, name, value)
+        machine.known = machine.successes
         machine.seed = machine.seed if self.seed is None else self.seed
         machine.transitions = self.transitions
         machine.last_failure = self.last_failure
@@ -99,7 +100,6 @@ class _Parts:
         machine.opening = self.opening
         machine.trials = Trials() if self.state is State.HALF_OPEN else None
         machine.window = self.window
-        machine.refresh()
 
 
 def _opening(machine: Machine, data: Any) -> Opening:

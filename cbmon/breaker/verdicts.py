@@ -54,6 +54,22 @@ def closed(machine: Machine) -> list[Finding]:
     return rates(machine, window.calls, window.failures, window.slow)
 
 
+def success_is_harmless(machine: Machine) -> bool:
+    """Whether plain successes, while nothing leaves the window, cannot reach a threshold.
+
+    They lower the rates. But one may complete ``minimum_calls``, and after a reconfiguration a
+    rate may be too high without anybody having judged it.
+    """
+    window, policy = machine.window, machine.policy
+    if window is None or not (window.failures or window.slow):
+        return True
+    return (
+        window.calls >= policy.required_calls
+        and window.failures / window.calls < policy.failure_rate_threshold
+        and window.slow / window.calls < policy.slow_call_rate_threshold
+    )
+
+
 def half_open(machine: Machine) -> Verdict | None:
     """Whether the trial calls pass; None while that is not decided."""
     policy, trials = machine.policy, machine.trials

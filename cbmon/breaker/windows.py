@@ -2,29 +2,36 @@
 
 Rules:
 
-* O(1) per call, or O(1) amortised for the time window; memory does not grow with the calls.
+* O(1) amortised per call; memory does not grow with the calls, only with the failures among the
+  last ``size``, or with the number of buckets.
 * An outcome is a small number: :data:`FAILED` and :data:`SLOW` are its bits.
 * Only outcomes enter: no rejection, no ignored call, no cancellation, nothing stale.
 * In the time window an outcome aged ``seconds`` or more never counts, also when nothing is
   called any more; one aged less than nine tenths of that always does.
+* Plain successes up to ``edge`` change nothing but their number. They may be counted elsewhere
+  and told later by ``catch_up``: see :mod:`cbmon.breaker.lanes`.
 """
 
 from __future__ import annotations
 
 from array import array
+from itertools import pairwise
+from math import inf
 from typing import Any, Final
 
 FAILED: Final = 1
 SLOW: Final = 2
 
 _BUCKETS: Final = 12
+_KEPT: Final = 1 - 1 / (100 * _BUCKETS)  # of the full age
 _COLUMNS: Final = 4
+_COMPACT: Final = 64
 
 
 class CallWindow:
-    """The last ``size`` calls: a ring of outcomes with running totals."""
+    """The last ``size`` calls: those that were not plain successes, by their running number."""
 
-    __slots__ = ("_codes", "_next", "calls", "failures", "size", "slow")
+    __slots__ = ("_bad", "_gone", "_number", "calls", "failures", "size", "slow")
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -32,49 +39,72 @@ class CallWindow:
 
     def clear(self) -> None:
         """Forget every outcome."""
-        self._codes = bytearray(self.size)
-        self._next = 0
+        self._bad = array("Q")  # number of the call << 2 | outcome, oldest first
+        self._gone = 0  # how many of them have left the window
+        self._number = 0
         self.calls = self.failures = self.slow = 0
 
-    def expire(self, now: float) -> None:
+    @property
+    def edge(self) -> float:
+        """How many plain successes fit in before one pushes out something else."""
+        if self._gone == len(self._bad):
+            return inf
+        return (self._bad[self._gone] >> 2) + self.size - self._number - 1
+
+    def expire(self, _now: float) -> None:
         """Nothing ages here; only calls push calls out."""
 
-    def add(self, code: int, now: float) -> None:
-        """Push the oldest outcome out and this one in; ``now`` plays no part.
+    def catch_up(self, successes: int) -> None:
+        """Plain successes that were counted elsewhere, fewer than ``edge`` allows."""
+        self._number += successes
+        self.calls = min(self.size, self._number)
 
-        No call, no loop: under the interpreter's lock no other thread sees a half of it.
-        """
-        codes, position = self._codes, self._next
-        if self.calls == self.size:
-            if old := codes[position]:
-                self.failures -= old & FAILED
-                self.slow -= old >> 1
-        else:
+    def add(self, code: int, _now: float) -> None:
+        """Push the oldest outcome out and this one in."""
+        self._number += 1
+        if self.calls < self.size:
             self.calls += 1
-        codes[position] = code
+        else:
+            self._push_out()
         if code:
+            self._bad.append(self._number << 2 | code)
             self.failures += code & FAILED
             self.slow += code >> 1
-        position += 1
-        self._next = 0 if position == self.size else position
 
-    def codes(self) -> bytes:
-        """Every outcome, oldest first."""
-        if self.calls < self.size:
-            return bytes(self._codes[: self.calls])
-        return bytes(self._codes[self._next :] + self._codes[: self._next])
+    def _push_out(self) -> None:
+        bad, gone = self._bad, self._gone
+        if gone == len(bad) or bad[gone] >> 2 > self._number - self.size:
+            return
+        self.failures -= bad[gone] & FAILED
+        self.slow -= (bad[gone] & SLOW) >> 1
+        self._gone += 1
+        if self._gone >= max(_COMPACT, len(bad) // 2):
+            del bad[: self._gone]
+            self._gone = 0
 
-    def dump(self, now: float, offset: float) -> Any:
-        """For a snapshot: a digit per outcome, oldest first."""
-        return "".join(map(str, self.codes()))
+    def dump(self, _now: float, _offset: float) -> Any:
+        """For a snapshot: how many calls, then how many calls ago each bad outcome was and what
+        it was, oldest first."""
+        bad = self._bad[self._gone :]
+        return [self.calls, *([self._number - (item >> 2), item & 3] for item in bad)]
 
-    def load(self, data: Any, now: float, offset: float) -> None:
+    def load(self, data: Any, _now: float, _offset: float) -> None:
         """From a snapshot; as many of the newest as fit. Raises ValueError for anything odd."""
-        if not isinstance(data, str) or data.strip("0123"):
-            raise ValueError("window: expected a string of the digits 0 to 3")
+        match data:
+            case [int() as calls, *rows] if not isinstance(calls, bool) and 0 <= calls < 1 << 53:
+                pairs = [_pair(row, calls) for row in rows]
+            case _:
+                raise ValueError("window: expected the number of calls, then rows")
+        if any(one[0] <= other[0] for one, other in pairwise(pairs)):
+            raise ValueError("window: expected rows oldest first")
         self.clear()
-        for digit in data[-self.size :]:
-            self.add(int(digit), now)
+        self._number = calls
+        self.calls = min(calls, self.size)
+        for ago, code in pairs:
+            if ago < self.size:
+                self._bad.append((calls - ago) << 2 | code)
+                self.failures += code & FAILED
+                self.slow += code >> 1
 
 
 class TimeWindow:
@@ -85,37 +115,40 @@ class TimeWindow:
     rounding keeps one too long.
     """
 
-    __slots__ = ("_done", "_edge", "_fresh", "_keep", "_width", "calls", "failures", "seconds",
-                 "slow")  # fmt: skip
+    __slots__ = ("_done", "calls", "edge", "failures", "seconds", "slow")
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._width = seconds / _BUCKETS
-        self._keep = seconds - self._width / 100
         self.clear()
 
     def clear(self) -> None:
         """Forget every outcome."""
         self._done = array("d")  # start, calls, failures, slow of each bucket, oldest first
-        self._edge = float("-inf")
+        self.edge = -inf  # when the newest bucket ends or the oldest is too old
         self.calls = self.failures = self.slow = 0
 
     def expire(self, now: float) -> None:
         """Drop the buckets that are too old at ``now``; O(buckets) whatever the jump."""
         done = self._done
+        keep = self.seconds * _KEPT
         drop = 0
-        while drop < len(done) and now - done[drop] >= self._keep:
+        while drop < len(done) and now - done[drop] >= keep:
             self.calls -= int(done[drop + 1])
             self.failures -= int(done[drop + 2])
             self.slow -= int(done[drop + 3])
             drop += _COLUMNS
         if drop:
             del done[:drop]
-            self._edge = float("-inf")
+            self._set_edge()
+
+    def catch_up(self, successes: int) -> None:
+        """Plain successes that completed before ``edge`` and were counted elsewhere."""
+        self._done[-3] += successes
+        self.calls += successes
 
     def add(self, code: int, now: float) -> None:
         """An outcome that completed at ``now``."""
-        if now >= self._edge:
+        if now >= self.edge:
             self._turn(now)
         done = self._done
         done[-3] += 1
@@ -130,9 +163,16 @@ class TimeWindow:
     def _turn(self, now: float) -> None:
         self.expire(now)
         done = self._done
-        if not done or now - done[-_COLUMNS] >= self._width:
+        if not done or now - done[-_COLUMNS] >= self.seconds / _BUCKETS:
             done.extend((now, 0, 0, 0))
-        self._edge = min(done[-_COLUMNS] + self._width, done[0] + self._keep)
+        self._set_edge()
+
+    def _set_edge(self) -> None:
+        done, seconds = self._done, self.seconds
+        if done:
+            self.edge = min(done[-_COLUMNS] + seconds / _BUCKETS, done[0] + seconds * _KEPT)
+        else:
+            self.edge = -inf
 
     def dump(self, now: float, offset: float) -> Any:
         """For a snapshot: a row per bucket with its start as Unix time, oldest first."""
@@ -146,7 +186,7 @@ class TimeWindow:
     def load(self, data: Any, now: float, offset: float) -> None:
         """From a snapshot, aged by wall time. Raises ValueError for anything odd."""
         rows = [_row(item) for item in data] if isinstance(data, list) else None
-        if rows is None or sorted(rows, key=lambda row: row[0]) != rows:
+        if rows is None or any(one[0] > other[0] for one, other in pairwise(rows)):
             raise ValueError("window: expected rows of start, calls, failures, slow, oldest first")
         self.clear()
         for start, calls, failures, slow in rows[-_BUCKETS - 2 :]:
@@ -157,12 +197,23 @@ class TimeWindow:
         self.expire(now)
 
 
+def _pair(row: Any, calls: int) -> tuple[int, int]:
+    match row:
+        case [int() as ago, (1 | 2 | 3) as code] if type(ago) is type(code) is int:
+            if 0 <= ago < calls:
+                return ago, code
+    raise ValueError("window: a row is not calls ago, outcome")
+
+
 def _row(item: Any) -> tuple[float, int, int, int]:
     match item:
-        case [int() | float() as start, int() as calls, int() as failures, int() as slow]:
-            if not isinstance(start, bool) and abs(start) < 1e12 and calls < 1 << 53:
-                if 0 <= failures <= calls and 0 <= slow <= calls:
-                    return float(start), calls, failures, slow
+        case [int() | float() as start, int() as calls, int() as failures, int() as slow] if (
+            not isinstance(start, bool)
+            and abs(start) < 1e12
+            and 0 <= max(failures, slow) <= calls < 1 << 53
+            and min(failures, slow) >= 0
+        ):
+            return float(start), calls, failures, slow
     raise ValueError("window: a row is not start, calls, failures, slow")
 
 

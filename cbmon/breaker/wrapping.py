@@ -9,13 +9,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial, update_wrapper
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
-from cbmon.breaker import guard
+from cbmon.breaker import lanes
 from cbmon.breaker.generators import async_generator_guard, generator_guard
 
 if TYPE_CHECKING:
     from cbmon.breaker.core import Core
+
+_KINDS: Final = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,13 +30,18 @@ def wrap(core: Core, func: Callable[P, R]) -> Callable[P, R]:
         return cast("Callable[P, R]", type(func)(wrap(core, func.__func__)))
     if isinstance(func, type) or not callable(func):
         raise TypeError(f"{func!r} is not a function, method or callable object")
-    kind = kind_of(func)
-    wrapper = _MAKERS[kind](core, func)
-    return cast("Callable[P, R]", _dressed(wrapper, func))
+    return cast("Callable[P, R]", _dressed(bare(core, func), func))
+
+
+def bare(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
+    """``func`` behind the breaker, without its name and signature."""
+    return _MAKERS[kind_of(func)](core, func)
 
 
 def kind_of(func: Callable[..., Any]) -> int:
     """The code flags that make a function a coroutine function or a generator; 0 for others."""
+    if type(func) is FunctionType:  # by far the most, and a call should not wait for the rest
+        return func.__code__.co_flags & _KINDS
     while isinstance(func, partial):
         func = func.func
     target: Any = func
@@ -45,23 +53,9 @@ def kind_of(func: Callable[..., Any]) -> int:
     return int(flags) & (inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR)
 
 
-def _plain(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        return guard.call(core, func, args, kwargs)
-
-    return guarded
-
-
-def _coroutine(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
-    async def guarded(*args: Any, **kwargs: Any) -> Any:
-        return await guard.call_async(core, func, args, kwargs)
-
-    return guarded
-
-
 _MAKERS = {
-    0: _plain,
-    inspect.CO_COROUTINE: _coroutine,
+    0: lanes.plain,
+    inspect.CO_COROUTINE: lanes.coroutine,
     inspect.CO_GENERATOR: generator_guard,
     inspect.CO_ASYNC_GENERATOR: async_generator_guard,
 }

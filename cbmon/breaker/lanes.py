@@ -1,0 +1,138 @@
+"""The short way through a closed breaker, and the short way out of an open one.
+
+Everything here is also done, in full and under the lock, by :mod:`cbmon.breaker.guard`; a lane
+serves the plain case and hands over whatever is not plain. The machine opens the lanes:
+
+* ``free`` is the generation while a call needs nothing but registering to be admitted: the
+  state is closed or observe, nobody listens to successes, there is no duration histogram, no
+  predicate, no ``call_timeout``, and no share of the load is being shed. Else it is 0.
+* ``calm`` is the generation while a plain success changes nothing but the number of successes:
+  there is no run of failures to end and no verdict to be expected. Else it is 0. For windows
+  that holds up to ``edge``: a time, or a number of successes.
+* ``shut`` is the time until which every call is rejected with nothing to do but count that.
+  Else it is 0.
+
+**Why no lock is needed.** The interpreter hands its own lock on only where Python code calls or
+jumps back, not between other instructions. Each run of statements marked *at once* has no call
+and no loop in it, so other threads see all of it or nothing: the generation is compared and the
+outcome counted in one step, and a result that comes after a move is seen to be stale. Builds
+without that lock never open the lanes (:data:`cbmon.breaker.machine.HAS_GIL`).
+
+The owner is registered with no call between that and ``try``: an interrupt there would leave it
+behind, and whoever is registered passes uncounted.
+"""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from cbmon.breaker import guard
+from cbmon.breaker.errors import CircuitOpenError
+from cbmon.breaker.identity import caller, is_inside, is_task_inside
+
+if TYPE_CHECKING:
+    from cbmon.breaker.core import Core
+
+_NEVER_AWAITABLE: Final = frozenset(
+    {type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set}
+)
+
+
+def plain(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
+    """A plain function behind the breaker."""
+    machine, owners, monotonic = core.machine, core.owners, core.monotonic
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        permit = machine.free
+        if not permit:
+            if machine.shut and machine.inside is None and not owners:
+                now = monotonic()
+                if machine.now <= now < machine.shut:  # at once
+                    machine.rejections += 1
+                    raise CircuitOpenError(machine.name, machine.state, machine.shut - now)
+            return guard.call(core, func, args, kwargs)
+        me = get_ident()
+        begun = monotonic() if machine.timed else None
+        if machine.inside is None and not owners:  # at once
+            machine.inside = me
+        elif is_inside(core):
+            return func(*args, **kwargs)
+        else:
+            owners[me] = None
+        try:
+            result = func(*args, **kwargs) if kwargs else func(*args)
+        except BaseException as error:
+            if guard.fail(core, me, permit, begun, error) and core.fallback is not None:
+                return core.fallback(error)
+            raise
+        if result.__class__ not in _NEVER_AWAITABLE and isinstance(result, Awaitable):
+            return guard.postpone(core, me, permit, result)
+        if begun is None or monotonic() - begun <= machine.limit:
+            reading = monotonic() if machine.ticks else machine.successes
+            if machine.calm == permit and reading < machine.edge:  # at once
+                if machine.inside is me:
+                    machine.inside = None
+                else:
+                    del owners[me]
+                machine.successes += 1
+                return result
+        guard.settle(core, me, permit, begun, result)
+        return result
+
+    return guarded
+
+
+def coroutine(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
+    """A coroutine function behind the breaker."""
+    machine, owners, monotonic = core.machine, core.owners, core.monotonic
+
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        permit = machine.free
+        if not permit:
+            if machine.shut and machine.inside is None and not owners:
+                now = monotonic()
+                if machine.now <= now < machine.shut:  # at once
+                    machine.rejections += 1
+                    raise CircuitOpenError(machine.name, machine.state, machine.shut - now)
+            return await guard.call_async(core, func, args, kwargs)
+        me = caller()
+        begun = monotonic() if machine.timed else None
+        if machine.inside is None and not owners:  # at once
+            machine.inside = me
+        elif is_task_inside(core):
+            return await func(*args, **kwargs)
+        else:
+            owners[me] = None
+        try:
+            result = await (func(*args, **kwargs) if kwargs else func(*args))
+        except BaseException as error:
+            if guard.fail(core, me, permit, begun, error) and core.fallback is not None:
+                return await guard.value_of(core.fallback(error))
+            raise
+        if begun is None or monotonic() - begun <= machine.limit:
+            reading = monotonic() if machine.ticks else machine.successes
+            if machine.calm == permit and reading < machine.edge:  # at once
+                if machine.inside is me:
+                    machine.inside = None
+                else:
+                    del owners[me]
+                machine.successes += 1
+                return result
+        guard.settle(core, me, permit, begun, result)
+        return result
+
+    return guarded
+
+
+def count_success(core: Core, me: object, permit: int, begun: float | None) -> bool:
+    """Count the plain success of a call in ``owners``, unless it takes the lock."""
+    machine = core.machine
+    if begun is None or core.monotonic() - begun <= machine.limit:
+        reading = core.monotonic() if machine.ticks else machine.successes
+        if machine.calm == permit and reading < machine.edge:  # at once
+            del core.owners[me]
+            machine.successes += 1
+            return True
+    return False
