@@ -18,12 +18,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.harness.processes import Process, eventually, finished, free_port
 from tests.integration.harness.web import Answer, fetch
 
+ROOT: Final = Path(__file__).parents[3]
+ENVIRON: Final = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 START_DEADLINE: Final = 15.0
 
 
@@ -51,7 +54,7 @@ class Daemon:
             "cbmon",
             [*self.program(), "run", "--config.file", self.config_path, *flags],
             directory,
-            environ={"PYTHONUNBUFFERED": "1", **(environ or {})},
+            environ={**ENVIRON, **(environ or {})},
         )
 
     @staticmethod
@@ -84,7 +87,7 @@ class Daemon:
 
     def _is_ready(self) -> bool:
         if not self.process.alive:
-            raise RuntimeError(f"cbmon ended with {self.process.wait()}:\n{self.log()}")
+            pytest.fail(f"cbmon ended with {self.process.wait()}:\n{self.log()}")
         return self.get("/-/ready").status == 200
 
     def signal(self, number: signal.Signals) -> None:
@@ -144,7 +147,7 @@ class Daemon:
 
     def cli(self, *arguments: str) -> tuple[int, str, str]:
         """Run ``cbmon …``: exit code, standard output, standard error."""
-        environ = {**os.environ, "COLUMNS": "200"}
+        environ = {**os.environ, **ENVIRON, "COLUMNS": "200"}
         done = finished([*self.program(), *arguments], env=environ, cwd=self.directory)
         return done.returncode, done.stdout, done.stderr
 
