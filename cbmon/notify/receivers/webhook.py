@@ -42,7 +42,7 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 class WebhookOptions(Options):
     """Messages to an HTTP endpoint, in the form of Alertmanager's webhook."""
 
-    one_of: ClassVar[tuple[tuple[str, ...], ...]] = (("url", "url_file"),)
+    one_of: ClassVar[tuple[tuple[str, ...], ...]] = (("url",),)
 
     url: SecretUrl | None = Field(
         None, description="Where to post; never shown, as it may hold a token."
