@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import logging
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
@@ -147,6 +148,7 @@ def _interlock(module: Any, threshold: int) -> Any:
 def _lasier(side: str) -> Iterator[tuple[str, Callable[[Any], Any]]]:
     if load("lasier") is None:
         return
+    logging.getLogger("lasier").addHandler(logging.NullHandler())
     rules = import_module("lasier.circuit_breaker.rules")
     breaker = import_module(f"lasier.circuit_breaker.{side}").CircuitBreaker
     cache = _AsyncCache() if side == "asyncio" else _Cache()

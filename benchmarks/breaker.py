@@ -46,13 +46,13 @@ KINDS = ("count", "time", "percentage", "adaptive")
 
 
 def cases() -> Iterable[Case]:
-    """The four comparisons: closed async count and windows, closed sync, rejection."""
+    """Closed by kind, async and sync; rejected, async and sync."""
     everyone_async = list(peers.closed_async())
     windows = list(peers.window_async())
     yield Case(
         title="closed, async, count",
         bar=0.6,
-        contenders=[*_floor_async(), *_ours_async("count"), *everyone_async],
+        contenders=[*_floor_async(), *_ours_async("count"), *_our_block(), *everyone_async],
         use_loop=True,
     )
     yield Case(
@@ -65,10 +65,17 @@ def cases() -> Iterable[Case]:
         ],
         use_loop=True,
     )
+    everyone_sync = list(peers.closed_sync())
     yield Case(
-        title="closed, sync",
+        title="closed, sync, count",
         bar=0.5,
-        contenders=[*(ours for kind in KINDS for ours in _ours_sync(kind)), *peers.closed_sync()],
+        contenders=[*_ours_sync("count"), *everyone_sync],
+        use_loop=False,
+    )
+    yield Case(
+        title="closed, sync, windows",
+        bar=0.8,
+        contenders=[*(ours for kind in KINDS[1:] for ours in _ours_sync(kind)), *everyone_sync],
         use_loop=False,
     )
     yield Case(
@@ -90,6 +97,19 @@ def _ours_async(kind: str) -> Iterable[Contender]:
     yield Contender(
         name=f"cbmon {kind}", call=breaker(peers.bare_async), bare=peers.bare_async, ours=True
     )
+
+
+def _our_block() -> Iterable[Contender]:
+    breaker = CircuitBreaker("b")
+
+    async def block() -> int:
+        async with breaker:
+            return await peers.bare_async()
+
+    async def nested() -> int:
+        return await peers.bare_async()
+
+    yield Contender(name="cbmon (async with)", call=block, bare=nested, ours=True)
 
 
 def _ours_sync(kind: str) -> Iterable[Contender]:

@@ -11,7 +11,7 @@ from cbmon.resilience.fallback import Fallback
 from cbmon.resilience.layer import Layer, Wrapper, compose
 from cbmon.resilience.looks import query_answers, url_answers
 from cbmon.resilience.recovery import Recovery, RecoveryCheck, ThreadRecoveryCheck
-from cbmon.resilience.retry import Retry, RetryEvent, RetrySettings, retry
+from cbmon.resilience.retrying import Retry, RetryEvent, RetrySettings, retry
 from cbmon.resilience.timeout import Timeout
 
 __all__ = [

@@ -24,8 +24,8 @@ class RetryBudget:
         >>> budget = RetryBudget(ratio=0.5, reserve=1)
         >>> budget.withdraw(), budget.withdraw()
         (True, False)
-        >>> budget.deposit()
-        ... budget.deposit()
+        >>> for call in range(2):
+        ...     budget.deposit()
         >>> budget.withdraw()
         True
     """

@@ -21,6 +21,8 @@ Check = Callable[[], Any]
 """Looks at the target. A bad answer is False or an exception; everything else is a good one."""
 
 ACTOR: Final = "recovery check"
+_DOWN: Final = (State.OPEN, State.HALF_OPEN)
+"""What a check may end: half-open is where the lease ends when the program was held up."""
 
 
 class Recovery:
@@ -45,16 +47,17 @@ class Recovery:
         return 2 * self.interval + self.timeout
 
     def begin(self) -> bool:
-        """Whether there is something to check; if so the breaker is held open."""
-        if self.breaker.state is not State.OPEN:
+        """Whether there is something to check; if it is open it is held open."""
+        state = self.breaker.state
+        if state is State.OPEN:
+            self.breaker.open(for_seconds=self.lease, actor=ACTOR, reason="a check decides")
+        elif state is not State.HALF_OPEN:
             self.good = 0
-            return False
-        self.breaker.open(for_seconds=self.lease, actor=ACTOR, reason="a recovery check decides")
-        return True
+        return state in _DOWN
 
     def found(self, good: bool) -> bool:
         """Take one answer in; whether it closed the breaker."""
-        if self.breaker.state is not State.OPEN:
+        if self.breaker.state not in _DOWN:
             self.good = 0
             return False
         self.good = self.good + 1 if good else 0
@@ -72,9 +75,11 @@ class RecoveryCheck:
     Every ``interval`` seconds ``check`` is called: a coroutine function on the loop, a plain
     function in a thread. After ``timeout`` seconds, or when it raises or gives False, the answer
     counts as bad. ``successes`` good answers in a row close the breaker. States set by a person
-    (forced, disabled, observe) are left alone. Use it as ``async with``, or start and stop it.
+    (forced, disabled, observe) are left alone; an ``open()`` ends like any other opening, so use
+    ``force_open()`` to keep callers away. Use it as ``async with``, or start and stop it.
 
-    Raises ValueError for an interval or timeout <= 0 or successes < 1.
+    A plain function that hangs keeps its thread: no second one is started until it ends. Raises
+    ValueError for an interval or timeout <= 0 or successes < 1.
     """
 
     def __init__(
@@ -88,7 +93,7 @@ class RecoveryCheck:
     ) -> None:
         self._recovery = Recovery(breaker, interval=interval, timeout=timeout, successes=successes)
         self._check = check
-        self._opened = asyncio.Event()
+        self._in_thread = False
         self._task: asyncio.Task[None] | None = None
         self._forget: Callable[[], None] | None = None
 
@@ -96,13 +101,13 @@ class RecoveryCheck:
         """Begin to watch the breaker; RuntimeError if it has been started already."""
         if self._task is not None:
             raise RuntimeError("the recovery check has been started already")
-        loop = asyncio.get_running_loop()
+        loop, opened = asyncio.get_running_loop(), asyncio.Event()
         self._forget = self._recovery.breaker.add_listener(
-            lambda _event: _post(loop, self._opened.set), kinds=("transition",)
+            lambda _event: _post(loop, opened.set), kinds=("transition",)
         )
-        self._opened.set()
+        opened.set()
         self._task = asyncio.create_task(
-            self._watch(), name=f"recovery of {self._recovery.breaker.name}"
+            self._watch(opened), name=f"recovery of {self._recovery.breaker.name}"
         )
 
     async def stop(self) -> None:
@@ -127,10 +132,10 @@ class RecoveryCheck:
     async def __aexit__(self, *exit_info: object) -> None:
         await self.stop()
 
-    async def _watch(self) -> None:
+    async def _watch(self, opened: asyncio.Event) -> None:
         while True:
-            await self._opened.wait()
-            self._opened.clear()
+            await opened.wait()
+            opened.clear()
             while self._recovery.begin():
                 await asyncio.sleep(self._recovery.interval)
                 self._recovery.found(await self._look())
@@ -140,10 +145,19 @@ class RecoveryCheck:
             async with asyncio.timeout(self._recovery.timeout):
                 if is_async(self._check):
                     return await self._check() is not False
-                answer = await asyncio.to_thread(self._check)
+                if self._in_thread:
+                    return False
+                self._in_thread = True
+                answer = await asyncio.to_thread(self._look_in_thread)
                 return (await answer if isawaitable(answer) else answer) is not False
         except Exception:  # noqa: BLE001 (whatever a check raises is a bad answer)
             return False
+
+    def _look_in_thread(self) -> Any:
+        try:
+            return self._check()
+        finally:
+            self._in_thread = False
 
 
 class ThreadRecoveryCheck:

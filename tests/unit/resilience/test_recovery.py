@@ -6,6 +6,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -64,6 +65,17 @@ class TestDecisions:
         clock.advance(recovery.lease)
         assert breaker.retry_after == 0.0
         assert breaker.call(len, "abc") == 3
+        assert breaker.state is State.CLOSED
+
+    def test_a_program_that_was_held_up_past_its_lease_still_closes_it(self) -> None:
+        clock = ManualClock()
+        breaker = opened(clock)
+        recovery = Recovery(breaker, interval=5, timeout=2, successes=2)
+        recovery.begin()
+        clock.advance(1000)
+        assert recovery.begin()
+        assert not recovery.found(True)
+        assert recovery.found(True)
         assert breaker.state is State.CLOSED
 
     def test_holding_open_is_no_transition_and_no_further_opening(self) -> None:
@@ -162,7 +174,23 @@ class TestTask:
 
         async with RecoveryCheck(breaker, check, interval=0.001, timeout=0.001, successes=1):
             await until(lambda: runs >= 2)
-            assert State.OPEN is breaker.state
+            assert breaker.state is not State.CLOSED
+
+    async def test_a_plain_check_that_hangs_keeps_one_thread_only(self) -> None:
+        breaker, leave, runs = CircuitBreaker("api"), threading.Event(), list[int]()
+        breaker.open()
+
+        def check() -> None:
+            runs.append(1)
+            leave.wait(10)
+
+        watch = RecoveryCheck(breaker, check, interval=0.001, timeout=0.02, successes=1)
+        found = watch._recovery.found = Mock(side_effect=watch._recovery.found)
+        async with watch:
+            await until(lambda: found.call_count >= 5)
+            assert len(runs) == 1
+            leave.set()
+            await until(lambda: breaker.state is State.CLOSED)
 
     async def test_a_breaker_opened_in_another_thread_wakes_it(self) -> None:
         breaker = CircuitBreaker("api")
