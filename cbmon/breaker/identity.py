@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import sys
 from _thread import _local, get_ident
-from typing import TYPE_CHECKING, Any, ClassVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from cbmon.breaker.core import Core
 
 
 class _Seen(_local):
-    """Per thread: the event loop that last ran a task here, and the tasks by loop.
+    """Per thread: the event loop that last ran a task here.
 
     Asking for the running loop costs a system call before Python 3.12. The loop seen last is
     ours if it is running a task, since one loop runs in one thread.
     """
 
     loop: Any = None
-    tasks: ClassVar[dict[Any, Any]] = {}
 
 
-_seen = _Seen()
+seen: Final = _Seen()
+
+
+_NO_TASKS: Final[dict[Any, Any]] = {}
 
 
 def here() -> object:
@@ -36,21 +39,25 @@ def here() -> object:
 
 def caller() -> object:
     """The running task; outside asyncio something unique, since its tasks share the thread."""
-    return _seen.tasks.get(_seen.loop) or running_task() or object()
+    return running_task() or object()
+
+
+def tasks_by_loop() -> dict[Any, Any]:
+    """asyncio's own dict of running tasks; an empty one where it keeps none (Python 3.14)."""
+    module = sys.modules.get("asyncio.tasks")
+    if module is None:
+        module = import_module("asyncio.tasks")
+    tasks: dict[Any, Any] = getattr(module, "_current_tasks", _NO_TASKS)
+    return tasks
 
 
 def running_task() -> object | None:
     """The task that runs in this thread, if any."""
-    task: object | None = _seen.tasks.get(_seen.loop)
-    if task is not None:
-        return task
     asyncio = sys.modules.get("asyncio")
     if asyncio is None or (loop := asyncio._get_running_loop()) is None:  # noqa: SLF001
         return None
-    task = asyncio.current_task()
-    known = getattr(asyncio.tasks, "_current_tasks", None)
-    if isinstance(known, dict) and known.get(loop) is task:
-        _seen.tasks, _seen.loop = known, loop  # type: ignore[misc]
+    seen.loop = loop
+    task: object | None = asyncio.current_task()
     return task
 
 

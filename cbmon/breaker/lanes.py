@@ -7,8 +7,9 @@ serves the plain case and hands over whatever is not plain. The machine opens th
   state is closed or observe, nobody listens to successes, there is no duration histogram, no
   predicate, no ``call_timeout``, and no share of the load is being shed. Else it is 0.
 * ``calm`` is the generation while a plain success changes nothing but the number of successes:
-  there is no run of failures to end and no verdict to be expected. Else it is 0. For windows
-  that holds up to ``edge``: a time, or a number of successes.
+  there is no run of failures to end and no verdict to be expected. Else it is 0.
+* ``brisk`` is the same for a while: ``until`` a bucket of the time window ends, or to the
+  ``last`` success before a failure leaves the window of calls.
 * ``shut`` is the time until which every call is rejected with nothing to do but count that.
   Else it is 0.
 
@@ -30,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cbmon.breaker import guard
 from cbmon.breaker.errors import CircuitOpenError
-from cbmon.breaker.identity import caller, is_inside, is_task_inside
+from cbmon.breaker.identity import caller, is_inside, is_task_inside, seen, tasks_by_loop
 
 if TYPE_CHECKING:
     from cbmon.breaker.core import Core
@@ -69,16 +70,17 @@ def plain(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
             raise
         if result.__class__ not in _NEVER_AWAITABLE and isinstance(result, Awaitable):
             return guard.postpone(core, me, permit, result)
-        if begun is None or monotonic() - begun <= machine.limit:
-            reading = monotonic() if machine.ticks else machine.successes
-            if machine.calm == permit and reading < machine.edge:  # at once
-                if machine.inside is me:
-                    machine.inside = None
-                else:
-                    del owners[me]
-                machine.successes += 1
-                return result
-        guard.settle(core, me, permit, begun, result)
+        now = monotonic() if machine.reads else 0.0
+        if (begun is None or now - begun <= machine.limit) and (  # at once
+            machine.calm == permit or (now < machine.until and machine.brisk == permit)
+        ):
+            if machine.inside is me:
+                machine.inside = None
+            else:
+                del owners[me]
+            machine.successes += 1
+        elif not count_success(core, me, permit, begun):
+            guard.settle(core, me, permit, begun, result)
         return result
 
     return guarded
@@ -87,6 +89,7 @@ def plain(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
 def coroutine(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
     """A coroutine function behind the breaker."""
     machine, owners, monotonic = core.machine, core.owners, core.monotonic
+    tasks = tasks_by_loop()
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         permit = machine.free
@@ -97,7 +100,7 @@ def coroutine(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
                     machine.rejections += 1
                     raise CircuitOpenError(machine.name, machine.state, machine.shut - now)
             return await guard.call_async(core, func, args, kwargs)
-        me = caller()
+        me = tasks.get(seen.loop) or caller()
         begun = monotonic() if machine.timed else None
         if machine.inside is None and not owners:  # at once
             machine.inside = me
@@ -111,28 +114,35 @@ def coroutine(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
             if guard.fail(core, me, permit, begun, error) and core.fallback is not None:
                 return await guard.value_of(core.fallback(error))
             raise
-        if begun is None or monotonic() - begun <= machine.limit:
-            reading = monotonic() if machine.ticks else machine.successes
-            if machine.calm == permit and reading < machine.edge:  # at once
-                if machine.inside is me:
-                    machine.inside = None
-                else:
-                    del owners[me]
-                machine.successes += 1
-                return result
-        guard.settle(core, me, permit, begun, result)
+        now = monotonic() if machine.reads else 0.0
+        if (begun is None or now - begun <= machine.limit) and (  # at once
+            machine.calm == permit or (now < machine.until and machine.brisk == permit)
+        ):
+            if machine.inside is me:
+                machine.inside = None
+            else:
+                del owners[me]
+            machine.successes += 1
+        elif not count_success(core, me, permit, begun):
+            guard.settle(core, me, permit, begun, result)
         return result
 
     return guarded
 
 
 def count_success(core: Core, me: object, permit: int, begun: float | None) -> bool:
-    """Count the plain success of a call in ``owners``, unless it takes the lock."""
+    """Count the plain success of ``me``, unless that takes the lock."""
     machine = core.machine
-    if begun is None or core.monotonic() - begun <= machine.limit:
-        reading = core.monotonic() if machine.ticks else machine.successes
-        if machine.calm == permit and reading < machine.edge:  # at once
+    now = core.monotonic() if machine.reads else 0.0
+    if begun is not None and now - begun > machine.limit:
+        return False
+    if machine.calm == permit or (  # at once
+        machine.brisk == permit and (now < machine.until or machine.successes < machine.last)
+    ):
+        if machine.inside is me:
+            machine.inside = None
+        else:
             del core.owners[me]
-            machine.successes += 1
-            return True
+        machine.successes += 1
+        return True
     return False

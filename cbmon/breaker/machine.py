@@ -45,12 +45,12 @@ class Machine:
     """One breaker's state and all that moves it. Attributes are read freely, written here."""
 
     __slots__ = (
-        "calm", "cancelled", "cycles", "drawn", "edge", "events", "failures", "free",
+        "brisk", "calm", "cancelled", "cycles", "drawn", "events", "failures", "free",
         "generation", "heard", "high", "ignored", "inside", "kept_failures", "known",
-        "last_failure", "last_move", "limit", "name", "now", "observed", "offset", "opening",
-        "openings", "out", "plain", "policy", "quiet", "rejections", "run", "seed", "shut",
+        "last", "last_failure", "last_move", "limit", "name", "now", "observed", "offset", "opening",
+        "openings", "out", "plain", "policy", "quiet", "reads", "rejections", "run", "seed", "shut",
         "slow_calls", "stale", "state", "successes", "ticks", "timed", "transitions", "trials",
-        "trips", "unrecorded", "window", "would_trip",
+        "trips", "unrecorded", "until", "window", "would_trip",
     )  # fmt: skip
 
     def __init__(self, name: str, policy: BreakerPolicy, seed: int | None, state: State) -> None:
@@ -75,8 +75,10 @@ class Machine:
         self.last_move: LastMove | None = None
         self.observed = False
         self.inside: object = None
-        self.free = self.calm = self.known = 0
+        self.free = self.calm = self.brisk = self.known = 0
         self.plain = self.quiet = False
+        self.until = -inf
+        self.last = 0
         self.shut = 0.0
         if state is HALF_OPEN:
             self.trials = Trials()
@@ -331,8 +333,10 @@ class Machine:
 
     def hold(self) -> None:
         """Send every call to the lock until :meth:`refresh`, and learn what the lanes counted."""
-        self.free = self.calm = 0
+        self.free = self.calm = self.brisk = 0
         self.shut = 0.0
+        self.until = -inf
+        self.last = 0
         missed = self.successes - self.known
         if missed:
             self.known = self.successes
@@ -348,11 +352,16 @@ class Machine:
         elif self.plain and not self.high:
             self.free = self.generation
             window = self.window
-            if window is None:
-                self.calm = 0 if self.run else self.generation
-            elif not self.run and verdicts.success_is_harmless(self):
+            if self.run:
+                return
+            if window is None or window.edge == inf:
                 self.calm = self.generation
-                self.edge = window.edge if self.ticks else window.edge + self.successes
+            elif verdicts.success_is_harmless(self):
+                self.brisk = self.generation
+                if self.ticks:
+                    self.until = window.edge
+                else:
+                    self.last = int(window.edge) + self.successes
 
     def reshape(self) -> None:
         """Set what depends on policy, window and listeners only."""
@@ -360,7 +369,7 @@ class Machine:
         self.timed = policy.measures or self.observed
         self.limit = inf if policy.slow_call_seconds is None else policy.slow_call_seconds
         self.ticks = isinstance(self.window, TimeWindow)
-        self.edge = inf
+        self.reads = self.ticks or self.timed
         self.quiet = HAS_GIL and "rejected" not in self.heard
         self.plain = (
             HAS_GIL

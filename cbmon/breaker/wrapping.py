@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from cbmon.breaker import lanes
 from cbmon.breaker.generators import async_generator_guard, generator_guard
+from cbmon.breaker.specialise import specialised
 
 if TYPE_CHECKING:
     from cbmon.breaker.core import Core
@@ -30,12 +31,17 @@ def wrap(core: Core, func: Callable[P, R]) -> Callable[P, R]:
         return cast("Callable[P, R]", type(func)(wrap(core, func.__func__)))
     if isinstance(func, type) or not callable(func):
         raise TypeError(f"{func!r} is not a function, method or callable object")
-    return cast("Callable[P, R]", _dressed(bare(core, func), func))
+    return cast("Callable[P, R]", _dressed(_lane(core, func), func))
 
 
 def bare(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
     """``func`` behind the breaker, without its name and signature."""
     return _MAKERS[kind_of(func)](core, func)
+
+
+def _lane(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
+    maker = _MAKERS[kind_of(func)]
+    return specialised(maker, core, func) if maker in _LANES else maker(core, func)
 
 
 def kind_of(func: Callable[..., Any]) -> int:
@@ -59,6 +65,9 @@ _MAKERS = {
     inspect.CO_GENERATOR: generator_guard,
     inspect.CO_ASYNC_GENERATOR: async_generator_guard,
 }
+
+
+_LANES: Final = (lanes.plain, lanes.coroutine)
 
 
 def _dressed(wrapper: Callable[..., Any], func: Callable[..., Any]) -> Callable[..., Any]:
