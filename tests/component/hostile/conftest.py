@@ -25,7 +25,7 @@ from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.run import run_once
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-TIMEOUT = 0.4
+TIMEOUT = 5.0
 NEIGHBOURS = 20
 
 

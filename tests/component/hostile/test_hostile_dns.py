@@ -76,7 +76,7 @@ async def test_fifty_names_on_a_silent_server_leave_healthy_checks_alone(
     ]
     before = len(neighbours)
 
-    results = await asyncio.gather(*(targets.look(probe) for probe in probes))
+    results = await asyncio.gather(*(targets.look(probe, 0.4) for probe in probes))
 
     assert {one.reason for one in results} == {Reason.DNS}
     assert results[7].error == "no answer within 400ms, resolving host7.example.net"
@@ -99,7 +99,7 @@ async def test_fifty_names_on_a_silent_server_leave_healthy_checks_alone(
 async def test_a_server_that_lies_is_reported(
     names: Any, reason: Reason, message: str, targets: Any
 ) -> None:
-    result = await targets.look(targets.probe("tcp", names, address="host.example.net:80"))
+    result = await targets.look(targets.probe("tcp", names, address="host.example.net:80"), 0.4)
 
     assert reason is result.reason, result.error
     assert message in result.error
