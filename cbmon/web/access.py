@@ -34,13 +34,15 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Access:
-    """Decides for one application; ``external_host`` is a further name it is reached by."""
+    """Decides for one application; ``external_url()`` holds a further name it is reached by."""
 
-    def __init__(self, tokens: Tokens, external_url: str | None = None) -> None:
+    def __init__(
+        self, tokens: Tokens, external_url: Callable[[], str | None] = lambda: None
+    ) -> None:
         self.tokens = tokens
         self.control_socket: str | None = None
         """Where this machine's own commands may write; told to those who ask from here."""
-        self._external_host = urlsplit(external_url).hostname if external_url else None
+        self._external_url = external_url
 
     @web.middleware
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -101,7 +103,8 @@ class Access:
         if header is None or not _arrived_locally(request):
             return
         host = _hostname(header)
-        if host is not None and (host == self._external_host or _names_this_machine(host)):
+        external = urlsplit(self._external_url() or "").hostname
+        if host is not None and (host == external or _names_this_machine(host)):
             return
         raise ApiError(
             403,

@@ -27,7 +27,7 @@ def build_app(
 ) -> web.Application:
     """The application over these services; ``tokens`` are those of ``web.tokens``."""
     limits = limits or Limits()
-    access = Access(Tokens(tokens), services.external_url)
+    access = Access(Tokens(tokens), lambda: services.external_url)
     app = web.Application(
         middlewares=(keep_time, errors_to_answers(limits.handler), access.admit),
         client_max_size=limits.body_bytes,

@@ -185,6 +185,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "reason": MAYBE_TEXT,
             "last_error": MAYBE_TEXT,
             "actor": MAYBE_TEXT,
+            "incident": MAYBE_TEXT,
+            "incident_started_at": TIME,
         },
         "required": ["id", "kind", "at", "component"],
     },

@@ -18,7 +18,7 @@ from aiohttp import web
 from cbmon.errors import StartupError
 from cbmon.web.access import is_loopback
 from cbmon.web.app import build_app
-from cbmon.web.auth import TokenOptions
+from cbmon.web.auth import TokenOptions, Tokens
 from cbmon.web.connections import AnswerWatch, Connection, Connections, Limits
 from cbmon.web.control import ControlSocket
 from cbmon.web.keys import ACCESS
@@ -82,6 +82,10 @@ class WebServer:
             await server.start_serving()
         for host, port in self.addresses:
             log.info("listening", extra={"fields": {"address": f"{host}:{port}"}})
+
+    def reconfigure(self, tokens: Sequence[TokenOptions]) -> None:
+        """Other tokens from now on; without one, other machines get no answer any more."""
+        self._app[ACCESS].tokens = Tokens(tokens)
 
     async def stop(self, timeout: float = 5.0) -> None:
         """Take no more connections, let requests end within ``timeout``, close the rest."""

@@ -142,7 +142,8 @@ def percentage(healthy: int, total: int) -> float:
 def event(row: Mapping[str, Any]) -> JsonObject:
     """A transition as the store has it, for a reader."""
     shown = {key: _plain(value) for key, value in row.items() if key not in {"snapshot", "info"}}
-    return {**shown, "kind": row.get("kind", "transition"), "at": timestamp(row.get("at"))}
+    times = {key: timestamp(row.get(key)) for key in ("at", "incident_started_at")}
+    return {**shown, "kind": row.get("kind", "transition"), **times}
 
 
 def _status(healthy: int, total: int) -> str:

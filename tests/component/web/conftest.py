@@ -119,6 +119,7 @@ class FakeDaemon:
                 "reason": event.last_reason,
                 "last_error": event.last_error,
                 "actor": event.actor,
+                "incident_started_at": event.at,
                 "snapshot": {"secret": "inside"},
             },
         )

@@ -134,6 +134,18 @@ async def test_the_configured_external_name_is_one_of_ours(daemon: Any, serve: A
     assert (good.status, bad.status) == (200, 403)
 
 
+async def test_a_reload_can_change_names_and_tokens(
+    daemon: Any, guarded: Any, token_of: Any
+) -> None:
+    assert (await guarded.get("/", headers={"Host": "new.example.net"})).status == 403
+    daemon.external_url = "https://new.example.net/"
+    assert (await guarded.get("/", headers={"Host": "new.example.net"})).status == 200
+    guarded.server.reconfigure([token_of("eve", "admin", Secret("fresh"))])
+    assert (await guarded.post("/-/reload", token="admin-tokén")).status == 401
+    assert (await guarded.post("/-/reload", token="fresh")).status == 200
+    assert daemon.reloads == ["eve"]
+
+
 async def test_a_token_makes_the_host_irrelevant(guarded: Any) -> None:
     reply = await guarded.get(
         "/api/v1/summary", headers={"Host": "whatever.example"}, token="viewer-token"

@@ -197,6 +197,7 @@ async def test_events_are_newest_first_and_page_back(web: Any, daemon: Any) -> N
     fits("Events", first.json)
     assert [e["to_state"] for e in first.json["events"]] == ["closed", "half_open"]
     assert "snapshot" not in first.json["events"][0]
+    assert first.json["events"][0]["incident_started_at"] == "2026-01-01T00:02:01.000Z"
     rest = await web.get(f"/api/v1/events?limit=2&cursor={first.json['next_cursor']}")
     assert [e["to_state"] for e in rest.json["events"]] == ["open"]
     assert rest.json["next_cursor"] is None

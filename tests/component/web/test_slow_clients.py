@@ -110,6 +110,32 @@ async def test_a_connection_between_requests_is_closed_when_idle(
         assert await client.closed_after() == pytest.approx(SHORT.idle / 2, abs=0.3)
 
 
+async def ask_once(client: Client) -> None:
+    client.writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await client.reader.readuntil(b"healthy.\n")
+
+
+async def test_a_second_request_has_to_come_as_quickly_as_the_first(
+    daemon: Any, serve: Any, connect: Any
+) -> None:
+    async with serve(daemon, limits=Limits(header=0.4, idle=5.0)) as web:
+        client = await connect(web.port)
+        await ask_once(client)
+        client.writer.write(b"GET")
+        assert await client.closed_after() == pytest.approx(0.4, abs=0.3)
+
+
+async def test_between_requests_only_the_idle_time_counts(
+    daemon: Any, serve: Any, connect: Any
+) -> None:
+    async with serve(daemon, limits=Limits(header=0.2, write=0.2, idle=1.2)) as web:
+        client = await connect(web.port)
+        await ask_once(client)
+        await asyncio.sleep(0.7)
+        await ask_once(client)
+        assert await client.closed_after() == pytest.approx(1.2, abs=0.3)
+
+
 async def test_who_does_not_take_the_answer_is_closed(
     daemon: Any, serve: Any, connect: Any
 ) -> None:
