@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, Table, create_engine, event, text
@@ -72,11 +73,11 @@ class PostgresBackend:
 
     def insert_new(self, table: Table) -> Any:
         """INSERT … ON CONFLICT DO NOTHING."""
-        return insert(table).on_conflict_do_nothing()
+        return _insert_new(table)
 
     def upsert(self, table: Table, key: str) -> Any:
         """INSERT … ON CONFLICT DO UPDATE."""
-        return replacing(insert(table), table, key)
+        return _upsert(table, key)
 
     def explain(self, error: BaseException) -> str:
         """By SQLSTATE, or what the connection attempt said."""
@@ -132,6 +133,16 @@ class PostgresBackend:
         if row is None:
             return "another daemon"
         return f"the daemon of backend process {row[0]} from {row[1] or 'this host'}"
+
+
+@lru_cache
+def _insert_new(table: Table) -> Any:
+    return insert(table).on_conflict_do_nothing()
+
+
+@lru_cache
+def _upsert(table: Table, key: str) -> Any:
+    return replacing(insert(table), table, key)
 
 
 def _advice(state: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, Table, and_, func, not_, or_, select
+from sqlalchemy import Connection, Select, Table, and_, bindparam, func, not_, or_, select
 
 from cbmon.model import Message, MessageState
 from cbmon.store import rows
@@ -17,6 +17,39 @@ from cbmon.store.schema import audit, breakers, incidents, outbox, transitions
 FAR: Final = 7200.0
 """Seconds; nothing is put off for so long, so a time further ahead was written before the wall
 clock went back, and counts as due."""
+
+
+def _heads() -> Any:
+    """The condition for pending messages of a line with no pending one before them."""
+    earlier = outbox.alias("earlier")
+    blocked = (
+        select(earlier.c.id)
+        .where(
+            earlier.c.state == str(MessageState.PENDING),
+            earlier.c.receiver == outbox.c.receiver,
+            earlier.c.incident == outbox.c.incident,
+            earlier.c.sequence < outbox.c.sequence,
+        )
+        .exists()
+    )
+    mine = and_(outbox.c.receiver == bindparam("line"), outbox.c.state == str(MessageState.PENDING))
+    return and_(mine, not_(blocked))
+
+
+# Built once: making a statement costs as much as running it.
+PENDING: Final = (
+    select(outbox)
+    .where(
+        _heads(),
+        or_(
+            outbox.c.next_attempt_at <= bindparam("now"),
+            outbox.c.next_attempt_at > bindparam("far"),
+        ),
+    )
+    .order_by(outbox.c.created_at, outbox.c.incident, outbox.c.id)
+    .limit(bindparam("most"))
+)
+NEXT_ATTEMPT: Final = select(func.min(outbox.c.next_attempt_at)).where(_heads())
 
 
 def load_breakers(connection: Connection) -> dict[str, dict[str, Any]]:
@@ -65,20 +98,13 @@ def list_audit(connection: Connection, limit: int, before: str | None) -> list[d
 
 def pending(connection: Connection, receiver: str, now: float, limit: int) -> list[Message]:
     """The heads that are due, oldest first."""
-    due = or_(outbox.c.next_attempt_at <= now, outbox.c.next_attempt_at > now + FAR)
-    query = (
-        select(outbox)
-        .where(_heads(receiver), due)
-        .order_by(outbox.c.created_at, outbox.c.incident, outbox.c.id)
-        .limit(limit)
-    )
-    return [rows.message_of(row) for row in connection.execute(query).mappings()]
+    values = {"line": receiver, "now": now, "far": now + FAR, "most": limit}
+    return [rows.message_of(row) for row in connection.execute(PENDING, values).mappings()]
 
 
 def next_attempt(connection: Connection, receiver: str) -> float | None:
     """When the earliest head is due."""
-    query = select(func.min(outbox.c.next_attempt_at)).where(_heads(receiver))
-    due: float | None = connection.execute(query).scalar()
+    due: float | None = connection.execute(NEXT_ATTEMPT, {"line": receiver}).scalar()
     return due
 
 
@@ -126,22 +152,6 @@ def backlog(connection: Connection) -> dict[str, tuple[int, float | None, int]]:
             dead = count
         found[receiver] = (waiting, since, dead)
     return found
-
-
-def _heads(receiver: str) -> Any:
-    earlier = outbox.alias("earlier")
-    blocked = (
-        select(earlier.c.id)
-        .where(
-            earlier.c.state == MessageState.PENDING,
-            earlier.c.receiver == outbox.c.receiver,
-            earlier.c.incident == outbox.c.incident,
-            earlier.c.sequence < outbox.c.sequence,
-        )
-        .exists()
-    )
-    mine = and_(outbox.c.receiver == receiver, outbox.c.state == MessageState.PENDING)
-    return and_(mine, not_(blocked))
 
 
 def _older(than: str) -> Any:

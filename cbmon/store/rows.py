@@ -70,18 +70,15 @@ def incident_row(move: Transition) -> Row:
 
 
 def incident_changes(move: Transition) -> Row:
-    """What a move adds to its incident; ``moves`` and ``trials`` are to be added up."""
-    changes: Row = {
-        "last_state": str(move.to_state),
-        "ended_at": move.at if move.to_state in UP_STATES else None,
-        "moves": 1,
-        "trials": int(move.to_state == "half_open"),
+    """What a move changes in its incident: parameters of ``writes.FOLLOW``."""
+    return {
+        "known": move.incident,
+        "state": str(move.to_state),
+        "ended": move.at if move.to_state in UP_STATES else None,
+        "trial": int(move.to_state == "half_open"),
+        "why": None if move.reason is None else str(move.reason),
+        "error": move.last_error,
     }
-    if move.reason is not None:
-        changes["reason"] = str(move.reason)
-    if move.last_error is not None:
-        changes["last_error"] = move.last_error
-    return changes
 
 
 def message_row(message: Message) -> Row:

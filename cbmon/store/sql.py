@@ -155,15 +155,11 @@ class SqlStore:
         await self._finish([message_id], MessageState.DELIVERED, at, None)
 
     async def postponed(self, message_id: str, *, next_attempt_at: float, error: str) -> None:
-        """Try again then."""
-        await self._write(
-            partial(
-                writes.postpone,
-                message_id=message_id,
-                next_attempt_at=next_attempt_at,
-                error=error,
-            )
+        """Try again then; losing this in a power cut only means to try sooner."""
+        work = partial(
+            writes.postpone, message_id=message_id, next_attempt_at=next_attempt_at, error=error
         )
+        await self._write(work, durable=False)
 
     async def buried(self, message_id: str, *, at: float, error: str) -> None:
         """A dead letter."""

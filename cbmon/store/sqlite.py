@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,11 +71,11 @@ class SqliteBackend:
 
     def insert_new(self, table: Table) -> Any:
         """INSERT … ON CONFLICT DO NOTHING."""
-        return insert(table).on_conflict_do_nothing()
+        return _insert_new(table)
 
     def upsert(self, table: Table, key: str) -> Any:
         """INSERT … ON CONFLICT DO UPDATE."""
-        return replacing(insert(table), table, key)
+        return _upsert(table, key)
 
     def explain(self, error: BaseException) -> str:
         """By SQLite's result code."""
@@ -95,6 +96,16 @@ class SqliteBackend:
         if not self._engines:
             raise StoreError(f"{self.path} is not open")
         return self._engines[role]
+
+
+@lru_cache
+def _insert_new(table: Table) -> Any:
+    return insert(table).on_conflict_do_nothing()
+
+
+@lru_cache
+def _upsert(table: Table, key: str) -> Any:
+    return replacing(insert(table), table, key)
 
 
 ADVICE: Final = {

@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, ScalarSelect, and_, delete, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    ScalarSelect,
+    and_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from cbmon.events import Transition
 from cbmon.interfaces import Commit
@@ -16,10 +27,51 @@ from cbmon.model import MessageState
 from cbmon.store import rows
 from cbmon.store.backend import Backend
 from cbmon.store.rows import Row
-from cbmon.store.schema import audit, breakers, incidents, outbox, transitions
+from cbmon.store.schema import CleanText, audit, breakers, incidents, outbox, transitions
 
 CHUNK: Final = 500
 """Values in one IN list; SQLite's own limit is far above."""
+
+
+def _text(name: str) -> BindParameter[str]:
+    return bindparam(name, type_=CleanText())
+
+
+_PENDING: Final = and_(
+    outbox.c.id == bindparam("known"), outbox.c.state == str(MessageState.PENDING)
+)
+# Built once: making a statement costs as much as running it.
+FINISH: Final = (
+    update(outbox)
+    .where(_PENDING)
+    .values(
+        state=bindparam("to"),
+        finished_at=bindparam("finished_at"),
+        attempts=outbox.c.attempts + bindparam("tries"),
+        last_error=func.coalesce(_text("error"), outbox.c.last_error),
+    )
+)
+POSTPONE: Final = (
+    update(outbox)
+    .where(_PENDING)
+    .values(
+        attempts=outbox.c.attempts + 1,
+        next_attempt_at=bindparam("next_attempt_at"),
+        last_error=bindparam("error"),
+    )
+)
+FOLLOW: Final = (
+    update(incidents)
+    .where(incidents.c.id == bindparam("known"))
+    .values(
+        last_state=bindparam("state"),
+        ended_at=bindparam("ended"),
+        moves=incidents.c.moves + 1,
+        trials=incidents.c.trials + bindparam("trial"),
+        reason=func.coalesce(_text("why"), incidents.c.reason),
+        last_error=func.coalesce(_text("error"), incidents.c.last_error),
+    )
+)
 SETTLED: Final = (MessageState.DELIVERED, MessageState.DEAD, MessageState.DROPPED)
 
 
@@ -54,24 +106,16 @@ def finish(
     connection: Connection, ids: Sequence[str], state: MessageState, at: float, error: str | None
 ) -> None:
     """Settle pending messages; one that is settled already stays as it is."""
-    for some in _chunks(ids):
-        changes: dict[str, Any] = {"state": str(state), "finished_at": at}
-        if error is not None:
-            changes["last_error"] = error
-        if state is MessageState.DELIVERED:
-            changes["attempts"] = outbox.c.attempts + 1
-        chosen = and_(outbox.c.id.in_(some), outbox.c.state == MessageState.PENDING)
-        connection.execute(update(outbox).where(chosen).values(changes))
+    told = state is MessageState.DELIVERED
+    changes = {"to": str(state), "finished_at": at, "error": error, "tries": int(told)}
+    if ids:
+        connection.execute(FINISH, [{"known": name, **changes} for name in ids])
 
 
 def postpone(connection: Connection, message_id: str, next_attempt_at: float, error: str) -> None:
     """Note a failed attempt and when the next one is due."""
-    chosen = and_(outbox.c.id == message_id, outbox.c.state == MessageState.PENDING)
-    connection.execute(
-        update(outbox)
-        .where(chosen)
-        .values(attempts=outbox.c.attempts + 1, next_attempt_at=next_attempt_at, last_error=error)
-    )
+    changes = {"known": message_id, "next_attempt_at": next_attempt_at, "error": error}
+    connection.execute(POSTPONE, changes)
 
 
 def resend(connection: Connection, message_id: str, now: float) -> bool:
@@ -151,25 +195,11 @@ def _unknown(connection: Connection, moves: Sequence[Transition]) -> list[Transi
 def _add_to_incidents(
     connection: Connection, backend: Backend, moves: Sequence[Transition]
 ) -> None:
-    begun: dict[str, Row] = {}
-    changes: dict[str, Row] = {}
-    for move in moves:
-        if move.incident is None:
-            continue
-        begun.setdefault(move.incident, rows.incident_row(move))
-        _accumulate(changes.setdefault(move.incident, {}), rows.incident_changes(move))
+    concerned = [move for move in moves if move.incident is not None]
+    begun = {move.incident: rows.incident_row(move) for move in reversed(concerned)}
     _insert(connection, backend, incidents, list(begun.values()))
-    for incident, change in changes.items():
-        change["moves"] = incidents.c.moves + change["moves"]
-        change["trials"] = incidents.c.trials + change["trials"]
-        connection.execute(update(incidents).where(incidents.c.id == incident).values(change))
-
-
-def _accumulate(total: Row, change: Row) -> None:
-    moves, trials = total.get("moves", 0), total.get("trials", 0)
-    total.update(change)
-    total["moves"] += moves
-    total["trials"] += trials
+    if concerned:
+        connection.execute(FOLLOW, [rows.incident_changes(move) for move in concerned])
 
 
 def _insert(connection: Connection, backend: Backend, table: Any, new: Sequence[Row]) -> None:
