@@ -131,9 +131,9 @@ async def stalls(metrics: Metrics, how: str) -> tuple[float, float, int]:
         nonlocal worst
         seen = time.perf_counter()
         while True:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
             now = time.perf_counter()
-            worst, seen = max(worst, now - seen), now
+            worst, seen = max(worst, now - seen - 0.001), now
 
     watcher = asyncio.create_task(watch())
     await asyncio.sleep(0.01)

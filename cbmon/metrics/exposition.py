@@ -23,7 +23,7 @@ SLICE: Final = 128
 """Records per slice."""
 PAUSE_AFTER: Final = 0.002
 """Seconds of rendering after which others get their turn."""
-CHUNK: Final = 1 << 18
+CHUNK: Final = 1 << 20
 """Bytes handed on at once."""
 _GZIP_LEVEL: Final = 1
 _GZIP_WINDOW: Final = 31

@@ -55,6 +55,10 @@ class BreakerLike(Protocol):
         """The numbers of this moment."""
         ...
 
+    def enable_duration_histogram(self) -> None:
+        """Measure the duration of every call from now on."""
+        ...
+
 
 class BreakerRecord:
     """A breaker that guards neither check nor export, and its label."""

@@ -68,7 +68,8 @@ class Metrics:
         self._remove(Category.EXPORT, name)
 
     def add_breaker(self, breaker: BreakerLike) -> None:
-        """A breaker that guards neither, such as a receiver's."""
+        """Another breaker, such as a receiver's; it measures durations from now on."""
+        breaker.enable_duration_histogram()
         self._add(Category(breaker.category), breaker.name, BreakerRecord(breaker))
 
     def remove_breaker(self, breaker: BreakerLike) -> None:
@@ -92,7 +93,7 @@ class Metrics:
             record.latency.observe(max(0.0, latency))
 
     def notification_failed(self, receiver: str, reason: str) -> None:
-        """An attempt to deliver a message failed."""
+        """An attempt to deliver a message failed; ``reason`` is a :class:`~cbmon.model.Reason`."""
         if record := self._receivers.get(receiver):
             record.attempts += 1
             record.failures[reason] = record.failures.get(reason, 0) + 1

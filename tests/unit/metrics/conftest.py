@@ -96,9 +96,8 @@ def busy(daemon: Daemon) -> Daemon:
     daemon.run(exported, gateway, GOOD)
     gateway.force_open(actor="someone")
     guard = CircuitBreaker("oncall", clock=daemon.clock, category="receiver")
-    guard.enable_duration_histogram()
-    guard.record(guard.try_acquire() or 0, failed=False, duration=0.3)
     daemon.metrics.add_breaker(guard)
+    guard.record(guard.try_acquire() or 0, failed=False, duration=0.3)
     for receiver in ("oncall", "hook"):
         daemon.metrics.add_receiver(receiver)
     daemon.metrics.notified("oncall", 0.7)

@@ -198,6 +198,13 @@ class TestFromTheStart:
         assert "process_resident_memory_bytes" in busy.series()
         assert any(line.startswith('cbmon_build_info{python_version="3') for line in busy.series())
 
+    def test_a_receivers_breaker_has_all_that_a_checks_breaker_has(self, busy: Daemon) -> None:
+        durations = "circuit_breaker_call_duration_seconds_count"
+        assert busy.value(f'{durations}{{category="receiver",component="oncall"}}') == 1
+        assert (
+            busy.value('circuit_breaker_calls_total{category="receiver",component="oncall"}') == 1
+        )
+
     def test_a_refused_configuration_keeps_the_time_of_the_last_good_one(
         self, daemon: Daemon
     ) -> None:

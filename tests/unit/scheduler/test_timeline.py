@@ -61,6 +61,21 @@ class TestTicks:
         dues = [firing.due for firing in drain(timeline, 4.9)]
         assert dues == sorted(dues)
 
+    @settings(max_examples=500)
+    @given(name=st.text(max_size=3), interval=st.floats(1e-3, 1e6), now=st.floats(0.0, 1e8))
+    def test_after_a_tick_comes_a_later_one_however_floats_are_rounded(
+        self, name: str, interval: float, now: float
+    ) -> None:
+        timeline = Timeline()
+        timeline.add(name, interval, no_op, now=now)
+        tick = timeline.next_run(name)
+        assert tick is not None
+        timeline.park(name)
+        timeline.resume(name, now=tick)
+        after = timeline.next_run(name)
+        assert after is not None
+        assert now < tick < after
+
     @pytest.mark.parametrize("interval", [0.0, -1.0, float("nan"), float("inf")])
     def test_an_interval_that_is_no_positive_number_is_refused(self, interval: float) -> None:
         with pytest.raises(ValueError, match="interval of 'api'"):
