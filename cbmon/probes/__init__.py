@@ -20,6 +20,7 @@ __all__ = ["PROBES", "AddressPolicy", "ProbeEnvironment", "ProbeType", "probe_ty
 PROBES: Final[Mapping[str, str]] = {
     "http": "cbmon.probes.http",
     "tcp": "cbmon.probes.tcp",
+    "tls": "cbmon.probes.tls",
 }
 """The module that holds each kind."""
 

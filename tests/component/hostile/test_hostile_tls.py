@@ -80,7 +80,7 @@ async def dripping(reader: Reader, writer: Writer) -> None:
         (garbage, Reason.TLS, "TLS with 127.0.0.1"),
     ],
 )
-@pytest.mark.parametrize("kind", ["http", "tcp"])
+@pytest.mark.parametrize("kind", ["http", "tcp", "tls"])
 async def test_a_target_without_tls_on_its_tls_port_is_named(
     kind: str,
     target: Callable[[Reader, Writer], Awaitable[None]],
@@ -103,6 +103,9 @@ async def test_a_target_without_tls_on_its_tls_port_is_named(
 
 
 async def looked_at(kind: str, targets: Any, port: int, timeout: float = 5.0, **tls: Any) -> Any:
+    if kind == "tls":
+        options = {"address": f"127.0.0.1:{port}", "server_name": "target.test", **tls}
+        return await targets.look(targets.probe("tls", **options), timeout)
     if kind == "tcp":
         return await targets.tcp(port, timeout, tls={"server_name": "target.test", **tls})
     return await targets.http(
@@ -114,7 +117,7 @@ async def looked_at(kind: str, targets: Any, port: int, timeout: float = 5.0, **
     )
 
 
-@pytest.mark.parametrize("kind", ["http", "tcp"])
+@pytest.mark.parametrize("kind", ["http", "tcp", "tls"])
 async def test_a_good_certificate_is_told(kind: str, targets: Any, authority: Any) -> None:
     port = await targets.serve(good, authority.server("target.test", not_after=NOW + 30 * DAY))
 

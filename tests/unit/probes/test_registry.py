@@ -12,7 +12,11 @@ from cbmon.interfaces import Probe
 from cbmon.probes import PROBES, ProbeEnvironment, probe_type
 from cbmon.testing import ManualClock
 
-SMALLEST = {"http": {"url": "http://a.test/?token=t"}, "tcp": {"address": "a.test:80"}}
+SMALLEST = {
+    "http": {"url": "http://a.test/?token=t"},
+    "tcp": {"address": "a.test:80"},
+    "tls": {"address": "a.test:443"},
+}
 
 
 @pytest.mark.parametrize("name", PROBES)
@@ -21,7 +25,12 @@ def test_every_kind_is_there_under_its_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "name"), [("http://a.test/?token=<secret>", "http"), ("a.test:80", "tcp")]
+    ("target", "name"),
+    [
+        ("http://a.test/?token=<secret>", "http"),
+        ("a.test:80", "tcp"),
+        ("a.test:443", "tls"),
+    ],
 )
 async def test_a_kind_names_its_target_and_builds_its_probe(target: str, name: str) -> None:
     found = probe_type(name)
