@@ -67,7 +67,7 @@ class _Includes:
 
     def read(self, path: Path, file: str, named_at: Place, chain: tuple[Path, ...]) -> None:
         """Read one file and then what it includes; ``named_at`` is told what is wrong with it."""
-        data = self._data(path, named_at, "include" if chain else "")
+        data = self._data(path, file, named_at, "include" if chain else "")
         if data is None:
             self.documents.complete = False
             return
@@ -85,12 +85,12 @@ class _Includes:
         self.documents.found.append(document)
         self._include(document, (*chain, path.resolve()))
 
-    def _data(self, path: Path, named_at: Place, key: str) -> bytes | None:
+    def _data(self, path: Path, file: str, named_at: Place, key: str) -> bytes | None:
         try:
             with path.open("rb") as stream:
                 data = stream.read(MAX_BYTES + 1)
         except OSError as error:
-            message = f"cannot read {shown(str(path))}: {error.strerror}"
+            message = f"cannot read {shown(file)}: {error.strerror}"
             self._problems.add(named_at, key, message)
             return None
         self._bytes += len(data)

@@ -17,7 +17,7 @@ _SKIPPED: Final = frozenset({"metadata", "serialization", "default", "config"})
 
 
 def strict_leaves(schema: CoreSchema) -> CoreSchema:
-    """The schema of a model with every number, boolean and text in it made strict."""
+    """The schema of a model with every number and boolean in it made strict; text is by itself."""
     node = cast("dict[str, Any]", schema)
     while node["type"] != "model":
         if "schema" not in node:
@@ -32,8 +32,6 @@ def _walk(node: Any) -> Any:
         return [_walk(item) for item in node]
     if not isinstance(node, dict) or _is_done(node):
         return node
-    if node.get("type") == "str":
-        return {**node, "strict": True}
     if node.get("type") in {"int", "float", "bool"}:
         return core_schema.no_info_before_validator_function(
             _typed, cast("CoreSchema", {**node, "strict": True})

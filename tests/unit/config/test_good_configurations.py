@@ -131,6 +131,12 @@ def test_an_almost_empty_file_is_a_configuration_with_all_defaults(load: Any) ->
     assert config.storage.url == "sqlite:///var/lib/cbmon/cbmon.db"
 
 
+def test_a_timeout_may_be_as_long_as_the_interval(load: Any) -> None:
+    config = load("checks: [{name: a, tcp: {address: 'a:1'}, interval: 10s, timeout: 10s}]")
+
+    assert config.checks[0].timeout == config.checks[0].interval == 10
+
+
 def test_a_relative_path_to_the_file_still_gives_absolute_paths(load: Any) -> None:
     config = load("exports: [{name: a, textfile: {path: a.prom}}]")
 

@@ -82,6 +82,17 @@ def test_a_template_starts_from_its_base_and_the_base_from_its_own(load: Any) ->
     assert (policy.recovery_timeout, policy.half_open_max_calls) == (120, 3)
 
 
+def test_what_a_check_says_wins_over_its_template(load: Any) -> None:
+    config = load(
+        "checks: [{name: a, tcp: {address: 'a:1'}, "
+        "breaker: {template: lenient, failure_threshold: 4, recovery_timeout: 1s}}]"
+    )
+    policy = config.checks[0].policy
+
+    assert (policy.failure_threshold, policy.recovery_timeout) == (4, 1)
+    assert policy.half_open_max_calls == 3
+
+
 def test_overrides_without_a_template_start_from_the_default_breaker(load: Any) -> None:
     config = load(
         "defaults: {breaker: {template: lenient, recovery_backoff: 2}}\n"

@@ -85,6 +85,11 @@ def test_variables_units_and_empty_sections_pass_the_schema(
     assert problems(schema, text) == []
 
 
+def test_text_that_is_no_variable_does_not_pass_for_a_number(schema: dict[str, Any]) -> None:
+    assert problems(schema, "templates: {a: {failure_threshold: three}}")
+    assert problems(schema, "checks: [{name: a, tcp: {address: 'a:1'}, enabled: 'true'}]")
+
+
 def test_every_option_in_the_schema_is_described(schema: dict[str, Any]) -> None:
     bare = [
         f"{name}.{key}"
