@@ -1,16 +1,28 @@
 """cbmon: circuit breakers, and the monitoring daemon built around them."""
 
-from cbmon.breaker.breaker import CircuitBreaker
-from cbmon.breaker.clock import Clock, SystemClock
-from cbmon.breaker.decorator import circuit_breaker
-from cbmon.breaker.errors import CircuitOpenError, InvalidTransitionError, RegistryFullError
-from cbmon.breaker.policy import BreakerPolicy
-from cbmon.breaker.states import State
+from cbmon.breaker import (
+    BreakerPolicy,
+    CircuitBreaker,
+    CircuitOpenError,
+    Clock,
+    InvalidTransitionError,
+    RegistryFullError,
+    State,
+    SystemClock,
+    circuit_breaker,
+)
+from cbmon.breaker.registry import BreakerRegistry
+from cbmon.resilience.bulkhead import Bulkhead
+from cbmon.resilience.errors import BulkheadFullError
+from cbmon.resilience.retry import retry
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BreakerPolicy",
+    "BreakerRegistry",
+    "Bulkhead",
+    "BulkheadFullError",
     "CircuitBreaker",
     "CircuitOpenError",
     "Clock",
@@ -19,4 +31,5 @@ __all__ = [
     "State",
     "SystemClock",
     "circuit_breaker",
+    "retry",
 ]

@@ -74,9 +74,9 @@ def leave(core: Core, error: BaseException | None) -> None:
     if block.depth:
         return
     if error is not None:
-        fail(core, key, block.permit, block.begun, error, block.scope)
+        fail(core, key, block.permit, block.begun, error, scope=block.scope)
     elif not count_success(core, key, block.permit, block.begun):
-        settle(core, key, block.permit, block.begun, block.result, block.scope)
+        settle(core, key, block.permit, block.begun, block.result, scope=block.scope)
 
 
 async def leave_async(

@@ -15,6 +15,7 @@ from cbmon.breaker.clock import SYSTEM_CLOCK, Clock
 from cbmon.breaker.core import Core, Listener
 from cbmon.breaker.counts import Counts
 from cbmon.breaker.explain import describe, explain
+from cbmon.breaker.gate import refresh, reshape
 from cbmon.breaker.histogram import Histogram
 from cbmon.breaker.machine import Machine
 from cbmon.breaker.policy import BreakerPolicy
@@ -158,7 +159,7 @@ class CircuitBreaker:
             permit = machine.acquire()
             if permit:
                 machine.out += 1
-            machine.refresh()
+            refresh(machine)
         core.tell()
         return permit or None
 
@@ -179,7 +180,7 @@ class CircuitBreaker:
             if core.histogram is not None and duration is not None:
                 core.histogram.observe(duration)
             machine.record(permit, failed=failed, duration=duration, reason=reason, error=error)
-            machine.refresh()
+            refresh(machine)
         core.tell()
 
     def release(self, permit: int, *, ignored: bool = False) -> None:
@@ -189,7 +190,7 @@ class CircuitBreaker:
             machine = core.advance()
             machine.out = max(0, machine.out - 1)
             machine.release(permit, ignored=ignored)
-            machine.refresh()
+            refresh(machine)
         core.tell()
 
     def poll(self) -> None:
@@ -265,7 +266,7 @@ class CircuitBreaker:
         with core.lock:
             machine = core.advance()
             data = snapshot.take(machine)
-            machine.refresh()
+            refresh(machine)
         core.tell()
         return data
 
@@ -286,8 +287,8 @@ class CircuitBreaker:
             if core.histogram is None:
                 core.histogram = Histogram(tuple(buckets))
                 core.advance().observed = True
-                core.machine.reshape()
-                core.machine.refresh()
+                reshape(core.machine)
+                refresh(core.machine)
 
 
 def _nothing(_machine: Machine) -> None:

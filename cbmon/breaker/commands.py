@@ -9,10 +9,10 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from cbmon.breaker.events import ReconfiguredEvent, ResetEvent
-from cbmon.breaker.machine import window_for
+from cbmon.breaker.gate import reshape, window_for
 from cbmon.breaker.parts import Opening
-from cbmon.breaker.states import MOVES, State, Trigger
+from cbmon.breaker.states import State, Trigger
+from cbmon.breaker.telling import tell_reconfigured, tell_reset
 
 if TYPE_CHECKING:
     from cbmon.breaker.machine import Machine
@@ -40,13 +40,9 @@ def reset(machine: Machine, actor: str | None, reason: str | None) -> None:
         machine.move(Trigger.RESET, text=_said(Trigger.RESET, reason), actor=actor, reason=reason)
     else:
         machine.begin_anew()
-    if "reset" in machine.heard:
-        machine.tell(
-            ResetEvent(
-                kind="reset", name=machine.name, at=machine.now + machine.offset, actor=actor,
-                reason=reason,
-            )
-        )  # fmt: skip
+    if machine.learner is not None:
+        machine.learner.forget()
+    tell_reset(machine, actor, reason)
 
 
 def open_for(
@@ -78,14 +74,8 @@ def reconfigure(
     opening = machine.opening
     if opening is not None and opening.counted:
         opening.until = min(opening.until, opening.at + machine.wait())
-    if "reconfigured" in machine.heard:
-        machine.tell(
-            ReconfiguredEvent(
-                kind="reconfigured", name=machine.name, at=machine.now + machine.offset,
-                policy=policy, actor=actor, reason=reason,
-            )
-        )  # fmt: skip
-    machine.reshape()
+    tell_reconfigured(machine, actor, reason)
+    reshape(machine)
     if machine.trials is not None:
         machine.judge_trials()
 
@@ -104,8 +94,3 @@ def _said(trigger: Trigger, reason: str | None) -> str:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def possible(state: State) -> tuple[Trigger, ...]:
-    """The triggers that lead out of a state."""
-    return tuple(MOVES[state])

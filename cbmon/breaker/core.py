@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cbmon.breaker.counts import Counts, count
 from cbmon.breaker.events import KINDS, BreakerEvent
+from cbmon.breaker.gate import hold, refresh, reshape
 from cbmon.breaker.machine import Machine
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Core:
                 try:
                     action(machine, *args, **kwargs)
                 finally:
-                    machine.refresh()
+                    refresh(machine)
         finally:
             self.tell()
 
@@ -80,7 +81,7 @@ class Core:
         with self.lock:
             machine = self.advance()
             permit = machine.acquire()
-            machine.refresh()
+            refresh(machine)
         self.tell()
         return permit
 
@@ -105,7 +106,7 @@ class Core:
                 if self.histogram is not None:
                     self.histogram.observe(duration)
             machine.record(permit, failed=failed, duration=duration, reason=reason, error=error)
-            machine.refresh()
+            refresh(machine)
         self.tell()
 
     def release(self, me: object, permit: int, *, ignored: bool = False) -> None:
@@ -114,7 +115,7 @@ class Core:
             machine = self.advance()
             self._leave(me)
             machine.release(permit, ignored=ignored)
-            machine.refresh()
+            refresh(machine)
         self.tell()
 
     def release_unused(self, me: object, permit: int) -> None:
@@ -123,7 +124,7 @@ class Core:
             machine = self.advance()
             self._leave(me)
             machine.give_back(permit)
-            machine.refresh()
+            refresh(machine)
 
     def _leave(self, me: object) -> None:
         if self.machine.inside is me:
@@ -137,7 +138,7 @@ class Core:
             machine = self.advance()
             histogram = None if self.histogram is None else self.histogram.copy()
             counts = count(machine, *self._passing(), histogram)
-            machine.refresh()
+            refresh(machine)
         self.tell()
         return counts
 
@@ -205,11 +206,11 @@ class Core:
             raise ValueError(f"kinds: {sorted(unknown)} are not allowed; expected {sorted(KINDS)}")
         with self.lock:
             machine = self.machine
-            machine.hold()
+            hold(machine)
             self.listeners = (*self.listeners, (listener, wanted))
             machine.heard |= wanted
-            machine.reshape()
-            machine.refresh()
+            reshape(machine)
+            refresh(machine)
 
 
 def _log(name: str, kind: str, error: Exception) -> None:

@@ -50,6 +50,8 @@ class Counts:
     last_failure_at: float | None
     last_transition_at: float | None
     histogram: Histogram | None
+    adaptive: dict[str, float | None] | None
+    """What an adaptive breaker has learnt; None for the other kinds."""
 
 
 def count(machine: Machine, successes: int, running: int, histogram: Histogram | None) -> Counts:
@@ -86,4 +88,15 @@ def count(machine: Machine, successes: int, running: int, histogram: Histogram |
         last_failure_at=None if last is None else last.at,
         last_transition_at=None if move is None else move.at,
         histogram=histogram,
+        adaptive=learnt(machine),
     )
+
+
+def learnt(machine: Machine) -> dict[str, float | None] | None:
+    """What the adaptive rules know, with the share of calls that throttling rejects."""
+    if machine.learner is None:
+        return None
+    share = 0.0
+    if machine.shedding is not None and machine.state is State.CLOSED:
+        share = machine.shedding.probability(machine.window, machine.now)
+    return {**machine.learner.export(), "rejection_share": share}

@@ -56,6 +56,7 @@ def describe(machine: Machine, counts: Counts) -> dict[str, Any]:
         "consecutive_failures": counts.consecutive_failures,
         "failure_ratio": counts.failure_ratio,
         "slow_ratio": counts.slow_ratio,
+        "adaptive": counts.adaptive,
     }
 
 
@@ -82,18 +83,25 @@ def explain(machine: Machine, counts: Counts) -> str:
 
 
 def _present(machine: Machine, counts: Counts) -> list[str]:
-    policy = machine.policy
     if machine.state is State.OPEN:
         return [f"first trial call in {machine.retry_after:.3f} s, opening {counts.openings}"]
     if machine.trials is not None:
-        trials = machine.trials
-        admitted = f"{trials.admitted} of {policy.trial_calls} trial calls admitted"
+        trials, allowed = machine.trials, machine.policy.trial_calls
+        admitted = f"{trials.admitted} of {allowed} trial calls admitted"
         return [f"{admitted}, {trials.successes} succeeded, {trials.failures} failed"]
-    if machine.state not in {State.CLOSED, State.OBSERVE}:
-        return []
-    if machine.window is None:
-        return [f"{machine.run} failures in a row, opens at {policy.failure_threshold}"]
-    ratio = counts.failure_ratio
+    if machine.state in {State.CLOSED, State.OBSERVE}:
+        return [_distance(machine, counts.failure_ratio)]
+    return []
+
+
+def _distance(machine: Machine, ratio: float | None) -> str:
+    policy, window, learner = machine.policy, machine.window, machine.learner
+    if window is None:
+        return f"{machine.run} failures in a row, opens at {policy.failure_threshold}"
     if ratio is None:
-        return [f"{machine.window.calls} calls seen, no verdict below {policy.required_calls}"]
-    return [f"failure ratio {ratio:.3f}, opens at {policy.failure_rate_threshold:g}"]
+        return f"{window.calls} calls seen, no verdict below {policy.required_calls}"
+    if learner is None:
+        return f"failure ratio {ratio:.3f}, opens at {policy.failure_rate_threshold:g}"
+    return (
+        f"error rate {learner.trend:.3f}, opens at {learner.limit():.3f}; learnt {learner.base:.3f}"
+    )

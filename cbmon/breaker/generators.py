@@ -90,7 +90,7 @@ def generator_guard(
                 except GeneratorExit:
                     _step(stream, _close, body)
                     raise
-                except BaseException as error:
+                except BaseException as error:  # noqa: BLE001 - thrown in, for the body
                     action, value = body.throw, error
         except StopIteration as end:
             stream.finish()
@@ -122,7 +122,7 @@ def async_generator_guard(
                 except GeneratorExit:
                     await _step_async(stream, _aclose, body)
                     raise
-                except BaseException as error:
+                except BaseException as error:  # noqa: BLE001 - thrown in, for the body
                     action, value = body.athrow, error
         except StopAsyncIteration:
             stream.finish()

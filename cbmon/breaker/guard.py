@@ -68,10 +68,10 @@ async def call_async(
             async with scope:
                 result = await func(*args, **kwargs)
     except BaseException as error:
-        if fail(core, me, permit, begun, error, scope) and core.fallback is not None:
+        if fail(core, me, permit, begun, error, scope=scope) and core.fallback is not None:
             return await value_of(core.fallback(error))
         raise
-    settle(core, me, permit, begun, result, scope)
+    settle(core, me, permit, begun, result, scope=scope)
     return result
 
 
@@ -112,6 +112,7 @@ def fail(
     permit: int,
     begun: float | None,
     error: BaseException,
+    *,
     scope: Timeout | None = None,
 ) -> bool:
     """Record a call that raised; whether that was a failure."""
@@ -134,6 +135,7 @@ def settle(
     permit: int,
     begun: float | None,
     result: Any,
+    *,
     scope: Timeout | None = None,
 ) -> None:
     """Record a call that returned ``result``. A predicate's own error is the caller's."""

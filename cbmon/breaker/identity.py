@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from _thread import _local, get_ident
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
     from cbmon.breaker.core import Core
@@ -24,12 +24,10 @@ class _Seen(_local):
     """
 
     loop: Any = None
+    tasks: dict[Any, Any] = {}  # noqa: RUF012 - never changed; replaced per thread
 
 
 seen: Final = _Seen()
-
-
-_NO_TASKS: Final[dict[Any, Any]] = {}
 
 
 def here() -> object:
@@ -47,18 +45,20 @@ def tasks_by_loop() -> dict[Any, Any]:
     module = sys.modules.get("asyncio.tasks")
     if module is None:
         module = import_module("asyncio.tasks")
-    tasks: dict[Any, Any] = getattr(module, "_current_tasks", _NO_TASKS)
+    tasks: dict[Any, Any] = getattr(module, "_current_tasks", _Seen.tasks)
     return tasks
 
 
 def running_task() -> object | None:
     """The task that runs in this thread, if any."""
+    task: object | None = seen.tasks.get(seen.loop)
+    if task is not None:
+        return task
     asyncio = sys.modules.get("asyncio")
     if asyncio is None or (loop := asyncio._get_running_loop()) is None:  # noqa: SLF001
         return None
-    seen.loop = loop
-    task: object | None = asyncio.current_task()
-    return task
+    seen.loop, seen.tasks = loop, tasks_by_loop()
+    return cast("object | None", asyncio.current_task())
 
 
 def is_inside(core: Core) -> bool:

@@ -17,7 +17,7 @@ serves the plain case and hands over whatever is not plain. The machine opens th
 jumps back, not between other instructions. Each run of statements marked *at once* has no call
 and no loop in it, so other threads see all of it or nothing: the generation is compared and the
 outcome counted in one step, and a result that comes after a move is seen to be stale. Builds
-without that lock never open the lanes (:data:`cbmon.breaker.machine.HAS_GIL`).
+without that lock never open the lanes (:data:`cbmon.breaker.gate.HAS_GIL`).
 
 The owner is registered with no call between that and ``try``: an interrupt there would leave it
 behind, and whoever is registered passes uncounted.
@@ -45,10 +45,10 @@ def plain(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
     """A plain function behind the breaker."""
     machine, owners, monotonic = core.machine, core.owners, core.monotonic
 
-    def guarded(*args: Any, **kwargs: Any) -> Any:
+    def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: PLR0912 - calls are what it saves
         permit = machine.free
         if not permit:
-            if machine.shut and machine.inside is None and not owners:
+            if machine.shut and not owners and machine.inside is None:
                 now = monotonic()
                 if machine.now <= now < machine.shut:  # at once
                     machine.rejections += 1
@@ -94,7 +94,7 @@ def coroutine(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         permit = machine.free
         if not permit:
-            if machine.shut and machine.inside is None and not owners:
+            if machine.shut and not owners and machine.inside is None:
                 now = monotonic()
                 if machine.now <= now < machine.shut:  # at once
                     machine.rejections += 1

@@ -5,26 +5,29 @@ Rules:
 * Time comes in by :meth:`Machine.advance` only; everything else happens at that time.
 * A call is admitted with a permit, which is the generation it was admitted in; every move and
   every reset begins a new generation, so that a late result is known as stale.
+* The lanes are closed from :meth:`Machine.advance` until :func:`cbmon.breaker.gate.refresh`.
 * Numbers first, objects last: whatever can start the garbage collector (an event, a list) is
   made when the state is already consistent, since a finaliser may come back in.
 """
 
 from __future__ import annotations
 
-import sys
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 from cbmon.breaker import verdicts
 from cbmon.breaker.backoff import draw, fresh_seed, wait_of
 from cbmon.breaker.errors import InvalidTransitionError
-from cbmon.breaker.events import BreakerEvent, CallEvent, RateEvent, TransitionEvent
+from cbmon.breaker.events import BreakerEvent
+from cbmon.breaker.gate import LIVE, hold, refresh, reshape, window_for
 from cbmon.breaker.parts import LastFailure, LastMove, Opening, Trials
 from cbmon.breaker.states import MOVES, TRIPS, State, Trigger
-from cbmon.breaker.windows import CallWindow, TimeWindow, Window
+from cbmon.breaker.telling import tell_call, tell_move, tell_rate
 
 if TYPE_CHECKING:
+    from cbmon.breaker.adaptive import Learner
     from cbmon.breaker.policy import BreakerPolicy
+    from cbmon.breaker.shedding import Shedding
 
 CLOSED: Final = State.CLOSED
 OPEN: Final = State.OPEN
@@ -32,13 +35,7 @@ HALF_OPEN: Final = State.HALF_OPEN
 OBSERVE: Final = State.OBSERVE
 
 _EMPTIED_ON: Final = frozenset({CLOSED, HALF_OPEN, OBSERVE})
-_LIVE: Final = frozenset({CLOSED, OBSERVE})
-_SHUT: Final = frozenset({OPEN, State.FORCED_OPEN, State.DISABLED})
-
 _NOBODY: Final[frozenset[str]] = frozenset()  # shared: each takes 216 bytes
-
-HAS_GIL: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
-"""Whether other threads wait for this one between calls: the lanes need that."""
 
 
 class Machine:
@@ -46,11 +43,11 @@ class Machine:
 
     __slots__ = (
         "brisk", "calm", "cancelled", "cycles", "drawn", "events", "failures", "free",
-        "generation", "heard", "high", "ignored", "inside", "kept_failures", "known",
-        "last", "last_failure", "last_move", "limit", "name", "now", "observed", "offset", "opening",
-        "openings", "out", "plain", "policy", "quiet", "reads", "rejections", "run", "seed", "shut",
-        "slow_calls", "stale", "state", "successes", "ticks", "timed", "transitions", "trials",
-        "trips", "unrecorded", "until", "window", "would_trip",
+        "generation", "heard", "high", "ignored", "inside", "kept_failures", "known", "last",
+        "last_failure", "last_move", "learner", "limit", "name", "now", "observed", "offset",
+        "opening", "openings", "out", "plain", "policy", "quiet", "reads", "rejections", "run",
+        "seed", "shedding", "shut", "slow_calls", "stale", "state", "successes", "ticks",
+        "timed", "transitions", "trials", "trips", "unrecorded", "until", "window", "would_trip",
     )  # fmt: skip
 
     def __init__(self, name: str, policy: BreakerPolicy, seed: int | None, state: State) -> None:
@@ -73,17 +70,20 @@ class Machine:
         self.trials: Trials | None = None
         self.last_failure: LastFailure | None = None
         self.last_move: LastMove | None = None
+        self.learner: Learner | None = None
+        self.shedding: Shedding | None = None
         self.observed = False
         self.inside: object = None
         self.free = self.calm = self.brisk = self.known = 0
-        self.plain = self.quiet = False
+        self.plain = self.quiet = self.timed = self.ticks = self.reads = False
+        self.limit = inf
         self.until = -inf
         self.last = 0
         self.shut = 0.0
         if state is HALF_OPEN:
             self.trials = Trials()
-        self.reshape()
-        self.refresh()
+        reshape(self)
+        refresh(self)
 
     # --- time ------------------------------------------------------------------------------
 
@@ -94,14 +94,15 @@ class Machine:
         """
         self.now = now = max(now, self.now)
         self.offset = wall - now
-        self.hold()
+        hold(self)
         if self.opening is None and self.trials is None:
             return
         while (due := self.next_deadline) is not None and due <= now:
             if self.state is OPEN:
-                self.move(Trigger.RECOVERY_TIMEOUT, at=due)
+                self.move(Trigger.RECOVERY_TIMEOUT, at=due, text="the wait is over")
             else:
-                self.reopen(Trigger.TRIALS_TIMED_OUT, at=due)
+                text = f"no verdict within {self.policy.half_open_max_wait:g} s"
+                self.reopen(Trigger.TRIALS_TIMED_OUT, at=due, text=text)
 
     @property
     def next_deadline(self) -> float | None:
@@ -132,10 +133,13 @@ class Machine:
                 if trials.first_at is None:
                     trials.first_at = self.now
                 return self.generation
-        elif state in {CLOSED, OBSERVE, State.FORCED_CLOSED}:
+        elif state is CLOSED:
+            if self.shedding is None or not self.shedding.turns_away(self.window, self.now):
+                return self.generation
+        elif state in {OBSERVE, State.FORCED_CLOSED}:
             return self.generation
         self.rejections += 1
-        self.tell_call("rejected")
+        tell_call(self, "rejected")
         return 0
 
     def record(
@@ -162,13 +166,16 @@ class Machine:
         else:
             self.successes += 1
             self.known += 1
-        self.tell_call("failure" if failed else "success", duration, reason, error)
+        tell_call(self, "failure" if failed else "success", duration, reason, error)
         if self.window is not None:
             self.window.add(failed | slow << 1, self.now)
         if self.state is HALF_OPEN and self.trials is not None:
-            self.trials.record(failed=failed, slow=slow)
+            self.trials.record(failed=failed, slow=slow, duration=duration)
             self.judge_trials()
         else:
+            if self.learner is not None:
+                baseline = self.state is CLOSED
+                self.learner.learn(failed=failed, duration=duration, baseline=baseline)
             self.run = self.run + 1 if failed else 0
             self.judge()
 
@@ -185,7 +192,7 @@ class Machine:
         else:
             self.cancelled += 1
         self.give_back(permit)
-        self.tell_call("ignored" if ignored else "cancelled")
+        tell_call(self, "ignored" if ignored else "cancelled")
 
     def give_back(self, permit: int) -> None:
         """A trial that was none: another call may have its place."""
@@ -195,7 +202,7 @@ class Machine:
 
     def _stale(self, duration: float | None, reason: str | None, error: str | None) -> None:
         self.stale += 1
-        self.tell_call("stale", duration, reason, error)
+        tell_call(self, "stale", duration, reason, error)
 
     # --- verdicts --------------------------------------------------------------------------
 
@@ -209,7 +216,7 @@ class Machine:
             self.would_trip += 1
         self.high = sum({finding.bit for finding in findings})
         for finding in fresh:
-            self._tell_rate(finding)
+            tell_rate(self, finding)
         if findings and self.state is CLOSED:
             self.move(findings[0].trigger, text=findings[0].text)
 
@@ -219,7 +226,7 @@ class Machine:
         if verdict is None:
             return
         for finding in verdict.findings:
-            self._tell_rate(finding)
+            tell_rate(self, finding)
         if verdict.passed:
             self.move(Trigger.TRIALS_PASSED, text=verdict.text)
         else:
@@ -263,30 +270,40 @@ class Machine:
         self.generation += 1
         self.trips += trigger in TRIPS
         self.opening = self.trials = None
-        self._enter(target, at, wait)
+        self._enter(target, at, wait, recovered=trigger is Trigger.TRIALS_PASSED)
         if self.transitions is None:
             self.transitions = {}
         pair = (source, target)
         self.transitions[pair] = self.transitions.get(pair, 0) + 1
-        self.last_move = LastMove(source, trigger, at + self.offset, text, actor, reason)
-        self._tell_move(source, trigger, at, text, actor, reason)
+        self.last_move = LastMove(
+            source=source, cause=trigger, at=at + self.offset, text=text, actor=actor, reason=reason
+        )
+        tell_move(self, self.last_move)
 
     def _leave(self, source: State, target: State) -> None:
-        if source in _LIVE:
+        if source in LIVE:
             self.kept_failures = self.live_failures()
         if target is CLOSED:
             self.cycles = self.openings = 0
-        if target in _LIVE:
+        if target in LIVE:
             self.kept_failures = self.run = 0
 
-    def _enter(self, target: State, at: float, wait: float | None) -> None:
+    def _enter(self, target: State, at: float, wait: float | None, *, recovered: bool) -> None:
         self.high = 0
-        if target in _EMPTIED_ON and self.window is not None:
-            self.window.clear()
+        if target in _EMPTIED_ON:
+            self._empty()
         if target is HALF_OPEN:
             self.trials = Trials()
         elif target is OPEN:
             self.open_at(wait, at)
+        elif self.shedding is not None:
+            self.shedding.begin(at if recovered else None)
+
+    def _empty(self) -> None:
+        if self.window is not None:
+            self.window.clear()
+        if self.learner is not None:
+            self.learner.settle()
 
     def open_at(self, wait: float | None, at: float | None = None) -> None:
         """Set the deadline of an opening that began at ``at`` (now)."""
@@ -300,12 +317,14 @@ class Machine:
 
     def wait(self) -> float:
         """Seconds that the present opening lasts under the present policy."""
-        jitter = 0.0
-        if self.policy.recovery_jitter:
-            if self.seed is None:
-                self.seed = fresh_seed()
-            jitter = draw(self.seed, self.drawn)
+        jitter = draw(self.seeded(), self.drawn) if self.policy.recovery_jitter else 0.0
         return wait_of(self.policy, self.openings, jitter)
+
+    def seeded(self) -> int:
+        """The seed, drawn now if none was given."""
+        if self.seed is None:
+            self.seed = fresh_seed()
+        return self.seed
 
     def live_failures(self) -> int:
         """The run, or the failures in the window."""
@@ -316,7 +335,7 @@ class Machine:
 
     def failure_count(self) -> int:
         """The live number while closed or observing, else as it was on leaving."""
-        return self.live_failures() if self.state in _LIVE else self.kept_failures
+        return self.live_failures() if self.state in LIVE else self.kept_failures
 
     def finished_otherwise(self) -> int:
         """Admitted calls that have ended, but for the successes."""
@@ -326,122 +345,4 @@ class Machine:
         """Another generation of the present state, with nothing counted yet."""
         self.generation += 1
         self.run = self.kept_failures = self.high = self.cycles = self.openings = 0
-        if self.window is not None:
-            self.window.clear()
-
-    # --- lanes -----------------------------------------------------------------------------
-
-    def hold(self) -> None:
-        """Send every call to the lock until :meth:`refresh`, and learn what the lanes counted."""
-        self.free = self.calm = self.brisk = 0
-        self.shut = 0.0
-        self.until = -inf
-        self.last = 0
-        missed = self.successes - self.known
-        if missed:
-            self.known = self.successes
-            if self.window is not None:
-                self.window.catch_up(missed)
-
-    def refresh(self) -> None:
-        """Set what the lanes read without a lock: see :mod:`cbmon.breaker.lanes`."""
-        self.known = self.successes
-        if self.state not in _LIVE:
-            if self.quiet and self.state in _SHUT:
-                self.shut = inf if self.opening is None else self.opening.until
-        elif self.plain and not self.high:
-            self.free = self.generation
-            window = self.window
-            if self.run:
-                return
-            if window is None or window.edge == inf:
-                self.calm = self.generation
-            elif verdicts.success_is_harmless(self):
-                self.brisk = self.generation
-                if self.ticks:
-                    self.until = window.edge
-                else:
-                    self.last = int(window.edge) + self.successes
-
-    def reshape(self) -> None:
-        """Set what depends on policy, window and listeners only."""
-        policy = self.policy
-        self.timed = policy.measures or self.observed
-        self.limit = inf if policy.slow_call_seconds is None else policy.slow_call_seconds
-        self.ticks = isinstance(self.window, TimeWindow)
-        self.reads = self.ticks or self.timed
-        self.quiet = HAS_GIL and "rejected" not in self.heard
-        self.plain = (
-            HAS_GIL
-            and not self.observed
-            and "success" not in self.heard
-            and policy.is_failure is None
-            and policy.call_timeout is None
-        )
-
-    # --- events ----------------------------------------------------------------------------
-
-    def tell(self, event: BreakerEvent) -> None:
-        """Keep an event for the listeners."""
-        if self.events is None:
-            self.events = [event]
-        else:
-            self.events.append(event)
-
-    def tell_call(
-        self,
-        kind: str,
-        duration: float | None = None,
-        reason: str | None = None,
-        error: str | None = None,
-    ) -> None:
-        """A call's event, if somebody listens and the state tells it."""
-        if kind in self.heard and self.state is not State.FORCED_CLOSED:
-            self.tell(
-                CallEvent(
-                    kind=kind, name=self.name, at=self.now + self.offset, state=self.state,
-                    duration=duration, reason=reason, error=error,
-                )
-            )  # fmt: skip
-
-    def _tell_rate(self, finding: verdicts.Finding) -> None:
-        if finding.event in self.heard:
-            self.tell(
-                RateEvent(
-                    kind=finding.event, name=self.name, at=self.now + self.offset,
-                    state=self.state, rate=finding.rate, threshold=finding.threshold,
-                    calls=finding.calls,
-                )
-            )  # fmt: skip
-
-    def _tell_move(
-        self,
-        source: State,
-        trigger: Trigger,
-        at: float,
-        text: str,
-        actor: str | None,
-        reason: str | None,
-    ) -> None:
-        if "transition" not in self.heard:
-            return
-        last = self.last_failure
-        self.tell(
-            TransitionEvent(
-                kind="transition", name=self.name, at=at + self.offset, from_state=source,
-                to_state=self.state, cause=trigger, text=text, actor=actor, reason=reason,
-                last_reason=None if last is None else last.reason,
-                last_error=None if last is None else last.error,
-                failure_count=self.kept_failures, cycles=self.cycles,
-                retry_after=None if self.opening is None else self.opening.until - at,
-            )
-        )  # fmt: skip
-
-
-def window_for(policy: BreakerPolicy) -> Window | None:
-    """An empty window of the kind that the policy needs."""
-    if policy.kind == "count":
-        return None
-    if policy.kind == "percentage":
-        return CallWindow(policy.window_size)
-    return TimeWindow(policy.window_seconds)
+        self._empty()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cbmon.breaker.adaptive import log_of
+
 if TYPE_CHECKING:
     from cbmon.breaker.states import State, Trigger
 
@@ -25,19 +27,24 @@ class Opening:
 class Trials:
     """The trial calls of one half-open period."""
 
-    __slots__ = ("admitted", "done", "failures", "first_at", "good", "slow", "successes")
+    __slots__ = ("admitted", "done", "failures", "first_at", "good", "logs", "slow", "successes",
+                 "timed")  # fmt: skip
 
     def __init__(self) -> None:
         self.admitted = self.done = self.successes = self.failures = self.slow = self.good = 0
+        self.timed, self.logs = 0, 0.0  # of the durations of successful trials
         self.first_at: float | None = None
 
-    def record(self, *, failed: bool, slow: bool) -> None:
+    def record(self, *, failed: bool, slow: bool, duration: float | None) -> None:
         """One trial's outcome; a good one neither failed nor was slow."""
         self.done += 1
         self.failures += failed
         self.successes += not failed
         self.slow += slow
         self.good += not (failed or slow)
+        if duration is not None and not failed:
+            self.timed += 1
+            self.logs += log_of(duration)
 
 
 class LastFailure:
@@ -58,6 +65,7 @@ class LastMove:
 
     def __init__(
         self,
+        *,
         source: State,
         cause: Trigger,
         at: float,

@@ -74,11 +74,11 @@ class BreakerPolicy:
     """After a recovery admit a share of the calls that grows to all over this time."""
     adaptive_rules: tuple[str, ...] = ("error_rate",)
     """Kind adaptive: any of ``error_rate``, ``throttling``, ``latency``."""
-    adaptive_floor: float = 0.1
+    adaptive_floor: float = 0.25
     """No adaptive rule on errors acts below this ratio, in (0, 1)."""
     adaptive_ceiling: float = 0.9
     """Every adaptive rule on errors opens at this ratio, in (``adaptive_floor``, 1]."""
-    adaptive_smoothing: float = 0.1
+    adaptive_smoothing: float = 0.05
     """Weight of the newest call in a moving average, in (0, 1]."""
     adaptive_sensitivity: float = 3.0
     """Standard deviations over the learnt error rate that open, greater than 0."""

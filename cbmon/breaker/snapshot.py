@@ -9,10 +9,10 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from cbmon.breaker.events import ResetEvent
-from cbmon.breaker.machine import window_for
+from cbmon.breaker.gate import learner_for, window_for
 from cbmon.breaker.parts import LastFailure, LastMove, Opening, Trials
 from cbmon.breaker.states import MOVES, State, Trigger
+from cbmon.breaker.telling import tell_reset
 
 if TYPE_CHECKING:
     from cbmon.breaker.machine import Machine
@@ -40,6 +40,7 @@ def take(machine: Machine) -> dict[str, Any]:
         "seed": machine.seed,
         "opening": opening
         and {"at": opening.at + at, "until": opening.until + at, "counted": opening.counted},
+        "adaptive": machine.learner and machine.learner.dump(),
         "window": machine.window and machine.window.dump(machine.now, at),
         "transitions": [
             [source.value, target.value, number]
@@ -85,6 +86,9 @@ class _Parts:
         self.window = window_for(machine.policy)
         if self.window is not None and snapshot["kind"] == machine.policy.kind:
             self.window.load(snapshot["window"], machine.now, machine.offset)
+        self.learner = learner_for(machine.policy, None)
+        if self.learner is not None and snapshot["kind"] == machine.policy.kind:
+            self.learner.load(snapshot["adaptive"])
 
     def apply(self, machine: Machine) -> None:
         machine.generation += 1
@@ -100,6 +104,7 @@ class _Parts:
         machine.opening = self.opening
         machine.trials = Trials() if self.state is State.HALF_OPEN else None
         machine.window = self.window
+        machine.learner = self.learner
 
 
 def _opening(machine: Machine, data: Any) -> Opening:
@@ -130,12 +135,12 @@ def _last_move(data: Any) -> LastMove | None:
     if data is None:
         return None
     return LastMove(
-        State(data["source"]),
-        Trigger(data["cause"]),
-        _time(data["at"], "last_move.at"),
-        _words(data["text"]) or "",
-        _words(data["actor"]),
-        _words(data["reason"]),
+        source=State(data["source"]),
+        cause=Trigger(data["cause"]),
+        at=_time(data["at"], "last_move.at"),
+        text=_words(data["text"]) or "",
+        actor=_words(data["actor"]),
+        reason=_words(data["reason"]),
     )
 
 
@@ -144,13 +149,7 @@ def _corrupt(machine: Machine, reason: str) -> None:
         machine.move(Trigger.RESET, text=reason, reason=reason)
     else:
         machine.begin_anew()
-    if "reset" in machine.heard:
-        machine.tell(
-            ResetEvent(
-                kind="reset", name=machine.name, at=machine.now + machine.offset, actor=None,
-                reason=reason,
-            )
-        )  # fmt: skip
+    tell_reset(machine, None, reason)
 
 
 def _whole(value: Any, name: str) -> int:
