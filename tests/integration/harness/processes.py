@@ -21,8 +21,6 @@ import pytest
 T = TypeVar("T")
 
 POLL: Final = 0.02
-SLOW: Final = float(os.environ.get("CBMON_TEST_SLOWNESS", "1"))
-"""Factor on every deadline, for a machine that is busy with other things."""
 _MORE_PATHS: Final = ("/usr/sbin", "/sbin", "/usr/lib/postgresql/15/bin")
 
 
@@ -42,6 +40,14 @@ def program(*names: str, package: str) -> str:
     absent(f"{names[0]} is not installed (Debian: apt-get install {package})")
 
 
+def slowness() -> float:
+    """Factor on deadlines: how many processes there are for each processor, at least 1.
+
+    A test that waits for real processes measures the machine too; alone on it, this is 1.
+    """
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on right now."""
     with socket.socket() as probe:
@@ -55,7 +61,8 @@ def eventually(look: Callable[[], T | None], what: str, timeout: float = 10.0) -
 
     An OSError or AssertionError of ``look`` counts as not yet, and the last one is shown.
     """
-    deadline = time.monotonic() + timeout * SLOW
+    limit = timeout * slowness()
+    deadline = time.monotonic() + limit
     seen: object = None
     while True:
         try:
@@ -66,7 +73,7 @@ def eventually(look: Callable[[], T | None], what: str, timeout: float = 10.0) -
             if seen:
                 return seen
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {timeout * SLOW:g} s for {what}; last seen: {seen!r}")
+            pytest.fail(f"waited {limit:.1f} s for {what}; last seen: {seen!r}")
         time.sleep(POLL)
 
 
@@ -122,10 +129,11 @@ class Process:
     def wait(self, timeout: float = 15.0) -> int:
         """Its exit code; fails when it has not ended by then."""
         assert self._process is not None
+        limit = timeout * slowness()
         try:
-            return self._process.wait(timeout * SLOW)
+            return self._process.wait(limit)
         except subprocess.TimeoutExpired:
-            pytest.fail(f"{self.name} has not ended after {timeout * SLOW:g} s:\n{self.log()}")
+            pytest.fail(f"{self.name} has not ended after {limit:.1f} s:\n{self.log()}")
 
     def stop(self, timeout: float = 15.0) -> int:
         """SIGTERM and its exit code."""
@@ -156,7 +164,7 @@ def finished(
         [str(word) for word in command],
         capture_output=True,
         text=True,
-        timeout=timeout * SLOW,
+        timeout=timeout * slowness(),
         check=False,
         **options,
     )
