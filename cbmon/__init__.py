@@ -14,7 +14,7 @@ from cbmon.breaker import (
 from cbmon.breaker.registry import BreakerRegistry
 from cbmon.resilience.bulkhead import Bulkhead
 from cbmon.resilience.errors import BulkheadFullError
-from cbmon.resilience.retry import retry
+from cbmon.resilience.retrying import retry
 
 __version__ = "0.1.0"
 
