@@ -1,5 +1,8 @@
 """cbmon: circuit breakers, and the monitoring daemon built around them."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from cbmon.breaker import (
     BreakerPolicy,
     CircuitBreaker,
@@ -12,9 +15,9 @@ from cbmon.breaker import (
     circuit_breaker,
 )
 from cbmon.breaker.registry import BreakerRegistry
-from cbmon.resilience.bulkhead import Bulkhead
-from cbmon.resilience.errors import BulkheadFullError
-from cbmon.resilience.retrying import retry
+
+if TYPE_CHECKING:
+    from cbmon.resilience import Bulkhead, BulkheadFullError, retry
 
 __version__ = "0.1.0"
 
@@ -33,3 +36,14 @@ __all__ = [
     "circuit_breaker",
     "retry",
 ]
+
+_LAZY = frozenset({"Bulkhead", "BulkheadFullError", "retry"})
+"""Names of rooms that import asyncio, which costs more than all the rest."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'cbmon' has no attribute {name!r}")
+    value: object = getattr(import_module("cbmon.resilience"), name)
+    globals()[name] = value
+    return value

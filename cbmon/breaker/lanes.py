@@ -44,11 +44,12 @@ _NEVER_AWAITABLE: Final = frozenset(
 def plain(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
     """A plain function behind the breaker."""
     machine, owners, monotonic = core.machine, core.owners, core.monotonic
+    fallback = core.fallback
 
     def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: PLR0912 - calls are what it saves
         permit = machine.free
         if not permit:
-            if machine.shut and not owners and machine.inside is None:
+            if machine.shut and fallback is None and not owners and machine.inside is None:
                 now = monotonic()
                 if machine.now <= now < machine.shut:  # at once
                     machine.rejections += 1
@@ -65,8 +66,8 @@ def plain(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
         try:
             result = func(*args, **kwargs) if kwargs else func(*args)
         except BaseException as error:
-            if guard.fail(core, me, permit, begun, error) and core.fallback is not None:
-                return core.fallback(error)
+            if guard.fail(core, me, permit, begun, error) and fallback is not None:
+                return fallback(error)
             raise
         if result.__class__ not in _NEVER_AWAITABLE and isinstance(result, Awaitable):
             return guard.postpone(core, me, permit, result)
@@ -89,12 +90,12 @@ def plain(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
 def coroutine(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
     """A coroutine function behind the breaker."""
     machine, owners, monotonic = core.machine, core.owners, core.monotonic
-    tasks = tasks_by_loop()
+    fallback, tasks = core.fallback, tasks_by_loop()
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         permit = machine.free
         if not permit:
-            if machine.shut and not owners and machine.inside is None:
+            if machine.shut and fallback is None and not owners and machine.inside is None:
                 now = monotonic()
                 if machine.now <= now < machine.shut:  # at once
                     machine.rejections += 1
@@ -111,8 +112,8 @@ def coroutine(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
         try:
             result = await (func(*args, **kwargs) if kwargs else func(*args))
         except BaseException as error:
-            if guard.fail(core, me, permit, begun, error) and core.fallback is not None:
-                return await guard.value_of(core.fallback(error))
+            if guard.fail(core, me, permit, begun, error) and fallback is not None:
+                return await guard.value_of(fallback(error))
             raise
         now = monotonic() if machine.reads else 0.0
         if (begun is None or now - begun <= machine.limit) and (  # at once
