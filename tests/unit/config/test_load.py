@@ -6,6 +6,7 @@ Rule: a configuration or a ConfigError, soon.
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,10 @@ def many(number: int) -> str:
     )
 
 
+measured = pytest.mark.skipif(sys.gettrace() is not None, reason="coverage slows it down")
+
+
+@measured
 def test_ten_thousand_checks_are_loaded_within_three_seconds_of_work(load: Any) -> None:
     text = many(10_000)
     started = time.process_time()
@@ -108,6 +113,7 @@ def test_ten_thousand_checks_are_loaded_within_three_seconds_of_work(load: Any) 
     assert spent < 3.0
 
 
+@measured
 def test_ten_thousand_typing_errors_are_told_within_ten_seconds_of_work(refuse: Any) -> None:
     text = (
         many(10_000)

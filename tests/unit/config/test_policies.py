@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from cbmon.breaker import BreakerPolicy
-from cbmon.config.policies import BUILT_IN
 from cbmon.config.breakers import BreakerSettings, PolicyFields
+from cbmon.config.policies import BUILT_IN
 
 ONLY_IN_CODE = {"expected_exceptions", "ignored_exceptions", "is_failure"}
 
