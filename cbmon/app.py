@@ -11,7 +11,6 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from cbmon import __version__
@@ -40,6 +39,7 @@ from cbmon.scheduler import Scheduler
 from cbmon.sdnotify import Notifier as Systemd
 from cbmon.store import Journal, open_store
 from cbmon.store.journal import Entry
+from cbmon.web.control import control_path
 from cbmon.web.server import WebServer
 from cbmon.web.services import Operation, Order, ReloadOutcome
 
@@ -103,9 +103,7 @@ class Daemon:
         self._metrics = metrics = Metrics(clock, suppressions=[str(why) for why in Why])
         self._scheduler = Scheduler(clock, lateness=metrics.lateness, lag=metrics.loop_lag)
         metrics.next_run = self._scheduler.next_run
-        url = storage_url(options, config)
-        self._data_dir = directory_of(url)
-        self._store = open_store(url)
+        self._store = open_store(storage_url(options, config))
         self._notifying = Notifying(
             self._store, clock=clock, hooks=MetricsOfNotifying(metrics), version=__version__
         )
@@ -222,7 +220,7 @@ class Daemon:
 
     async def _bind(self) -> None:
         listen = [HostPort.parse(text, listen=True) for text in self._options.listen]
-        control = self._config.web.control_socket or self._data_dir / "control.sock"
+        control = control_path(self._config, self._options.data_dir)
         await self._web.bind(listen or self._config.web.listen, control)
         await self._web.serve()
 
@@ -304,6 +302,7 @@ class Daemon:
         for path in found.needs_restart:
             log.warning("this change needs a restart", extra=fields(path=path))
         self._config = new
+        self._web.reconfigure(new.web.tokens)
         await self._notifying.reconfigure(new.notifications, site_of(new))
         await self._apply(found)
         return ReloadOutcome(
@@ -438,12 +437,6 @@ def storage_url(options: RunOptions, config: Config) -> str:
     if options.data_dir is None:
         return config.storage.url
     return f"sqlite://{options.data_dir.resolve()}/cbmon.db"
-
-
-def directory_of(url: str) -> Path:
-    """Where files beside the database go."""
-    scheme, _, path = url.partition("://")
-    return Path(path).parent if scheme == "sqlite" else Path("/run/cbmon")
 
 
 def descriptors_for_runs() -> int:
