@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cbmon.breaker.counts import Counts, count
 from cbmon.breaker.events import KINDS, BreakerEvent
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from cbmon.breaker.histogram import Histogram
 
 Listener = Callable[[Any], object]
+
+_NONE: Final[tuple[tuple[Listener, frozenset[str]], ...]] = ()
+_SHARED: Final[dict[frozenset[str], frozenset[str]]] = {}
+"""Sets of kinds by themselves: there are few, and each takes 216 bytes."""
 
 
 class Core:
@@ -51,7 +55,7 @@ class Core:
         self.fallback = fallback
         self.lock = RLock()
         self.owners: dict[object, Any] = {}
-        self.listeners: tuple[tuple[Listener, frozenset[str]], ...] = ()
+        self.listeners: tuple[tuple[Listener, frozenset[str]], ...] = _NONE
         self.listener_errors = 0
         self.telling = False
         self.histogram: Histogram | None = None
@@ -201,16 +205,21 @@ class Core:
 
     def listen(self, listener: Listener, kinds: Iterable[str] | None) -> None:
         """Add a listener for some kinds, or for all."""
-        wanted = KINDS if kinds is None else frozenset(kinds)
-        if unknown := wanted - KINDS:
+        asked = KINDS if kinds is None else frozenset(kinds)
+        if unknown := asked - KINDS:
             raise ValueError(f"kinds: {sorted(unknown)} are not allowed; expected {sorted(KINDS)}")
+        wanted = _shared(asked)
         with self.lock:
             machine = self.machine
             hold(machine)
             self.listeners = (*self.listeners, (listener, wanted))
-            machine.heard |= wanted
+            machine.heard = _shared(machine.heard | wanted)
             reshape(machine)
             refresh(machine)
+
+
+def _shared(kinds: frozenset[str]) -> frozenset[str]:
+    return _SHARED.setdefault(kinds, kinds)
 
 
 def _log(name: str, kind: str, error: Exception) -> None:

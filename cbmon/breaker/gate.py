@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 HAS_GIL: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
 """Whether other threads wait for this one between calls: the lanes need that."""
 
+LONG_AGO: Final = float("-inf")
+
 LIVE: Final = frozenset({State.CLOSED, State.OBSERVE})
 """The states that admit and record all."""
 _SHUT: Final = frozenset({State.OPEN, State.FORCED_OPEN, State.DISABLED})
@@ -33,7 +35,7 @@ def hold(machine: Machine) -> None:
     """Send every call to the lock until :func:`refresh`, and learn what the lanes counted."""
     machine.free = machine.calm = machine.brisk = 0
     machine.shut = 0.0
-    machine.until = -inf
+    machine.until = LONG_AGO
     machine.last = 0
     missed = machine.successes - machine.known
     if missed:

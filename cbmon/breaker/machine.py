@@ -19,7 +19,7 @@ from cbmon.breaker import verdicts
 from cbmon.breaker.backoff import draw, fresh_seed, wait_of
 from cbmon.breaker.errors import InvalidTransitionError
 from cbmon.breaker.events import BreakerEvent
-from cbmon.breaker.gate import LIVE, hold, refresh, reshape, window_for
+from cbmon.breaker.gate import LIVE, LONG_AGO, hold, refresh, reshape, window_for
 from cbmon.breaker.parts import LastFailure, LastMove, Opening, Trials
 from cbmon.breaker.states import MOVES, TRIPS, State, Trigger
 from cbmon.breaker.telling import tell_call, tell_move, tell_rate
@@ -55,7 +55,7 @@ class Machine:
         self.policy = policy
         self.seed = seed
         self.state = state
-        self.now = -inf
+        self.now = LONG_AGO
         self.offset = 0.0
         self.generation = 1
         self.heard = _NOBODY
@@ -77,7 +77,7 @@ class Machine:
         self.free = self.calm = self.brisk = self.known = 0
         self.plain = self.quiet = self.timed = self.ticks = self.reads = False
         self.limit = inf
-        self.until = -inf
+        self.until = LONG_AGO
         self.last = 0
         self.shut = 0.0
         if state is HALF_OPEN:
