@@ -6,6 +6,7 @@ Rule: the only place where rooms are joined; it decides nothing that a room coul
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import resource
 import signal
@@ -147,6 +148,8 @@ class Daemon:
         except StartupError as error:
             log.error("start failed", extra=fields(error=str(error)))  # noqa: TRY400 - said in full
             return 1
+        gc.collect()
+        gc.freeze()  # what lives as long as the process is not looked through again
         self._not_ready = ""
         self._systemd.ready(f"watching {len(self._monitor)} components")
         log.info("ready", extra=fields(version=self.version, components=len(self._monitor)))

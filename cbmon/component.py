@@ -49,7 +49,6 @@ class Component:
         "record",
         "recovery_wake",
         "runner",
-        "saved_failures",
         "streak",
         "task",
         "timeout",
@@ -79,7 +78,6 @@ class Component:
         self.incident_started_at: float | None = None
         self.held_since: float | None = None
         self.streak = False
-        self.saved_failures = 0
         self.recovery_wake: asyncio.TimerHandle | None = None
 
     @property

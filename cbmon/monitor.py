@@ -85,6 +85,7 @@ class Monitor:
         self._in_flight: set[asyncio.Task[None]] = set()
         self._queue: dict[str, None] = {}
         self._max_in_flight = max_in_flight
+        self._unsaved: set[str] = set()
         self._closing = False
 
     # --- what is watched -----------------------------------------------------------------
@@ -112,7 +113,6 @@ class Monitor:
         )
         if snapshot is not None:
             component.restore(snapshot)
-        component.saved_failures = component.breaker.counts.failures
         if component.breaker.state in HELD:
             component.streak = True
             self._hold(component)
@@ -183,6 +183,8 @@ class Monitor:
         component.last_run_at = now
         if result.ok:
             component.last_success_at = now
+        else:
+            self._unsaved.add(component.name)
         component.record.observe(result, now)
         component.breaker.record(
             permit,
@@ -361,13 +363,12 @@ class Monitor:
         A component that only succeeded has nothing that a crash could make wrong, so that ten
         thousand healthy checks cost nothing here.
         """
-        changed: dict[str, Mapping[str, Any]] = {}
-        for component in self._components.values():
-            failures = component.breaker.counts.failures
-            if failures != component.saved_failures:
-                component.saved_failures = failures
-                changed[component.name] = component.snapshot()
-        return changed
+        names, self._unsaved = self._unsaved, set()
+        return {
+            name: component.snapshot()
+            for name in names
+            if (component := self._components.get(name)) is not None
+        }
 
     def snapshots(self) -> dict[str, Mapping[str, Any]]:
         """Every component's snapshot."""
