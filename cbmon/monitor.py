@@ -179,12 +179,12 @@ class Monitor:
 
     def _finished(self, component: Component, permit: Any, result: Result) -> None:
         now = self._clock.time()
+        if not result.ok or (component.last is not None and not component.last.ok):
+            self._unsaved.add(component.name)
         component.last = result
         component.last_run_at = now
         if result.ok:
             component.last_success_at = now
-        else:
-            self._unsaved.add(component.name)
         component.record.observe(result, now)
         component.breaker.record(
             permit,
@@ -358,10 +358,10 @@ class Monitor:
     # --- what survives -------------------------------------------------------------------
 
     def unsaved(self) -> dict[str, Mapping[str, Any]]:
-        """Snapshots of the components that failed since the last call: counts a restart needs.
+        """Snapshots of the components whose counts a restart needs and that changed since.
 
-        A component that only succeeded has nothing that a crash could make wrong, so that ten
-        thousand healthy checks cost nothing here.
+        That is those that failed, and those that failed no more: one that only succeeds has
+        nothing that a crash could make wrong, so ten thousand healthy checks cost nothing here.
         """
         names, self._unsaved = self._unsaved, set()
         return {

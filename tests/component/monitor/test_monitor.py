@@ -319,10 +319,14 @@ async def test_drain_waits_for_runs_then_cancels_what_is_late_as_neutral() -> No
     assert house.target.runs == 1, "nothing starts after the drain"
 
 
-async def test_only_components_that_failed_since_are_unsaved() -> None:
+async def test_only_components_whose_run_of_failures_changed_are_unsaved() -> None:
     house = House()
     await house.tick(True)
     assert house.monitor.unsaved() == {}
     await house.tick(False)
     assert set(house.monitor.unsaved()) == {NAME}
+    assert house.monitor.unsaved() == {}
+    await house.tick(True)
+    assert house.monitor.unsaved()[NAME]["breaker"]["now"]["run"] == 0
+    await house.tick(True)
     assert house.monitor.unsaved() == {}
