@@ -65,7 +65,7 @@ def judge(head: Message, line: Sequence[Message], now: float, limits: Limits) ->
     if now - head.created_at > limits.time_to_live:
         return Step.EXPIRE
     if head.kind in ENDINGS:
-        return _end(head, line)
+        return _end(line)
     return Step.DELIVER
 
 
@@ -89,10 +89,9 @@ def _end_behind(head: Message, line: Sequence[Message]) -> bool:
     )
 
 
-def _end(head: Message, line: Sequence[Message]) -> Step:
-    before = [other for other in line if other.sequence < head.sequence]
-    if any(other.state is MessageState.DELIVERED for other in before):
+def _end(line: Sequence[Message]) -> Step:
+    if any(other.state is MessageState.DELIVERED for other in line):
         return Step.DELIVER
-    if any(other.last_error == FOLDED_INTO for other in before):
+    if any(other.last_error == FOLDED_INTO for other in line):
         return Step.DELIVER_FOLDED
     return Step.DROP

@@ -8,12 +8,16 @@ https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import quote
 
 from cbmon.model import Message
-from cbmon.notify.messages import ENDINGS
+from cbmon.notify.receivers.wording import (
+    description,
+    generator_url,
+    is_over,
+    summary,
+    timestamp,
+)
 
 ALERT_NAME: Final = "CircuitBreakerOpen"
 NEVER: Final = "0001-01-01T00:00:00Z"
@@ -23,11 +27,6 @@ _FNV_PRIME: Final = 1_099_511_628_211
 _MASK: Final = (1 << 64) - 1
 
 Labels = dict[str, str]
-
-
-def is_over(message: Message) -> bool:
-    """Whether the message tells of an end."""
-    return message.kind in ENDINGS
 
 
 def labels_of(body: Mapping[str, Any]) -> Labels:
@@ -57,33 +56,6 @@ def annotations_of(message: Message) -> Labels:
         "actor": body.get("actor"),
     }
     return {name: str(value) for name, value in found.items() if value}
-
-
-def summary(message: Message) -> str:
-    """One line: what is the matter with what."""
-    body = message.body
-    name, state = body["component"], str(body.get("state", "")).replace("_", " ")
-    if message.kind == "withdrawn":
-        return f"{name} is no longer watched"
-    if not is_over(message):
-        return f"{name} is {state}"
-    lasted = lasting(body["ended_at"] - body["started_at"]) if body.get("ended_at") else None
-    return f"{name} has recovered" + (f" after {lasted}" if lasted else "")
-
-
-def description(message: Message) -> str:
-    """The sentence that the breaker gave, who moved it, and what was late."""
-    body = message.body
-    parts = [str(body["text"])] if body.get("text") else []
-    if body.get("actor"):
-        parts.append(f"moved by {body['actor']}")
-    if body.get("retry_after"):
-        parts.append(f"next trial in {lasting(body['retry_after'])}")
-    if body.get("folded"):
-        parts.append(f"open since {timestamp(body['started_at'])}, which could not be told before")
-    if body.get("late_seconds"):
-        parts.append(f"delivered {lasting(body['late_seconds'])} late")
-    return "; ".join(parts)
 
 
 def alert_of(message: Message) -> dict[str, Any]:
@@ -120,12 +92,6 @@ def webhook_body(message: Message) -> dict[str, Any]:
     }
 
 
-def generator_url(body: Mapping[str, Any]) -> str:
-    """Where the component can be looked at; empty without an external_url."""
-    base = str(body.get("external_url") or "").rstrip("/")
-    return f"{base}/#{quote(str(body['component']), safe='')}" if base else ""
-
-
 def fingerprint(labels: Mapping[str, str]) -> str:
     """The id that Prometheus gives this label set: FNV-1a over sorted names and values."""
     value = _FNV_OFFSET
@@ -133,26 +99,6 @@ def fingerprint(labels: Mapping[str, str]) -> str:
         for byte in (*name.encode(), 0xFF, *labels[name].encode(), 0xFF):
             value = ((value ^ byte) * _FNV_PRIME) & _MASK
     return f"{value:016x}"
-
-
-def timestamp(unix: float) -> str:
-    """RFC 3339 in UTC with milliseconds."""
-    moment = datetime.fromtimestamp(unix, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def lasting(seconds: float) -> str:
-    """A duration for a person: ``45s``, ``12m 5s``, ``3h 20m``, ``2d 4h``."""
-    whole = max(0, round(seconds))
-    units = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
-    parts: list[str] = []
-    for name, size in units:
-        count, whole = divmod(whole, size)
-        if count:
-            parts.append(f"{count}{name}")
-        elif parts:
-            break
-    return " ".join(parts[:2]) or "0s"
 
 
 def _escaped(value: str) -> str:

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Mapping
 from typing import ClassVar, Final
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -20,18 +19,17 @@ from cbmon.config.fields import (
     Secret,
     SecretFile,
     SecretUrl,
-    checked_url,
     secret_from,
 )
 from cbmon.errors import ConfigurationError
 from cbmon.interfaces import Receiver
 from cbmon.model import Delivery, Message
 from cbmon.notify.receivers.alerts import webhook_body
-from cbmon.notify.receivers.answers import FAILURES, from_failure, from_status
+from cbmon.notify.receivers.answers import from_failure
+from cbmon.notify.receivers.http import host_of, post, url_from
 from cbmon.notify.receivers.kind import ReceiverEnvironment, ReceiverType
 from cbmon.notify.receivers.signature import keys_of, signature_headers
 
-LONGEST_ANSWER: Final = 64 * 1024
 OWN_HEADERS: Final = frozenset(
     {"content-length", "content-type", "host", "transfer-encoding", "webhook-id"}
     | {"webhook-timestamp", "webhook-signature"}
@@ -91,47 +89,25 @@ class WebhookReceiver:
 
     async def deliver(self, message: Message) -> Delivery:
         """Post one message."""
-        where = "webhook"
+        options = self._options
         try:
-            url = self._url()
-            where = host_of(url)
+            url = url_from(options.url, options.url_file)
             body = json.dumps(webhook_body(message), separators=(",", ":")).encode()
-            return await self._post(url, body, self._headers(message, body))
-        except FAILURES as error:
-            return from_failure(error, where)
+            headers = self._headers(message, body)
+        except ConfigurationError as error:
+            return from_failure(error, "webhook")
+        return await post(self._environment, url, body, headers)
 
     async def close(self) -> None:
         """Nothing is kept: the HTTP client belongs to the environment."""
 
-    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Delivery:
-        session = self._environment.session
-        async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-            # A short answer is read to its end so that the connection can be used again.
-            await response.content.read(LONGEST_ANSWER)
-            retry_after = response.headers.get("Retry-After")
-            return from_status(response.status, retry_after, self._environment.clock.time())
-
-    def _url(self) -> str:
-        secret = secret_from(self._options.url, self._options.url_file)
-        assert secret is not None  # noqa: S101 - one_of has seen to it
-        try:
-            return checked_url(secret.reveal().strip(), ("http", "https"))
-        except ValueError:
-            raise ConfigurationError("the webhook url is no absolute http or https URL") from None
-
     def _headers(self, message: Message, body: bytes) -> dict[str, str]:
         headers = {name: value.reveal() for name, value in self._options.headers.items()}
-        headers["Content-Type"] = "application/json"
         secret = secret_from(self._options.secret, self._options.secret_file)
         if secret is None:
             return {**headers, "webhook-id": message.id}
         now = self._environment.clock.time()
         return {**headers, **signature_headers(message.id, now, body, keys_of(secret.reveal()))}
-
-
-def host_of(url: str) -> str:
-    """The host of a URL, which is all of it that may be shown."""
-    return urlsplit(url).hostname or "webhook"
 
 
 def build(options: WebhookOptions, environment: ReceiverEnvironment) -> Receiver:
@@ -142,7 +118,7 @@ def build(options: WebhookOptions, environment: ReceiverEnvironment) -> Receiver
 TYPE: Final = ReceiverType(
     name="webhook",
     options=WebhookOptions,
-    target=lambda options: host_of(options.url.reveal()) if options.url else "from a file",
+    target=lambda options: host_of(options.url),
     timeout=lambda options: options.timeout,
     build=build,
 )

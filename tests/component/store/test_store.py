@@ -60,6 +60,16 @@ async def test_a_commit_that_is_repeated_changes_nothing(
     assert await store.breakers() == {"api": {"state": "newer"}}
 
 
+async def test_snapshots_beside_a_repeated_move_do_not_replace_newer_ones(
+    store: Store, move: MakeMove
+) -> None:
+    commit = Commit(transitions=[move("api")], snapshots={"db": {"n": 1}})
+    await store.commit(commit)
+    await store.commit(Commit(snapshots={"db": {"n": 2}}))
+    await store.commit(commit)
+    assert (await store.breakers())["db"] == {"n": 2}
+
+
 async def test_one_event_twice_in_a_commit_is_one_row(store: Store, move: MakeMove) -> None:
     opened = move()
     await store.commit(Commit(transitions=[opened, opened]))

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from cbmon.model import Message
-from cbmon.notify.receivers.alerts import fingerprint, lasting, timestamp, webhook_body
+from cbmon.notify.receivers.alerts import fingerprint, webhook_body
+from cbmon.notify.receivers.wording import lasting, timestamp
 
 BODY = {
     "component": "shop-api",

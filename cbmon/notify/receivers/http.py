@@ -1,0 +1,52 @@
+"""One POST of JSON, and what came of it.
+
+Rule: no redirect is followed, no more of an answer is read than needed, and of a URL only its host
+is ever shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from cbmon.config.fields import Secret, SecretFile, checked_url, secret_from
+from cbmon.errors import ConfigurationError
+from cbmon.model import Delivery
+from cbmon.notify.receivers.answers import FAILURES, from_failure, from_status
+from cbmon.notify.receivers.kind import ReceiverEnvironment
+
+LONGEST_ANSWER: Final = 64 * 1024
+
+
+async def post(
+    environment: ReceiverEnvironment, url: str, body: bytes, headers: Mapping[str, str]
+) -> Delivery:
+    """Post JSON; never raises but when it is cancelled."""
+    sent = {**headers, "Content-Type": "application/json"}
+    try:
+        async with environment.session.post(
+            url, data=body, headers=sent, allow_redirects=False
+        ) as response:
+            # A short answer is read to its end so that the connection can be used again.
+            await response.content.read(LONGEST_ANSWER)
+            retry_after = response.headers.get("Retry-After")
+            return from_status(response.status, retry_after, environment.clock.time())
+    except FAILURES as error:
+        return from_failure(error, urlsplit(url).hostname or "webhook")
+
+
+def url_from(value: Secret | None, file: SecretFile | None) -> str:
+    """The URL of a pair of options; ConfigurationError if its file does not hold one now."""
+    secret = secret_from(value, file)
+    try:
+        return checked_url("" if secret is None else secret.reveal().strip(), ("http", "https"))
+    except ValueError:
+        raise ConfigurationError("the url is no absolute http or https URL") from None
+
+
+def host_of(value: Secret | None) -> str:
+    """The host of a secret URL, which is all of it that may be shown."""
+    if value is None:
+        return "from a file"
+    return urlsplit(value.reveal()).hostname or "unknown"
