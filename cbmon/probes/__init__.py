@@ -18,6 +18,7 @@ from cbmon.probes.kind import ProbeType
 __all__ = ["PROBES", "AddressPolicy", "ProbeEnvironment", "ProbeType", "probe_type"]
 
 PROBES: Final[Mapping[str, str]] = {
+    "dns": "cbmon.probes.dns",
     "http": "cbmon.probes.http",
     "tcp": "cbmon.probes.tcp",
     "tls": "cbmon.probes.tls",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -94,6 +95,23 @@ class OddNginx(Server):
     @property
     def ca_file(self) -> str:
         return str(self.directory / "ca.pem")
+
+
+class Dnsmasq(Server):
+    """An authoritative server for shop.test."""
+
+    def command(self) -> Sequence[str | Path]:
+        binary = program("dnsmasq", package="dnsmasq-base")
+        zone = ["--host-record=shop.test,192.0.2.7,2001:db8::7", "--txt-record=shop.test,v=spf1"]
+        mail = ["--mx-host=shop.test,mail.shop.test,10", "--cname=www.shop.test,shop.test"]
+        quiet = ["--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null"]
+        where = [f"--port={self.port}", "--listen-address=127.0.0.1", "--bind-interfaces"]
+        owner = ["--user=", f"--pid-file={self.directory}/pid", "--local=/test/"]
+        return [binary, *quiet, *where, *owner, *zone, *mail]
+
+    def _ready(self) -> bool:
+        with socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
 
 
 class SystemClock:
@@ -228,3 +246,47 @@ async def test_tcp_and_tls_reach_nginx(odd_nginx: OddNginx, look: Any) -> None:
     assert handshake.ok, handshake.error
     assert untrusted.reason is not_tls.reason is Reason.TLS
     assert "does not speak TLS" in not_tls.error
+
+
+@pytest.fixture
+def dnsmasq(tmp_path: Path, started: Callable[[Server], None]) -> Dnsmasq:
+    server = Dnsmasq(tmp_path / "dnsmasq")
+    started(server)
+    return server
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize(
+    ("reason", "name", "kind", "expect"),
+    [
+        (None, "shop.test", "A", {"answer": {"matches": ["^shop.test.\t0\tIN\tA\t192.0.2.7$"]}}),
+        (None, "shop.test", "AAAA", {"answer": {"matches": ["2001:db8::7$"]}}),
+        (None, "shop.test", "MX", {"answer": {"matches": ["10 mail.shop.test.$"]}}),
+        (None, "shop.test", "TXT", {"answer": {"matches": ['"v=spf1"']}}),
+        (None, "www.shop.test", "A", {"answer": {"matches": ["CNAME\tshop.test."]}}),
+        (Reason.STATUS, "nope.test", "A", {}),
+        (None, "nope.test", "A", {"rcode": ["NXDOMAIN"]}),
+        (Reason.STATUS, "example.org", "A", {}),
+        (None, "example.org", "A", {"rcode": ["REFUSED"]}),
+        (Reason.BODY, "shop.test", "SRV", {}),
+    ],
+)
+async def test_dnsmasq_is_judged(
+    reason: Reason | None,
+    name: str,
+    kind: str,
+    expect: dict[str, Any],
+    transport: str,
+    dnsmasq: Dnsmasq,
+    look: Any,
+) -> None:
+    result = await look(
+        "dns",
+        server=f"127.0.0.1:{dnsmasq.port}",
+        name=name,
+        type=kind,
+        transport=transport,
+        expect=expect,
+    )
+
+    assert reason is result.reason, (result.error, result.facts)

@@ -16,6 +16,7 @@ SMALLEST = {
     "http": {"url": "http://a.test/?token=t"},
     "tcp": {"address": "a.test:80"},
     "tls": {"address": "a.test:443"},
+    "dns": {"server": "[::1]:53", "name": "a.test"},
 }
 
 
@@ -30,6 +31,7 @@ def test_every_kind_is_there_under_its_name(name: str) -> None:
         ("http://a.test/?token=<secret>", "http"),
         ("a.test:80", "tcp"),
         ("a.test:443", "tls"),
+        ("a.test A @[::1]:53", "dns"),
     ],
 )
 async def test_a_kind_names_its_target_and_builds_its_probe(target: str, name: str) -> None:
@@ -52,7 +54,9 @@ def test_every_option_of_a_kind_is_described(name: str) -> None:
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match='unknown kind of check "htpp"; known are http'):
+    with pytest.raises(
+        ConfigurationError, match='unknown kind of check "htpp"; known are dns, http'
+    ):
         probe_type("htpp")
 
 
