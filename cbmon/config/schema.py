@@ -165,11 +165,7 @@ def _tidied(node: Any) -> Any:
         return [_tidied(item) for item in node]
     if not isinstance(node, dict):
         return node
-    made = {
-        key: value if key == "default" else _tidied(value)
-        for key, value in node.items()
-        if key != "title" or not isinstance(value, str)
-    }
+    made = {key: _tidied_part(key, value) for key, value in node.items() if key != "title"}
     unit = _unit(made)
     if unit and isinstance(made.get("default"), int | float):
         made["default"] = _in_unit(unit, made["default"])
@@ -181,6 +177,14 @@ def _tidied(node: Any) -> Any:
     if made.get("description", "").startswith("A template, or"):
         made["examples"] = list(BUILT_IN)
     return made
+
+
+def _tidied_part(key: str, value: Any) -> Any:
+    if key in {"default", "examples", "enum", "const"}:
+        return value
+    if key == "properties":
+        return {name: _tidied(option) for name, option in value.items()}
+    return _tidied(value)
 
 
 def _unit(node: Schema) -> str | None:

@@ -13,6 +13,8 @@ from pydantic_core import CoreSchema, core_schema
 from cbmon.config.scalars import resolve
 from cbmon.config.words import Substituted
 
+_NAMED: Final = frozenset({"fields", "choices"})
+"""Where the keys are an option's or a branch's name, which may be any word."""
 _SKIPPED: Final = frozenset({"metadata", "serialization", "default", "config"})
 
 
@@ -36,10 +38,15 @@ def _walk(node: Any) -> Any:
         return core_schema.no_info_before_validator_function(
             _typed, cast("CoreSchema", {**node, "strict": True})
         )
-    return {
-        key: value if key in _SKIPPED or not isinstance(value, dict | list) else _walk(value)
-        for key, value in node.items()
-    }
+    return {key: _walk_part(key, value) for key, value in node.items()}
+
+
+def _walk_part(key: str, value: Any) -> Any:
+    if key in _SKIPPED or not isinstance(value, dict | list):
+        return value
+    if key in _NAMED and isinstance(value, dict):
+        return {name: _walk(part) for name, part in value.items()}
+    return _walk(value)
 
 
 def _is_done(node: dict[str, Any]) -> bool:

@@ -29,6 +29,7 @@ from cbmon.config.fields import (
     WebSocketUrl,
     ZeroOrMore,
 )
+from cbmon.config.schema import model_schema
 from cbmon.config.words import Substituted
 
 
@@ -61,6 +62,32 @@ class Everything(Options):
 def test_an_option_without_a_description_is_refused_where_it_is_defined() -> None:
     with pytest.raises(TypeError, match=r"Bare\.x has no description"):
         type("Bare", (Options,), {"__annotations__": {"x": int}, "x": 1})
+
+
+class Awkward(Options):
+    """Options with the names of a schema's own parts."""
+
+    type: int = Field(1, description="d")
+    default: int = Field(1, description="d")
+    metadata: bool = Field(False, description="d")
+    config: int | str = Field(1, description="d")
+    title: str = Field("", description="d")
+
+
+@pytest.mark.parametrize("name", ["type", "default", "metadata"])
+def test_an_option_may_have_any_name_and_is_strict(name: str) -> None:
+    text = "true" if name == "metadata" else "1"
+
+    assert getattr(Awkward.model_validate({name: Substituted.of(text, "${X}")}), name) == 1
+    with pytest.raises(ValidationError):
+        Awkward.model_validate({name: "1"})
+
+
+def test_the_schema_of_an_option_with_any_name_is_whole() -> None:
+    properties = model_schema(Awkward)["properties"]
+
+    assert list(properties) == ["type", "default", "metadata", "config", "title"]
+    assert properties["type"]["type"] == ["integer", "string"]
 
 
 def test_lists_fill_tuples_and_texts_fill_enums() -> None:
