@@ -25,7 +25,7 @@ def without(text: bytes, prefixes: Sequence[str]) -> bytes:
     kept = []
     position = 0
     for start, end in cuts:
-        if start >= position:
+        if start > position:
             kept.append(text[position:start])
         position = max(position, end)
     kept.append(text[position:])

@@ -53,6 +53,7 @@ class Pushed:
     path: str
     headers: dict[str, str]
     body: bytes
+    peer: tuple[str, int]
 
 
 @dataclass
@@ -68,7 +69,10 @@ class Gateway:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        self.pushed.append(Pushed(request.method, request.raw_path, dict(request.headers), body))
+        assert request.transport is not None
+        peer = request.transport.get_extra_info("peername")
+        headers = dict(request.headers)
+        self.pushed.append(Pushed(request.method, request.raw_path, headers, body, peer))
         if self.answer is not None:
             return await self.answer(request)
         return web.Response(status=self.status, text=self.said, headers=self.headers)
@@ -152,6 +156,16 @@ async def test_two_exports_share_one_session(
     assert environment.session is session
     await environment.close()
     assert session.closed
+
+
+async def test_no_connection_is_kept_from_one_push_to_the_next(
+    gateway: Gateway, environment: ExportEnvironment
+) -> None:
+    subject = export(environment, gateway.url)
+    for _ in range(2):
+        await subject.run(attempt(), Metrics())
+    first, second = (push.peer for push in gateway.pushed)
+    assert first != second
 
 
 async def test_the_password_file_is_read_at_each_push(
