@@ -66,6 +66,7 @@ class Line:
         self._random = random.Random(seed)  # noqa: S311 - spreads retries, guards nothing
         self._awake = asyncio.Event()
         self._stopping = False
+        self._failing = False
         self._delivering = asyncio.Lock()
         self._paused_until = 0.0
         self._owed: Owed | None = None
@@ -108,22 +109,27 @@ class Line:
     # --- one round after another ----------------------------------------------------------
 
     async def _run(self) -> None:
-        failing = False
         while not self._stopping:
             self._awake.clear()
-            try:
-                pause = await self._round()
-            except StoreError as error:
-                pause = STORE_RETRY
-                if not failing:
-                    log.warning(
-                        "outbox cannot be used", extra=fields(receiver=self.name, error=error)
-                    )
-                failing = True
-            else:
-                failing = False
+            pause = await self._careful_round()
             if not self._stopping:
                 await self._wait(self._awake, pause)
+
+    async def _careful_round(self) -> float | None:
+        """A round that ends well whatever happens: a line that died would lose every message."""
+        try:
+            pause = await self._round()
+        except StoreError as error:
+            if not self._failing:
+                said = fields(receiver=self.name, error=error)
+                log.warning("outbox cannot be used", extra=said)
+            self._failing = True
+        except Exception:
+            log.exception("line failed", extra=fields(receiver=self.name))
+        else:
+            self._failing = False
+            return pause
+        return STORE_RETRY
 
     async def _round(self) -> float | None:
         """Try what is due; seconds until something is due again, None for when it is woken."""

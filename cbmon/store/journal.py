@@ -195,6 +195,10 @@ class Journal:
                     await self._write_some()
                 except StoreError as error:
                     await self._failed(error)
+                except Exception as error:
+                    # A journal that died would lose every move from here on.
+                    log.exception("journal failed")
+                    await self._failed(error)
                 else:
                     self._recovered()
             self._idle.set()
@@ -250,7 +254,7 @@ class Journal:
             ),
         )
 
-    async def _failed(self, error: StoreError) -> None:
+    async def _failed(self, error: Exception) -> None:
         self._hooks.store_failed()
         if self._failures == 0:
             log.error("store failed, moves are kept in memory", extra=fields(error=error))

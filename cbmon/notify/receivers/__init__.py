@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cbmon.notify.receivers.kind import AnyReceiverType, ReceiverEnvironment
 
 RECEIVERS: Final[Mapping[str, str]] = {
+    "email": "cbmon.notify.receivers.email",
     "slack": "cbmon.notify.receivers.slack",
     "webhook": "cbmon.notify.receivers.webhook",
 }

@@ -285,6 +285,24 @@ async def test_a_store_that_fails_after_a_delivery_doubles_nothing(
     assert caplog.text.count("outbox cannot be used") == 1
 
 
+async def test_a_bug_does_not_end_a_line(
+    stage: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bugs = [KeyError("a bug")]
+    real = stage.store.pending
+
+    async def buggy(*args: Any, **options: Any) -> Any:
+        if bugs:
+            raise bugs.pop()
+        return await real(*args, **options)
+
+    monkeypatch.setattr(stage.store, "pending", buggy)
+    await stage.happen("api", "open")
+    await stage.pass_time(5.0)
+    assert kinds(stage.receiver(HOOK)) == ["opened"]
+    assert "line failed" in caplog.text
+
+
 async def test_a_reload_that_changes_nothing_touches_nothing(stage: Any) -> None:
     breaker = stage.dispatcher.breakers[HOOK]
     await stage.reload(hook_webhook="v1")

@@ -306,6 +306,19 @@ async def test_a_hook_that_raises_harms_nothing(caplog: pytest.LogCaptureFixture
     await journal.stop(5.0)
 
 
+async def test_a_bug_in_the_store_does_not_end_the_journal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = FakeStore(KeyError("a bug"))
+    journal, hooks, _ = journal_on(store)
+    journal.start()
+    journal.write(move(1))
+    assert await journal.flush(5.0)
+    assert (store.events, hooks.failures) == (["e000001"], 1)
+    assert "journal failed" in caplog.text
+    await journal.stop(5.0)
+
+
 async def test_actions_are_written_like_moves() -> None:
     store = FakeStore()
     journal, _, _ = journal_on(store)
