@@ -199,8 +199,9 @@ async def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 async def test_a_disk_that_hangs_is_given_up_after_a_deadline(tmp_path: Path) -> None:
-    store = SqlStore(SqliteBackend(tmp_path / "cbmon.db"), deadline=0.05)
+    store = SqlStore(SqliteBackend(tmp_path / "cbmon.db"))
     await store.open()
+    store._deadline = 0.05
     release = asyncio.Event()
     loop = asyncio.get_running_loop()
     hanging = asyncio.ensure_future(
