@@ -98,6 +98,7 @@ class TcpProbe:
         pattern = self._options.expect.matches
         if self._send is not None:
             link.transport.write(self._send)
+            await asyncio.sleep(0)  # a loop may send at the end of its turn only
         if pattern is None:
             return
         attempt.begin(Phase.PROCESSING)

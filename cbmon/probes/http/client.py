@@ -154,7 +154,7 @@ def trouble(error: Exception, hop: Hop) -> ProbeError:
     if isinstance(error, aiohttp.ClientResponseError):
         return ProbeError(Reason.PROTOCOL, f"{where} does not speak HTTP: {_parsing(error)}")
     if isinstance(error, aiohttp.ClientPayloadError):
-        return ProbeError(Reason.PROTOCOL, f"{where} broke off in the middle of the body")
+        return ProbeError(Reason.PROTOCOL, f"the body of {where} ends too early or is malformed")
     cause = error.__cause__ or error
     if isinstance(cause, ssl.SSLError):
         text = (cause.reason or "unknown reason").lower().replace("_", " ")

@@ -16,6 +16,7 @@ from multidict import CIMultiDictProxy
 from cbmon.model import Reason
 from cbmon.probes.failure import ProbeError, seconds, shown
 from cbmon.probes.http.options import BodyExpect, HeaderExpect, HttpExpect
+from cbmon.probes.http.redacted import HIDDEN, is_credential
 
 _REFUSALS = frozenset({401, 403, 407})
 
@@ -69,13 +70,19 @@ def _headers(expect: HeaderExpect, headers: CIMultiDictProxy[str]) -> None:
         if not values:
             raise ProbeError(Reason.HEADER, f"there is no header {name}")
         if not any(pattern.search(_clean(value)) for value in values):
-            text = f"header {name} is {shown(values[0])}, expected a match for {pattern.pattern!r}"
+            got = _told(name, values[0])
+            text = f"header {name} is {got}, expected a match for {pattern.pattern!r}"
             raise ProbeError(Reason.HEADER, text)
     for name, pattern in expect.not_matches.items():
         for value in headers.getall(name, []):
             if pattern.search(_clean(value)):
-                text = f"header {name} is {shown(value)}, expected no match for {pattern.pattern!r}"
+                got = _told(name, value)
+                text = f"header {name} is {got}, expected no match for {pattern.pattern!r}"
                 raise ProbeError(Reason.HEADER, text)
+
+
+def _told(name: str, value: str) -> str:
+    return HIDDEN if is_credential(name) else shown(value)
 
 
 def _clean(value: str) -> bytes:

@@ -116,7 +116,7 @@ CASES: list[Any] = [
         saying(head(b"Content-Length: 5") + b"123"),
         {},
         Reason.PROTOCOL,
-        "in the middle of the body",
+        "ends too early",
     ),
     (
         "resets in the body",
@@ -130,7 +130,7 @@ CASES: list[Any] = [
         saying(head(b"Content-Length: 5") + b"123", "half-close"),
         {},
         Reason.PROTOCOL,
-        "broke off",
+        "ends too early",
     ),
     (
         "resets in a body of unknown length",
@@ -262,7 +262,7 @@ CASES: list[Any] = [
         saying(head(b"Transfer-Encoding: chunked") + b"5\r\nab"),
         {},
         Reason.PROTOCOL,
-        "in the middle of the body",
+        "ends too early",
     ),
     (
         "redirects to a file",

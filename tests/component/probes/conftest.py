@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import uvloop
 
 from cbmon.model import Result
 from cbmon.probes import ProbeEnvironment, probe_type
@@ -108,3 +109,10 @@ async def bench() -> AsyncIterator[Bench]:
     for server in made.servers:
         server.close()
     await made.environment.close()
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Both loops: they differ in when they send and how they report connections."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

@@ -36,6 +36,21 @@ async def test_a_target_that_accepts_is_good(bench: Any) -> None:
     assert result.phases.processing == 0
 
 
+async def test_what_is_said_arrives_even_when_nothing_is_expected(bench: Any) -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def listen(reader: Reader, writer: Writer) -> None:
+        heard.put_nowait(await reader.read(100))
+        writer.close()
+
+    port = await bench.raw(listen)
+
+    result = await bench.look("tcp", address=f"127.0.0.1:{port}", send="metric 1\n")
+
+    assert result.ok, result.error
+    assert await asyncio.wait_for(heard.get(), 2) == b"metric 1\n"
+
+
 async def test_a_greeting_is_waited_for(bench: Any) -> None:
     port = await bench.raw(greet)
 

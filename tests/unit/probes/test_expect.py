@@ -118,6 +118,14 @@ def test_headers_must_match_or_not(expected: str | None, headers: dict[str, Any]
     assert error is None or error.reason is Reason.HEADER
 
 
+def test_a_header_that_holds_a_credential_is_not_shown() -> None:
+    got = answer(headers={"Set-Cookie": "session=hunter2"})
+
+    error = judged({"headers": {"matches": {"set-cookie": "^id="}}}, got)
+
+    assert str(error) == "header set-cookie is <secret>, expected a match for '^id='"
+
+
 @pytest.mark.parametrize(
     ("expected", "headers"),
     [
