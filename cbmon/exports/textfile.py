@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from pydantic import Field, field_validator
 
 from cbmon.config.fields import LocalPath, Options
 from cbmon.exports.base import ExportEnvironment, ExportType
-from cbmon.exports.families import FamilyPrefix, without
+from cbmon.exports.families import FamilyPrefix, kept
 from cbmon.exports.offload import offload
 from cbmon.interfaces import Attempt, Exposition
 from cbmon.logs import fields
@@ -95,13 +96,13 @@ class TextfileExport:
 
 def _write(options: TextfileOptions, text: bytes) -> int:
     """Blocking: beside the file, then over it. How many bytes were written."""
-    text = without(text, options.exclude)
+    parts = kept(text, options.exclude)
     # Hidden and not *.prom, so that the collector never reads it; one name, so that crashes
     # leave one behind at most; made anew each time, so that nobody's link is written through.
     beside = options.path.with_name(f".{options.path.name}.tmp")
     beside.unlink(missing_ok=True)
     try:
-        _write_new(beside, text, sync=options.fsync)
+        _write_new(beside, parts, sync=options.fsync)
         beside.replace(options.path)
     except OSError:
         with contextlib.suppress(OSError):
@@ -109,16 +110,17 @@ def _write(options: TextfileOptions, text: bytes) -> int:
         raise
     if options.fsync:
         _sync_directory(options.path.parent)
-    return len(text)
+    return sum(map(len, parts))
 
 
-def _write_new(path: Path, text: bytes, *, sync: bool) -> None:
+def _write_new(path: Path, parts: Iterable[memoryview], *, sync: bool) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
     with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - from a descriptor
         os.fchmod(descriptor, MODE)  # whatever the umask is, the collector may read
-        view = memoryview(text)
-        while view:
-            view = view[file.write(view) :]
+        for part in parts:
+            rest = part
+            while rest:
+                rest = rest[file.write(rest) :]
         if sync:
             os.fsync(descriptor)
 

@@ -87,14 +87,12 @@ def test_promtool_finds_nothing_to_complain_about(
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-@pytest.mark.parametrize("protocol", ["text", "openmetrics"])
 def test_an_outage_is_seen_as_it_was(
-    run_daemon: RunDaemon, prometheus: RunPrometheus, nginx: Nginx, protocol: str
+    run_daemon: RunDaemon, prometheus: RunPrometheus, nginx: Nginx
 ) -> None:
     """1 → 0 → 0.5 → 1, one trip, as many failures as the threshold, each at its time."""
     daemon = run_daemon({"checks": [check("nginx", nginx.url)]})
-    options = {} if protocol == "openmetrics" else {"sample_limit": 10_000}
-    scraper = prometheus({"cbmon": daemon.address}, scrape=options)
+    scraper = prometheus({"cbmon": daemon.address})
     state = selector("circuit_breaker_state", "nginx")
     eventually(lambda: len(scraper.samples(state)) > 3, "a few scrapes")
 
@@ -120,6 +118,19 @@ def test_an_outage_is_seen_as_it_was(
         (found["metric"]["from_state"], found["metric"]["to_state"], found["value"][1])
         for found in scraper.query(moves)
     } == {("closed", "open", "1"), ("open", "half_open", "1"), ("half_open", "closed", "1")}
+    assert_scraped_without_errors(scraper)
+
+
+@pytest.mark.parametrize("name", ['say "hi"', "back\\slash\\n", "Überwachung ☂", "a{b=c},d"])
+def test_a_name_arrives_as_it_was_written(
+    run_daemon: RunDaemon, prometheus: RunPrometheus, nginx: Nginx, name: str
+) -> None:
+    daemon = run_daemon({"checks": [check(name, nginx.url + "/%22?a=b&c={}")]})
+    scraper = prometheus({"cbmon": daemon.address})
+    found = eventually(lambda: scraper.query("cbmon_check_up"), "the check in Prometheus")
+    assert [series["metric"]["check"] for series in found] == [name]
+    info = scraper.query("cbmon_check_info")
+    assert info[0]["metric"]["target"].startswith(nginx.url)
     assert_scraped_without_errors(scraper)
 
 
