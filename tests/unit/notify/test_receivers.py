@@ -22,7 +22,7 @@ def test_a_kind_is_found_by_its_name(name: str) -> None:
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match="known are .*webhook"):
+    with pytest.raises(ConfigurationError, match=r"known are .*webhook"):
         receiver_type("pigeon")
 
 
