@@ -8,20 +8,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 from cbmon import __version__
-from cbmon.breaker import CircuitBreaker, SystemClock
+from cbmon.breaker import SystemClock
 from cbmon.build import Builder, config_types, info_of
 from cbmon.component import Component
 from cbmon.config import Config, ConfigError, load_config
 from cbmon.config.fields import HostPort
 from cbmon.errors import StartupError, StoreError
-from cbmon.events import Action, Event, Reloaded, Transition, new_id
+from cbmon.events import Action, Event, Transition
 from cbmon.exports.base import ExportEnvironment
 from cbmon.lifecycle import Lifecycle
 from cbmon.logs import default_stream, fields, logging_to
@@ -29,8 +28,6 @@ from cbmon.metrics import Exposition, Metrics
 from cbmon.model import BreakerInfo, Category, Result, SkipCause
 from cbmon.monitor import Monitor
 from cbmon.narration import log_event
-from cbmon.notify.hooks import SilentHooks
-from cbmon.notify.messages import Site
 from cbmon.notify.policy import Why
 from cbmon.notify.service import Notifying
 from cbmon.options import RunOptions
@@ -43,6 +40,13 @@ from cbmon.store.journal import Entry
 from cbmon.web.control import control_path
 from cbmon.web.server import WebServer
 from cbmon.web.services import Operation, Order, ReloadOutcome
+from cbmon.wiring import (
+    MetricsOfNotifying,
+    descriptors_for_runs,
+    reloaded,
+    site_of,
+    storage_url,
+)
 
 log = logging.getLogger(__name__)
 
@@ -393,73 +397,3 @@ class Daemon:
     ) -> list[dict[str, Any]]:
         """Moves as the store has them, newest first."""
         return await self._store.transitions(component=component, limit=limit, before=before)
-
-
-class MetricsOfNotifying(SilentHooks):
-    """What the notify room tells, as numbers; the breakers of its lines are exported too."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._breakers: dict[str, CircuitBreaker] = {}
-
-    def line_added(self, receiver: str, breaker: CircuitBreaker) -> None:
-        """A receiver line came into force."""
-        self._breakers[receiver] = breaker
-        self._metrics.add_receiver(receiver)
-        self._metrics.add_breaker(breaker)
-
-    def line_removed(self, receiver: str) -> None:
-        """A receiver line is gone."""
-        self._metrics.remove_receiver(receiver)
-        self._metrics.remove_breaker(self._breakers.pop(receiver))
-
-    def delivered(self, receiver: str, latency: float) -> None:
-        """A message arrived."""
-        self._metrics.notified(receiver, latency)
-
-    def failed(self, receiver: str, reason: str) -> None:
-        """An attempt failed."""
-        self._metrics.notification_failed(receiver, reason)
-
-    def suppressed(self, receiver: str, reason: str) -> None:
-        """A message was held back."""
-        self._metrics.notification_suppressed(receiver, reason)
-
-    def backlog(self, receiver: str, waiting: int, oldest: float | None, dead: int) -> None:
-        """What waits."""
-        self._metrics.backlog(receiver, waiting, oldest, dead)
-
-
-def site_of(config: Config) -> Site:
-    """What messages say of this daemon."""
-    return Site(external_url=config.external_url, labels=config.labels)
-
-
-def storage_url(options: RunOptions, config: Config) -> str:
-    """Where the state is kept: the command line's directory, or what is configured."""
-    if options.data_dir is None:
-        return config.storage.url
-    return f"sqlite://{options.data_dir.resolve()}/cbmon.db"
-
-
-def descriptors_for_runs() -> int:
-    """How many runs may go on at once: what the process may open, less what the rest needs."""
-    limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit < hard:
-        limit = hard if hard != resource.RLIM_INFINITY else 1 << 20
-        limit = min(limit, 1 << 20)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    return max(64, (limit - 512) // 2)
-
-
-def reloaded(outcome: ReloadOutcome, at: float) -> Reloaded:
-    """The event of a reload."""
-    return Reloaded(
-        id=new_id(at),
-        at=at,
-        ok=outcome.ok,
-        added=outcome.added,
-        removed=outcome.removed,
-        changed=outcome.changed,
-        problems=outcome.problems,
-    )
