@@ -1,7 +1,8 @@
-"""A step of the wall clock by an hour neither stalls the daemon nor sets off a storm."""
+"""A step of the wall clock, or a pause, neither stalls the daemon nor sets off a storm."""
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,26 @@ def test_checks_go_on_at_their_pace_and_deadlines_stay(
     missed = daemon.metrics("cbmon_check_skipped_total")
     assert missed['cbmon_check_skipped_total{cause="overrun",check="shop"}'] <= 1
     assert daemon.stop() == 0
+
+
+def test_a_process_that_was_paused_counts_what_it_missed_and_replays_nothing(
+    run_daemon: RunDaemon, targets: Targets
+) -> None:
+    shop = {"name": "shop", "http": {"url": targets.url}, "interval": "200ms", "timeout": "150ms"}
+    daemon = run_daemon({"checks": [shop]})
+    eventually(lambda: targets.hits["/"] >= 3, "some runs")
+    daemon.signal(signal.SIGSTOP)
+    before = targets.hits["/"]
+    time.sleep(3.0)
+    daemon.signal(signal.SIGCONT)
+    began = time.monotonic()
+    time.sleep(2.0)
+    runs, took = targets.hits["/"] - before, time.monotonic() - began
+    assert runs <= took / INTERVAL + 3, "missed runs were made up for"
+    assert runs >= 0.6 * took / INTERVAL - 2
+    missed = daemon.metric("cbmon_check_skipped_total", check="shop", cause="missed") or 0.0
+    assert 3.0 / INTERVAL - 3 <= missed <= 3.0 / INTERVAL + 3
+    assert daemon.breaker("shop")["state"] == "closed"
 
 
 def _is_stepped(daemon: Daemon, step: int) -> bool:

@@ -88,6 +88,19 @@ def test_readiness_ends_before_the_web_does(run_daemon: RunDaemon, targets: Targ
     assert daemon.process.wait() == 0
 
 
+@pytest.mark.parametrize("moment", [0.0, 0.2, 0.5, 0.8, 1.0])
+def test_a_stop_during_the_start_is_orderly_too(
+    run_daemon: RunDaemon, targets: Targets, moment: float
+) -> None:
+    daemon = run_daemon({"checks": [check("shop", targets.url)]}, start=False)
+    daemon.process.start()
+    time.sleep(moment)
+    code = daemon.stop()
+    assert code in {0, -signal.SIGTERM}, daemon.log()
+    assert "Traceback" not in daemon.log()
+    assert daemon.start() > 0
+
+
 # --- start -------------------------------------------------------------------------------
 
 
@@ -204,6 +217,41 @@ def test_a_reload_changes_what_differs_and_nothing_else(
     asked = targets.hits["/gone"]
     eventually(lambda: calls(daemon, "kept") >= counted + 5, "more runs")
     assert targets.hits["/gone"] == asked
+
+
+def test_a_changed_check_keeps_its_breaker_and_its_counters(
+    run_daemon: RunDaemon, targets: Targets
+) -> None:
+    targets.behave = lambda request: Reply(status=503 if request.path == "/bad" else 200)
+    daemon = run_daemon({"checks": [check("shop", targets.url + "/old")]})
+    eventually(lambda: calls(daemon, "shop") >= 5, "some runs")
+    counted = calls(daemon, "shop")
+
+    policy = {"failure_threshold": 2, "recovery_timeout": "60s"}
+    daemon.write({"checks": [check("shop", targets.url + "/bad", breaker=policy)]})
+    reload(daemon, "request")
+    eventually(lambda: state(daemon, "shop") == "open", "the new target to be seen as bad")
+    assert calls(daemon, "shop") >= counted + 2
+    old = targets.hits["/old"]
+
+    # Another target: what the open breaker knew says nothing of it, so that it is tried at once.
+    daemon.write({"checks": [check("shop", targets.url + "/good", breaker=policy)]})
+    reload(daemon, "request")
+    eventually(lambda: state(daemon, "shop") == "closed", "the trial of the third target", 5.0)
+    assert targets.hits["/old"] == old
+    assert daemon.breaker("shop")["metrics"]["failed_calls"] == 2
+
+
+def test_many_reloads_at_once_end_in_the_last_file(run_daemon: RunDaemon, targets: Targets) -> None:
+    daemon = run_daemon({"checks": [check("check-0", targets.url)]})
+    for number in range(1, 11):
+        daemon.write({"checks": [check(f"check-{number}", targets.url)]})
+        daemon.signal(signal.SIGHUP)
+    eventually(lambda: calls(daemon, "check-10") >= 1, "the last file to be in force")
+    states = daemon.metrics("circuit_breaker_state")
+    assert list(states) == ['circuit_breaker_state{category="check",component="check-10"}']
+    assert not daemon.logged("level=error"), daemon.log()
+    assert daemon.stop() == 0
 
 
 @pytest.mark.parametrize("how", ["signal", "request", "command"])
