@@ -20,6 +20,7 @@ __all__ = ["PROBES", "AddressPolicy", "ProbeEnvironment", "ProbeType", "probe_ty
 PROBES: Final[Mapping[str, str]] = {
     "dns": "cbmon.probes.dns",
     "http": "cbmon.probes.http",
+    "postgres": "cbmon.probes.postgres",
     "tcp": "cbmon.probes.tcp",
     "tls": "cbmon.probes.tls",
 }

@@ -52,6 +52,15 @@ class Endpoint(NamedTuple):
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
 
 
+class SocketFile(NamedTuple):
+    """A Unix socket to connect to."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
 def literal(host: str) -> socket.AddressFamily | None:
     """The family of an address written as such, None for a name."""
     bare, _, _ = host.partition("%")
@@ -69,10 +78,11 @@ class AddressPolicy:
 
     An address in ``deny`` is refused. With ``allow``, one outside it is refused. The metadata
     services of clouds are refused unless ``metadata``, whatever ``allow`` says, because what they
-    answer are credentials. IPv4 inside IPv6 (mapped, 6to4, Teredo, NAT64) counts as both.
+    answer are credentials. IPv4 inside IPv6 (mapped, 6to4, Teredo, NAT64) counts as both. Unix
+    sockets may be connected to if ``unix``.
     """
 
-    __slots__ = ("_allow", "_deny", "_metadata")
+    __slots__ = ("_allow", "_deny", "_metadata", "_unix")
 
     def __init__(
         self,
@@ -80,16 +90,24 @@ class AddressPolicy:
         allow: Iterable[IPNetwork | str] = (),
         deny: Iterable[IPNetwork | str] = (),
         metadata: bool = False,
+        unix: bool = True,
     ) -> None:
         self._allow = tuple(ipaddress.ip_network(network) for network in allow)
         self._deny = tuple(ipaddress.ip_network(network) for network in deny)
         self._metadata = metadata
+        self._unix = unix
 
     def check(self, ip: str) -> None:
         """Return, or raise ProbeError with reason ``policy``."""
         refusal = self._refusal(ipaddress.ip_address(ip.partition("%")[0]))
         if refusal:
             raise ProbeError(Reason.POLICY, f"connecting to {ip} is not allowed: {refusal}")
+
+    def check_path(self, path: str) -> None:
+        """Return, or raise ProbeError with reason ``policy``: may this Unix socket be used?"""
+        if not self._unix:
+            text = f"connecting to unix:{path} is not allowed: it is a Unix socket"
+            raise ProbeError(Reason.POLICY, text)
 
     def _refusal(self, address: IPAddress) -> str | None:
         meant = _meanings(address)

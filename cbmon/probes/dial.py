@@ -1,7 +1,8 @@
 """Connections to targets: resolve, connect, TLS; one phase each.
 
-Rule: one address, one try, and the policy judges that address. An error names the address and
-the reason; when the run is cancelled the socket is closed at once.
+Rule: one address, one try, and the policy judges that address; a socket in the file system is an
+address too. An error names the address and the reason; when the run is cancelled the socket is
+closed at once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from cbmon.interfaces import Attempt
 from cbmon.model import Phase, Reason
-from cbmon.probes.addresses import Endpoint, Family
+from cbmon.probes.addresses import Endpoint, Family, SocketFile
 from cbmon.probes.certificates import Chain
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.failure import ProbeError, words
@@ -26,12 +27,13 @@ ProtocolT = TypeVar("ProtocolT", bound=asyncio.Protocol)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where to, and how to get there."""
+    """Where to, and how to get there. With ``path`` it is a Unix socket, ``host`` only its name."""
 
     host: str
-    port: int
+    port: int = 0
     family: Family = "any"
     source: str | None = None
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ class Link(Generic[ProtocolT]):
 
     transport: asyncio.Transport
     protocol: ProtocolT
-    endpoint: Endpoint
+    endpoint: Endpoint | SocketFile
     chain: Chain | None = None
     """What the target presented, over TLS."""
 
@@ -61,7 +63,13 @@ async def dial(
     tls: Tls | None = None,
 ) -> Link[ProtocolT]:
     """Connect, and leave the last phase going on; ProbeError says why not."""
-    endpoint = await locate(attempt, environment, route)
+    endpoint: Endpoint | SocketFile
+    if route.path is None:
+        endpoint = await locate(attempt, environment, route)
+    else:
+        endpoint = SocketFile(route.path)
+        attempt.facts["address"] = str(endpoint)
+        environment.policy.check_path(route.path)
     attempt.begin(Phase.CONNECT)
     if tls is None:
         transport, protocol = await _connect(endpoint, route, factory)
@@ -125,10 +133,13 @@ class _Quiet(asyncio.Protocol):
 
 
 async def _connect(
-    endpoint: Endpoint, route: Route, factory: Callable[[], ProtocolT]
+    endpoint: Endpoint | SocketFile, route: Route, factory: Callable[[], ProtocolT]
 ) -> tuple[asyncio.Transport, ProtocolT]:
+    loop = asyncio.get_running_loop()
     try:
-        return await asyncio.get_running_loop().create_connection(
+        if isinstance(endpoint, SocketFile):
+            return await loop.create_unix_connection(factory, endpoint.path)
+        return await loop.create_connection(
             factory,
             endpoint.ip,
             endpoint.port,
@@ -143,7 +154,7 @@ async def _connect(
         raise ProbeError(Reason.CONNECT, text) from error
 
 
-def _handshake_trouble(error: OSError, endpoint: Endpoint, name: str) -> str:
+def _handshake_trouble(error: OSError, endpoint: Endpoint | SocketFile, name: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         trouble = error.verify_message
         return f"the certificate of {endpoint} is not valid for {name}: {_lowered(trouble)}"

@@ -14,6 +14,7 @@ from cbmon.testing import ManualClock
 
 SMALLEST = {
     "http": {"url": "http://a.test/?token=t"},
+    "postgres": {"dsn": "postgresql://u:hunter2@a.test/b"},
     "tcp": {"address": "a.test:80"},
     "tls": {"address": "a.test:443"},
     "dns": {"server": "[::1]:53", "name": "a.test"},
@@ -29,6 +30,7 @@ def test_every_kind_is_there_under_its_name(name: str) -> None:
     ("target", "name"),
     [
         ("http://a.test/?token=<secret>", "http"),
+        ("a.test:5432/b", "postgres"),
         ("a.test:80", "tcp"),
         ("a.test:443", "tls"),
         ("a.test A @[::1]:53", "dns"),
