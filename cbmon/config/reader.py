@@ -8,15 +8,15 @@ are refused; a wrong value is told and reading goes on, a broken file is told an
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
 import yaml
 
 from cbmon.config.nodes import Block, Items, Node, joined
 from cbmon.config.problems import Place, Problems
-from cbmon.config.scalars import AmbiguousError, resolve
-from cbmon.config.variables import VariableError, substitute
+from cbmon.config.scalars import resolve
+from cbmon.config.variables import substitute
 from cbmon.config.words import Substituted, clipped
 from cbmon.errors import ConfigurationError
 
@@ -26,6 +26,9 @@ MAX_NODES: Final = 2_000_000
 MAX_DEPTH: Final = 40
 
 _MERGE: Final = "<<"
+
+Dialect = Callable[[str, bool, str | None], object]
+"""A scalar's text, whether it is plain, and its tag, to its value; ValueError refuses it."""
 
 
 class _Abort(Exception):  # noqa: N818 - a signal inside this module, never seen outside
@@ -57,16 +60,22 @@ def require_libyaml() -> None:
 
 
 def read_yaml(
-    data: bytes, file: str, *, environ: Mapping[str, str], problems: Problems
+    data: bytes,
+    file: str,
+    *,
+    environ: Mapping[str, str],
+    problems: Problems,
+    dialect: Dialect | None = None,
 ) -> Block | None:
     """The one mapping that the file holds, or None when it is empty or cannot be read.
 
-    What is wrong goes to ``problems``; an empty file alone is not told.
+    What is wrong goes to ``problems``; an empty file alone is not told. A ``dialect`` is for the
+    files of other programs: it says what scalars mean, and nothing is replaced in them.
     """
     require_libyaml()
     try:
         _check_bytes(data, file, problems)
-        return _Reader(data, file, environ, problems).read()
+        return _Reader(data, file, environ, problems, dialect).read()
     except _Abort:
         return None
 
@@ -89,12 +98,18 @@ def _check_bytes(data: bytes, file: str, problems: Problems) -> None:
 
 class _Reader:
     def __init__(
-        self, data: bytes, file: str, environ: Mapping[str, str], problems: Problems
+        self,
+        data: bytes,
+        file: str,
+        environ: Mapping[str, str],
+        problems: Problems,
+        dialect: Dialect | None,
     ) -> None:
         self._text = data.removeprefix(b"\xef\xbb\xbf")
         self._file = file
         self._environ = environ
         self._problems = problems
+        self._dialect = dialect
         self._stack: list[_Frame] = []
         self._anchors: dict[str, tuple[Any, int, int]] = {}
         self._nodes = 0
@@ -173,7 +188,7 @@ class _Reader:
         if stack and stack[-1].key is None and type(stack[-1].node) is Block:
             self._key(event, stack[-1])
             return
-        if event.tag is not None and event.tag != "!":
+        if event.tag is not None and event.tag != "!" and self._dialect is None:
             self._refuse_tag(event)
         value = self._value(event)
         if event.anchor is not None:
@@ -197,12 +212,14 @@ class _Reader:
         text = event.value
         plain = not event.style
         try:
+            if self._dialect is not None:
+                return self._dialect(text, plain, event.tag)
             if "$" in text:
                 text = substitute(text, self._environ)
                 if isinstance(text, Substituted):
                     return text
             return resolve(text) if plain else text
-        except (VariableError, AmbiguousError) as error:
+        except ValueError as error:
             self._problems.spoil(self._place(event.start_mark), self._path_of_value(), str(error))
             return text
 
