@@ -195,7 +195,6 @@ def policies(
     """
     st = _strategies()
 
-    @st.composite
     def draw_policy(draw: Callable[[Any], Any]) -> BreakerPolicy:
         kind = draw(st.sampled_from(list(kinds)))
         fields: dict[str, Any] = {"kind": kind, **_recovery_fields(draw, st, jitter)}
@@ -205,7 +204,7 @@ def policies(
             fields |= _rate_fields(draw, st, kind)
         return BreakerPolicy(**fields)
 
-    strategy: SearchStrategy[BreakerPolicy] = draw_policy()
+    strategy: SearchStrategy[BreakerPolicy] = st.composite(draw_policy)()
     return strategy
 
 

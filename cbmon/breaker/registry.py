@@ -19,8 +19,8 @@ from cbmon.breaker.errors import RegistryFullError
 from cbmon.breaker.policy import BreakerPolicy
 from cbmon.breaker.states import State
 
-Listener = Callable[[Any], None]
-RemovalListener = Callable[[CircuitBreaker], None]
+Listener = Callable[[Any], object]
+RemovalListener = Callable[[CircuitBreaker], object]
 
 _MOVES: Final = frozenset({"transition"})
 

@@ -40,11 +40,20 @@ class Recovery:
         self.successes = at_least("successes", successes, 1)
         self.good = 0
         """Good answers in a row so far."""
+        self._wake: Callable[[], object] | None = None
+        self._listens = False
 
     @property
     def lease(self) -> float:
         """Seconds that the breaker is held open at a time: until after the next check's end."""
         return 2 * self.interval + self.timeout
+
+    def watch(self, wake: Callable[[], object] | None) -> None:
+        """Call ``wake`` whenever the breaker moves, in the thread that moved it; None: no more."""
+        self._wake = wake
+        if not self._listens:
+            self._listens = True
+            self.breaker.add_listener(self._moved, kinds=("transition",))
 
     def begin(self) -> bool:
         """Whether there is something to check; if it is open it is held open."""
@@ -67,6 +76,10 @@ class Recovery:
         self.breaker.close(actor=ACTOR, reason=f"{self.good} good answers in a row")
         self.good = 0
         return True
+
+    def _moved(self, _event: Any) -> None:
+        if (wake := self._wake) is not None:
+            wake()
 
 
 class RecoveryCheck:
@@ -95,17 +108,14 @@ class RecoveryCheck:
         self._check = check
         self._in_thread = False
         self._task: asyncio.Task[None] | None = None
-        self._forget: Callable[[], None] | None = None
 
     async def start(self) -> None:
         """Begin to watch the breaker; RuntimeError if it has been started already."""
         if self._task is not None:
             raise RuntimeError("the recovery check has been started already")
         loop, opened = asyncio.get_running_loop(), asyncio.Event()
-        self._forget = self._recovery.breaker.add_listener(
-            lambda _event: _post(loop, opened.set), kinds=("transition",)
-        )
         opened.set()
+        self._recovery.watch(lambda: _post(loop, opened.set))
         self._task = asyncio.create_task(
             self._watch(opened), name=f"recovery of {self._recovery.breaker.name}"
         )
@@ -118,8 +128,7 @@ class RecoveryCheck:
         task, self._task = self._task, None
         if task is None:
             return
-        if self._forget is not None:
-            self._forget()
+        self._recovery.watch(None)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -182,17 +191,14 @@ class ThreadRecoveryCheck:
         self._stopping = threading.Event()
         self._opened = threading.Event()
         self._thread: threading.Thread | None = None
-        self._forget: Callable[[], None] | None = None
 
     def start(self) -> None:
         """Begin to watch the breaker; RuntimeError if it has been started already."""
         if self._thread is not None:
             raise RuntimeError("the recovery check has been started already")
-        self._forget = self._recovery.breaker.add_listener(
-            lambda _event: self._opened.set(), kinds=("transition",)
-        )
         self._stopping.clear()
         self._opened.set()
+        self._recovery.watch(self._opened.set)
         self._thread = threading.Thread(
             target=self._watch, name=f"recovery of {self._recovery.breaker.name}", daemon=True
         )
@@ -203,8 +209,7 @@ class ThreadRecoveryCheck:
         thread, self._thread = self._thread, None
         if thread is None:
             return True
-        if self._forget is not None:
-            self._forget()
+        self._recovery.watch(None)
         self._stopping.set()
         self._opened.set()
         thread.join(self._recovery.timeout)

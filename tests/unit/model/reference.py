@@ -32,6 +32,10 @@ class Outcome:
     at: float
     failed: bool
     slow: bool
+    bucket: float = 0.0
+    """The longest bucket, in seconds, of the policy under which it was recorded."""
+    gone: bool = False
+    """The rules allow it to be missing already."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class Reference:
             return
         if self.state == FORCED_CLOSED:
             return
-        outcome = Outcome(now, failed, self._is_slow(duration))
+        outcome = Outcome(now, failed, self._is_slow(duration), _bucket(self.policy))
         self.counts["failures" if failed else "successes"] += 1
         self.counts["slow_calls"] += outcome.slow
         if self.state == HALF_OPEN:
@@ -145,7 +149,7 @@ class Reference:
 
     def _trips(self, now: float, engine_state: str) -> bool:
         if self.policy.kind == "count":
-            return self.run >= self.policy.failure_threshold
+            return bool(self.run >= self.policy.failure_threshold)
         verdicts = {self._too_bad(some, self._minimum()) for some in self.windows(now)}
         if len(verdicts) == 1:
             return verdicts.pop()
@@ -174,12 +178,15 @@ class Reference:
         if self.policy.kind == "percentage":
             yield self.window[-self.policy.window_size :]
             return
-        length = self.policy.window_seconds
-        bucket = max(1.0, length / 10)
-        alive = [outcome for outcome in self.window if now - outcome.at < length]
-        sure = sum(now - outcome.at < length - bucket for outcome in alive)
-        for dropped in range(len(alive) - sure + 1):
+        alive = [o for o in self.window if now - o.at < self.policy.window_seconds]
+        doubtful = [index + 1 for index, o in enumerate(alive) if self._may_be_gone(o, now)]
+        for dropped in range(max(doubtful, default=0) + 1):
             yield alive[dropped:]
+
+    def _may_be_gone(self, outcome: Outcome, now: float) -> bool:
+        """Whole buckets leave the window, those of a longer window before a change included."""
+        bucket = max(outcome.bucket, _bucket(self.policy))
+        return outcome.gone or now - outcome.at >= self.policy.window_seconds - bucket
 
     def ratios(self, now: float) -> set[tuple[float | None, float | None]]:
         """(failure, slow) ratios that may be shown now."""
@@ -322,7 +329,11 @@ class Reference:
             self.window = self.window[-min(self.policy.window_size, policy.window_size) :]
         elif policy.kind == "time":
             length = min(self.policy.window_seconds, policy.window_seconds)
-            self.window = [outcome for outcome in self.window if now - outcome.at < length]
+            self.window = [
+                replace(outcome, gone=self._may_be_gone(outcome, now))
+                for outcome in self.window
+                if now - outcome.at < length
+            ]
         self.policy = policy
         if self.state == OPEN and not self.fixed_wait:
             self.wait = min(self.wait, self.planned_wait())
@@ -348,3 +359,7 @@ class Reference:
         )
         copy.settle(now)
         return copy
+
+
+def _bucket(policy: Any) -> float:
+    return float(max(1.0, policy.window_seconds / 10))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -20,7 +21,15 @@ from tests.unit.model.twins import Twins
 
 SECONDS = st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0, 4.75, 5.0, 30.0, 60.0, 1e9])
 DURATIONS = st.sampled_from([0.0, 1.0, 1.5])
-MOVES = ["reset", "close", "open", "half_open", "force_open", "force_close", "observe", "disable"]
+PAUSES = st.sampled_from([0.0, 0.0, 0.0, 0.25, 1.0, 4.75])
+MOVES: st.SearchStrategy[tuple[str, dict[str, Any]]] = st.sampled_from(
+    [
+        *((name, {}) for name in ("reset", "close", "open", "half_open", "observe", "disable")),
+        *((name, {}) for name in ("force_open", "force_close")),
+        *(("open", {"for_seconds": seconds}) for seconds in (0.5, 7.0)),
+        *(("enable", {"reset_counters": anew}) for anew in (True, False)),
+    ]
+)
 
 
 class Machine(RuleBasedStateMachine):
@@ -39,20 +48,22 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def the_deadline_comes(self) -> None:
-        self.twins.advance(self.twins.engine.retry_after or 0.0, poll=False)
+        self.twins.wait_for_the_deadline()
 
     @rule(calls=st.integers(1, 4))
     def calls_begin(self, calls: int) -> None:
         for _ in range(calls):
             self.twins.acquire()
 
-    @rule(failed=st.booleans(), duration=DURATIONS, calls=st.integers(1, 6))
-    def calls_run(self, failed: bool, duration: float, calls: int) -> None:
-        for _ in range(calls):
-            before = len(self.twins.pending)
-            self.twins.acquire()
-            if len(self.twins.pending) > before:
-                self.twins.record(before, failed=failed, duration=duration)
+    @rule(outcomes=st.lists(st.tuples(st.booleans(), DURATIONS, PAUSES), max_size=12))
+    def calls_run(self, outcomes: list[tuple[bool, float, float]]) -> None:
+        self.twins.run(outcomes)
+
+    @rule(times=st.integers(1, 4), failed=st.booleans())
+    def deadlines_come_and_trials_run(self, times: int, failed: bool) -> None:
+        for _ in range(times):
+            self.twins.wait_for_the_deadline()
+            self.twins.run([(failed, 0.0, 0.0)] * 4)
 
     @precondition(lambda self: self.twins.pending)
     @rule(which=st.integers(0, 20), failed=st.booleans(), duration=DURATIONS)
@@ -64,17 +75,10 @@ class Machine(RuleBasedStateMachine):
     def a_call_is_cancelled(self, which: int) -> None:
         self.twins.release(which)
 
-    @rule(name=st.sampled_from(MOVES))
-    def a_person_moves_it(self, name: str) -> None:
-        self.twins.move(name)
-
-    @rule(seconds=st.sampled_from([0.5, 7.0]))
-    def a_person_opens_it_for_a_time(self, seconds: float) -> None:
-        self.twins.move("open", for_seconds=seconds)
-
-    @rule(reset_counters=st.booleans())
-    def a_person_enables_it(self, reset_counters: bool) -> None:
-        self.twins.move("enable", reset_counters=reset_counters)
+    @rule(move=MOVES)
+    def a_person_moves_it(self, move: tuple[str, dict[str, Any]]) -> None:
+        name, options = move
+        self.twins.move(name, **options)
 
     @rule(data=st.data())
     def the_policy_changes(self, data: st.DataObject) -> None:
@@ -90,7 +94,7 @@ class Machine(RuleBasedStateMachine):
             self.twins.compare()
 
 
-def machine(kind: str) -> Any:
+def machine(kind: str, *, examples: int = 200, steps: int = 40) -> Any:
     class Kind(Machine):
         pass
 
@@ -98,8 +102,8 @@ def machine(kind: str) -> Any:
     Kind.__name__ = f"Machine_{kind}"
     case = Kind.TestCase
     case.settings = settings(
-        max_examples=1500,
-        stateful_step_count=40,
+        max_examples=examples,
+        stateful_step_count=steps,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
@@ -109,6 +113,9 @@ def machine(kind: str) -> Any:
 TestTheCountKindDoesWhatTheReferenceDoes = machine("count")
 TestTheTimeKindDoesWhatTheReferenceDoes = machine("time")
 TestThePercentageKindDoesWhatTheReferenceDoes = machine("percentage")
+TestTheCountKindForLong = pytest.mark.long(machine("count", examples=5000, steps=60))
+TestTheTimeKindForLong = pytest.mark.long(machine("time", examples=5000, steps=60))
+TestThePercentageKindForLong = pytest.mark.long(machine("percentage", examples=5000, steps=60))
 
 
 def test_the_reference_stands_on_its_own() -> None:

@@ -46,6 +46,18 @@ class Twins:
         if poll:
             self.engine.poll()
 
+    def wait_for_the_deadline(self) -> None:
+        self.advance(self.engine.retry_after or 0.0, poll=False)
+
+    def run(self, outcomes: list[tuple[bool, float, float]]) -> None:
+        """Calls one after the other: (failed, duration, pause before it)."""
+        for failed, duration, pause in outcomes:
+            self.advance(pause, poll=False)
+            before = len(self.pending)
+            self.acquire()
+            if len(self.pending) > before:
+                self.record(before, failed=failed, duration=duration)
+
     def acquire(self) -> None:
         permit = self.engine.try_acquire()
         token = self.reference.acquire(self.now)

@@ -79,6 +79,15 @@ class TestKeys:
             registry.get(breaker.name + "'")
         assert len(registry) == 4
 
+    def test_it_shows_how_full_it_is(self) -> None:
+        assert repr(registry_of("a", max_keys=5)) == "<BreakerRegistry: 1 of 5 keys>"
+        assert repr(registry_of("a", "b")) == "<BreakerRegistry: 2 keys>"
+
+    def test_keys_may_be_removed_from_an_unbounded_registry(self) -> None:
+        registry = registry_of("a")
+        assert registry.remove("a")
+        assert not registry.remove("a")
+
     def test_one_or_all_are_reset(self) -> None:
         registry = registry_of("a", "b", "c")
         for breaker in registry:
@@ -202,6 +211,28 @@ class TestEviction:
         registry.get("a").record(permit, failed=False)
         registry.get("b")
         assert list(registry.states()) == ["b"]
+
+    def test_one_with_failures_that_is_used_again_is_no_longer_the_longest_unused(self) -> None:
+        registry = registry_of("a", "b", "c", max_keys=3)
+        for key in ("a", "b", "c"):
+            fail(registry.get(key))
+        fail(registry.get("d"))
+        registry.get("b")
+        registry.get("e")
+        assert {"b", "d", "e"} == set(registry.states())
+
+    def test_a_key_that_was_removed_is_not_evicted_again(self) -> None:
+        registry, gone = registry_of("a", "b", "c", max_keys=3), list[str]()
+        for key in ("a", "b", "c"):
+            fail(registry.get(key))
+        registry.get("d")
+        registry.on_removal(lambda breaker: gone.append(breaker.name))
+        for key in ("b", "d"):
+            registry.remove(key)
+        for key in ("e", "f", "g"):
+            registry.get(key)
+        assert gone == ["b", "d", "e"]
+        assert {"c", "f", "g"} == set(registry.states())
 
     def test_a_full_registry_says_what_is_wrong_and_what_to_do(self) -> None:
         registry = registry_of("a", max_keys=1)

@@ -234,6 +234,36 @@ def test_a_setting_out_of_range_is_named(settings: dict[str, float], message: st
         Bulkhead("b", **settings)  # type: ignore[arg-type]
 
 
+async def test_a_thread_that_waits_is_woken_as_soon_as_a_place_is_free() -> None:
+    pool = Bulkhead(max_concurrent_calls=1, queue_timeout=60)
+    pool.acquire()
+    thread = in_thread(pool.acquire)
+    while not pool.queued:  # noqa: ASYNC110 (the bulkhead has no event to wait for)
+        await asyncio.sleep(0.001)
+    assert pool.in_flight == 1
+    pool.release()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert (pool.in_flight, pool.queued) == (1, 0)
+
+
+def test_the_defaults_are_ten_calls_and_no_queue() -> None:
+    for pool in (Bulkhead(), BulkheadRegistry().get("db")):
+        assert (pool.max_concurrent_calls, pool.queue_timeout, pool.max_queued) == (10, 0.0, None)
+
+
+def test_a_block_gives_the_bulkhead() -> None:
+    pool = Bulkhead()
+    with pool as entered:
+        assert entered is pool
+
+
+async def test_an_async_block_gives_the_bulkhead() -> None:
+    pool = Bulkhead()
+    async with pool as entered:
+        assert entered is pool
+
+
 def test_pools_of_the_same_name_are_one() -> None:
     pools = BulkheadRegistry(max_concurrent_calls=4)
     assert pools.get("db") is pools.get("db", max_concurrent_calls=4)

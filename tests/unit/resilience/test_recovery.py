@@ -6,7 +6,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import patch
 
 import pytest
 
@@ -88,6 +88,23 @@ class TestDecisions:
         breaker.half_open()
         breaker.open()
         assert breaker.retry_after == 20.0
+
+    def test_it_holds_the_breaker_for_two_intervals_and_a_check(self) -> None:
+        breaker = opened(ManualClock())
+        Recovery(breaker, interval=5, timeout=2, successes=1).begin()
+        assert breaker.retry_after == 12.0
+
+    def test_good_answers_before_a_closing_or_a_persons_move_are_forgotten(self) -> None:
+        breaker = opened(ManualClock())
+        recovery = Recovery(breaker, interval=5, timeout=2, successes=2)
+        recovery.found(True)
+        breaker.reset()
+        assert not recovery.begin()
+        breaker.open()
+        assert not recovery.found(True)
+        assert recovery.found(True)
+        breaker.open()
+        assert not recovery.found(True)
 
     def test_the_closing_says_who_and_why(self) -> None:
         recorder = StateRecorder()
@@ -185,12 +202,13 @@ class TestTask:
             leave.wait(10)
 
         watch = RecoveryCheck(breaker, check, interval=0.001, timeout=0.02, successes=1)
-        found = watch._recovery.found = Mock(side_effect=watch._recovery.found)
-        async with watch:
-            await until(lambda: found.call_count >= 5)
-            assert len(runs) == 1
-            leave.set()
-            await until(lambda: breaker.state is State.CLOSED)
+        decisions = watch._recovery
+        with patch.object(decisions, "found", side_effect=decisions.found) as found:
+            async with watch:
+                await until(lambda: found.call_count >= 5)
+                assert len(runs) == 1
+                leave.set()
+                await until(lambda: breaker.state is State.CLOSED)
 
     async def test_a_breaker_opened_in_another_thread_wakes_it(self) -> None:
         breaker = CircuitBreaker("api")

@@ -166,6 +166,34 @@ def test_a_budget_bounds_the_retries_of_all_callers_together() -> None:
     assert 100 + 5 <= target.calls <= 100 + 5 + 10
 
 
+def test_first_attempts_refill_the_budget() -> None:
+    budget = RetryBudget(ratio=0.5, reserve=1)
+    assert budget.withdraw()
+    quick(ManualClock(), budget=budget).call(len, "abc")
+    assert budget.balance == 0.5
+
+
+def test_a_wait_that_would_end_right_at_the_deadline_is_not_begun() -> None:
+    clock = ManualClock()
+    layer = quick(clock, deadline=7.0, wait_hint=lambda error: 7.0)
+    layer._random.random = lambda: 0.0  # type: ignore[method-assign]
+    with pytest.raises(ConnectionError):
+        layer.call(Flaky(down(3)))
+    assert clock.slept == []
+
+
+def test_a_hint_in_the_past_is_no_negative_wait() -> None:
+    clock = ManualClock()
+    quick(clock, wait_hint=lambda error: -5.0, seed=3).call(Flaky([*down(1), "pong"]))
+    assert 0.0 <= clock.slept[0] <= 0.1
+
+
+def test_the_default_deadline_is_thirty_seconds() -> None:
+    assert retry(attempts=1).deadline == 30.0
+    assert retry(attempts=1).attempts == 1
+    assert (retry(seed=1).attempts, RetryBudget().ratio, RetryBudget().reserve) == (3, 0.1, 10)
+
+
 def test_an_open_breaker_is_waited_for_when_it_fits_the_deadline() -> None:
     clock = ManualClock()
     breaker = CircuitBreaker("api", recovery_timeout=10, clock=clock)
