@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable
@@ -203,7 +204,14 @@ def test_a_reload_changes_what_differs_and_nothing_else(
     counted = calls(daemon, "kept")
 
     daemon.write({"checks": [*kept, check("new", targets.url + "/new")]})
-    reload(daemon, how)
+    said = reload(daemon, how)
+    if how == "request":
+        outcome = json.loads(said)
+        assert [outcome[what] for what in ("added", "removed", "changed")] == [
+            ["new"],
+            ["gone"],
+            [],
+        ]
     eventually(lambda: calls(daemon, "new") >= 1, "the new check to run")
 
     assert calls(daemon, "kept") >= counted

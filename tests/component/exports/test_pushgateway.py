@@ -3,116 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from aiohttp.test_utils import unused_port
 
-from cbmon.exports import pushgateway
 from cbmon.exports.base import USER_AGENT, ExportEnvironment
 from cbmon.exports.failures import classified
-from cbmon.exports.pushgateway import PushgatewayExport, PushgatewayOptions
-from cbmon.interfaces import Attempt
 from cbmon.model import Reason
-
-OWN = b"# HELP process_open_fds Fds.\n# TYPE process_open_fds gauge\nprocess_open_fds 9\n"
-UP = b'# HELP cbmon_check_up Up.\n# TYPE cbmon_check_up gauge\ncbmon_check_up{check="a"} 1\n'
-
-
-class Metrics:
-    """An exposition that is whatever the test says."""
-
-    def __init__(self, now: bytes = OWN + UP) -> None:
-        self.now = now
-
-    def text(self) -> bytes:
-        return self.now
-
-    def openmetrics(self) -> bytes:
-        raise AssertionError("the gateway does not read OpenMetrics")
-
-    async def render(self, *, openmetrics: bool = False) -> bytes:
-        return self.openmetrics() if openmetrics else self.text()
-
-
-@dataclass
-class Pushed:
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-    peer: tuple[str, int]
-
-
-@dataclass
-class Gateway:
-    """What was pushed, and what is answered next."""
-
-    url: str = ""
-    status: int = 200
-    said: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    answer: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
-    pushed: list[Pushed] = field(default_factory=list)
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        assert request.transport is not None
-        peer = request.transport.get_extra_info("peername")
-        headers = dict(request.headers)
-        self.pushed.append(Pushed(request.method, request.raw_path, headers, body, peer))
-        if self.answer is not None:
-            return await self.answer(request)
-        return web.Response(status=self.status, text=self.said, headers=self.headers)
-
-
-@asynccontextmanager
-async def serving(context: ssl.SSLContext | None = None) -> AsyncIterator[Gateway]:
-    gateway = Gateway()
-    app = web.Application(client_max_size=1 << 26)
-    app.router.add_route("*", "/{path:.*}", gateway.handle)
-    server = TestServer(app, scheme="https" if context else "http")
-    await server.start_server(ssl=context)
-    gateway.url = str(server.make_url("")).rstrip("/")
-    try:
-        yield gateway
-    finally:
-        await server.close()
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[Gateway]:
-    async with serving() as found:
-        yield found
-
-
-@pytest.fixture
-async def environment() -> AsyncIterator[ExportEnvironment]:
-    shared = ExportEnvironment()
-    yield shared
-    await shared.close()
-
-
-def attempt(timeout: float = 5.0) -> Attempt:
-    return Attempt(asyncio.get_running_loop().time, timeout)
-
-
-def export(environment: ExportEnvironment, url: str, **options: Any) -> PushgatewayExport:
-    given = PushgatewayOptions.model_validate({"url": url, **options})
-    return pushgateway.build(given, environment)
-
+from tests.component.exports.gateway import OWN, UP, Gateway, Metrics, attempt, export
 
 # --- a push ------------------------------------------------------------------------------
 
@@ -346,95 +248,6 @@ def test_a_name_that_does_not_resolve_is_dns() -> None:
         Reason.DNS,
         "cannot connect to gw.invalid:80: Domain name not found",
     )
-
-
-# --- TLS ---------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for gateway.test, with its key, in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway.test")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("gateway.test")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "gateway.pem"
-    path.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return path
-
-
-@pytest.fixture
-async def secure(certificate: Path) -> AsyncIterator[Gateway]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    async with serving(context) as found:
-        yield found
-
-
-async def test_a_certificate_nobody_signed_is_tls(
-    secure: Gateway, environment: ExportEnvironment
-) -> None:
-    result = await export(environment, secure.url).run(attempt(), Metrics())
-    assert result.reason is Reason.TLS
-    assert result.error is not None
-    assert result.error.endswith(": self-signed certificate")
-    assert secure.pushed == []
-
-
-async def test_a_certificate_for_another_name_is_tls(
-    secure: Gateway, environment: ExportEnvironment, certificate: Path
-) -> None:
-    subject = export(environment, secure.url, tls={"ca_file": str(certificate)})
-    result = await subject.run(attempt(), Metrics())
-    assert result.reason is Reason.TLS
-
-
-@pytest.mark.parametrize("skip", [True, False], ids=["unverified", "verified"])
-async def test_a_trusted_gateway_gets_the_push(
-    secure: Gateway, environment: ExportEnvironment, certificate: Path, skip: bool
-) -> None:
-    verified = {"ca_file": str(certificate), "server_name": "gateway.test"}
-    tls = {"insecure_skip_verify": True} if skip else verified
-    result = await export(environment, secure.url, tls=tls).run(attempt(), Metrics())
-    assert result.ok, result.error
-
-
-async def test_contexts_are_shared_and_made_anew_when_a_file_changes(
-    secure: Gateway, environment: ExportEnvironment, certificate: Path, tmp_path: Path
-) -> None:
-    authority = tmp_path / "ca.pem"
-    authority.write_bytes(certificate.read_bytes())
-    tls = {"ca_file": str(authority), "server_name": "gateway.test"}
-    options = PushgatewayOptions.model_validate({"url": secure.url, "tls": tls}).tls
-    first = await environment.tls.get(options)
-    assert await environment.tls.get(options.model_copy()) is first
-    authority.write_bytes(certificate.read_bytes() + b"\n")
-    assert await environment.tls.get(options) is not first
-
-
-async def test_plain_http_behind_an_https_address_is_tls(
-    gateway: Gateway, environment: ExportEnvironment
-) -> None:
-    url = gateway.url.replace("http:", "https:")
-    result = await export(environment, url).run(attempt(), Metrics())
-    assert result.reason is Reason.TLS
 
 
 # --- the end -----------------------------------------------------------------------------

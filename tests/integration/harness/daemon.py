@@ -119,7 +119,7 @@ class Daemon:
         return fetch(self.url + path, headers={"Accept": accept})
 
     def post(self, path: str, body: bytes = b"") -> Answer:
-        headers = {"Content-Type": "application/json"} if body else {}
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
         return fetch(self.url + path, method="POST", body=body, headers=headers, timeout=15.0)
 
     def breaker(self, name: str) -> dict[str, Any]:
