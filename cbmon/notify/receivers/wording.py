@@ -41,7 +41,9 @@ def description(message: Message) -> str:
     if body.get("retry_after"):
         parts.append(f"next trial in {lasting(body['retry_after'])}")
     if body.get("folded"):
-        parts.append(f"open since {timestamp(body['started_at'])}, which could not be told before")
+        # Not "was not told": a crash may have hit between its arrival and the note of it.
+        since = timestamp(body["started_at"])
+        parts.append(f"open since {since}, of which no message is known to have arrived")
     if body.get("late_seconds"):
         parts.append(f"delivered {lasting(body['late_seconds'])} late")
     return "; ".join(parts)

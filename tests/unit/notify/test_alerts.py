@@ -126,7 +126,7 @@ def test_a_late_and_folded_message_says_so() -> None:
     )
     assert body["commonAnnotations"]["description"] == (
         "5 failures in a row; moved by anna; "
-        "open since 2026-01-01T00:00:00.000Z, which could not be told before; "
+        "open since 2026-01-01T00:00:00.000Z, of which no message is known to have arrived; "
         "delivered 2h 5m late"
     )
 
