@@ -49,6 +49,10 @@ class TlsSettings:
         trusted = (self.ca_file or system_bundle()) if self.verify else None
         return tuple(file for file in (trusted, self.cert_file, self.key_file) if file)
 
+    def make(self) -> ssl.SSLContext:
+        """A context of its own; reads the files."""
+        return _made(self)
+
 
 class SharedContext:
     """The context of one set of options, as fresh as its files."""
@@ -72,7 +76,7 @@ class SharedContext:
     async def _renewed(self, stamp: object) -> ssl.SSLContext:
         async with self._lock:
             if self._context is None or stamp != self._stamp:
-                self._context = await asyncio.to_thread(_made, self.settings)
+                self._context = await asyncio.to_thread(self.settings.make)
                 self._stamp = stamp
             return self._context
 

@@ -1,0 +1,91 @@
+"""Which address of a name is probed, and what the metrics say of it.
+
+Rule: one address, one try: of the preferred family if there is one, else, unless that is
+forbidden, of the other. The policy judges it before anything is sent.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final, Literal
+
+from cbmon.blackbox.look import Look
+from cbmon.blackbox.modules import FamilyOptions
+from cbmon.model import Phase, Reason
+from cbmon.probes.addresses import Family
+from cbmon.probes.failure import ProbeError
+
+_FNV_OFFSET: Final = 0x811C9DC5
+_FNV_PRIME: Final = 0x01000193
+
+
+async def choose(look: Look, options: FamilyOptions, host: str) -> tuple[str, float]:
+    """The address and the seconds it took; ProbeError or TimeoutError when there is none."""
+    gauges, clock = look.gauges, look.environment.clock
+    gauges.declare("probe_ip_protocol", "Version of IP that is used: 4 or 6")
+    gauges.declare("probe_dns_lookup_time_seconds", "Time to find the target's address")
+    gauges.declare("probe_ip_addr_hash", "FNV-1a of the address, to see when it changes")
+    look.say("Resolving target address", "debug", ip_protocol=options.preferred_ip_protocol)
+    look.attempt.begin(Phase.RESOLVE)
+    begun = clock.monotonic()
+    try:
+        async with look.deadline():
+            ip = await _resolved(look, options, host)
+    finally:
+        took = clock.monotonic() - begun
+        gauges.add("probe_dns_lookup_time_seconds", took)
+        look.attempt.end()
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    four = address if address.version == 4 else address.ipv4_mapped
+    gauges.set("probe_ip_protocol", 4 if four else 6)
+    gauges.set("probe_ip_addr_hash", fnv((four or address).packed))
+    look.say("Resolved target address", ip=ip)
+    look.environment.policy.check(ip)
+    return ip, took
+
+
+def family_of(options: FamilyOptions) -> Family:
+    """The family to ask for."""
+    version: Literal["ipv4", "ipv6"] = "ipv4"
+    if options.preferred_ip_protocol in {"ip6", ""}:
+        version = "ipv6"
+    if not options.ip_protocol_fallback:
+        return version
+    return "prefer_ipv4" if version == "ipv4" else "prefer_ipv6"
+
+
+def fnv(data: bytes) -> int:
+    """The 32 bit FNV-1a hash."""
+    found = _FNV_OFFSET
+    for byte in data:
+        found = ((found ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
+    return found
+
+
+async def _resolved(look: Look, options: FamilyOptions, host: str) -> str:
+    if not host:
+        raise ProbeError(Reason.DNS, "the target has no host")
+    return await look.environment.resolver.resolve(host, family_of(options))
+
+
+def split_host_port(target: str) -> tuple[str, str]:
+    """Host and port of ``host:port`` or ``[address]:port``; ValueError as Go would refuse it."""
+    host, colon, port = target.rpartition(":")
+    if not colon or "]" in port:
+        raise ValueError(f"missing port in address {target[:100]}")
+    if host.startswith("["):
+        if not host.endswith("]"):
+            raise ValueError(f"missing ] in address {target[:100]}")
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"too many colons in address {target[:100]}")
+    if "[" in host or "]" in host:
+        raise ValueError(f"unexpected bracket in address {target[:100]}")
+    return host, port
+
+
+def port_number(port: str) -> int:
+    """The port; ProbeError for one that does not exist."""
+    if port.isascii() and port.isdigit() and int(port) < 65536:
+        return int(port)
+    raise ProbeError(Reason.CONFIG, f'"{port[:40]}" is no port')
