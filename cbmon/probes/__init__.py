@@ -21,6 +21,7 @@ PROBES: Final[Mapping[str, str]] = {
     "dns": "cbmon.probes.dns",
     "http": "cbmon.probes.http",
     "postgres": "cbmon.probes.postgres",
+    "promql": "cbmon.probes.promql",
     "tcp": "cbmon.probes.tcp",
     "tls": "cbmon.probes.tls",
 }

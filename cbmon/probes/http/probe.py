@@ -7,7 +7,6 @@ one begins.
 from __future__ import annotations
 
 import asyncio
-import base64
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,6 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from cbmon.config.fields import SecretError
 from cbmon.interfaces import Attempt
 from cbmon.model import Reason, Result
 from cbmon.probes.dial import Route, Tls
@@ -24,6 +22,7 @@ from cbmon.probes.expectations import check_certificate, check_duration
 from cbmon.probes.failure import ProbeError, words
 from cbmon.probes.http.body import Body, receive
 from cbmon.probes.http.client import USER_AGENT, Hop, HttpClient, trouble
+from cbmon.probes.http.credentials import authorization
 from cbmon.probes.http.expect import Answer, judge_body, judge_head, needs_body
 from cbmon.probes.http.options import HttpOptions
 from cbmon.probes.http.redacted import redacted
@@ -165,7 +164,7 @@ class HttpProbe:
         headers = self._headers
         body = options.body.encode() if options.body is not None else None
         if options.basic_auth or options.bearer_token or options.bearer_token_file:
-            headers = {**headers, "Authorization": await _authorization(options)}
+            headers = {**headers, "Authorization": await authorization(options)}
         if options.body_file is not None:
             body = await asyncio.to_thread(_read, options.body_file)
         return Request(
@@ -195,24 +194,6 @@ def _fixed_headers(options: HttpOptions) -> dict[str, str]:
 
 def _with_host(request: Request) -> dict[str, str]:
     return {**request.headers, "Host": request.host} if request.host else dict(request.headers)
-
-
-async def _authorization(options: HttpOptions) -> str:
-    """The header's value, from files that are read now."""
-    basic = options.basic_auth
-    value, file = (
-        (basic.password, basic.password_file)
-        if basic
-        else (options.bearer_token, options.bearer_token_file)
-    )
-    try:
-        secret = value if file is None else await asyncio.to_thread(file.read)
-    except SecretError as error:
-        raise ProbeError(Reason.CONFIG, str(error)) from error
-    text = secret.reveal() if secret else ""
-    if not basic:
-        return f"Bearer {text}"
-    return "Basic " + base64.b64encode(f"{basic.username}:{text}".encode()).decode()
 
 
 def _read(path: Path) -> bytes:

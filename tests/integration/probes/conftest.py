@@ -22,6 +22,7 @@ import uvloop
 from cbmon.model import Result
 from cbmon.probes import ProbeEnvironment, probe_type
 from cbmon.probes.run import run_once
+from tests.integration.harness import Prometheus
 from tests.integration.harness.processes import absent, free_port, slowness
 
 
@@ -172,3 +173,14 @@ def postgres(authority: Authority) -> Iterator[Database]:
             yield Database(port, home, authority.file)
         finally:
             run(*control, "-m", "immediate", "stop")
+
+
+@pytest.fixture(scope="session")
+def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes itself."""
+    server = Prometheus(tmp_path_factory.mktemp("prometheus"), {})
+    try:
+        server.start()
+        yield server
+    finally:
+        server.process.clean_up()

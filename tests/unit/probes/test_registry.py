@@ -15,6 +15,7 @@ from cbmon.testing import ManualClock
 SMALLEST = {
     "http": {"url": "http://a.test/?token=t"},
     "postgres": {"dsn": "postgresql://u:hunter2@a.test/b"},
+    "promql": {"url": "http://a.test:9090", "query": "up"},
     "tcp": {"address": "a.test:80"},
     "tls": {"address": "a.test:443"},
     "dns": {"server": "[::1]:53", "name": "a.test"},
@@ -31,6 +32,7 @@ def test_every_kind_is_there_under_its_name(name: str) -> None:
     [
         ("http://a.test/?token=<secret>", "http"),
         ("a.test:5432/b", "postgres"),
+        ("http://a.test:9090", "promql"),
         ("a.test:80", "tcp"),
         ("a.test:443", "tls"),
         ("a.test A @[::1]:53", "dns"),
