@@ -18,7 +18,8 @@ run: $(VENV)/.installed  ## run the daemon on its quick-start configuration, pag
 test: $(VENV)/.installed-dev servers lint  ## install what tests need, check everything, run the tests
 	$(PYTEST) -m "not long"
 
-test-long: $(VENV)/.installed-dev servers  ## the tiers that take long: soak, many kills, boots, fuzzing
+test-long: $(VENV)/.installed-dev  ## the tiers that take long: soak, many kills, boots, fuzzing
+	@sh scripts/install-test-servers long
 	$(PYTEST) -m long --timeout=3600
 
 bench: $(VENV)/.installed-dev servers  ## the benchmarks, each beside its peer where it has one
