@@ -22,8 +22,12 @@ PROBES: Final[Mapping[str, str]] = {
     "http": "cbmon.probes.http",
     "postgres": "cbmon.probes.postgres",
     "promql": "cbmon.probes.promql",
+    "redis": "cbmon.probes.redis",
+    "smtp": "cbmon.probes.smtp",
+    "ssh": "cbmon.probes.ssh",
     "tcp": "cbmon.probes.tcp",
     "tls": "cbmon.probes.tls",
+    "websocket": "cbmon.probes.websocket",
 }
 """The module that holds each kind."""
 

@@ -136,20 +136,17 @@ class Api:
             if not path
             else self._base.with_path(self._base.path.rstrip("/") + path, keep_query=True)
         )
-        attempt.facts["url"] = redacted(url)
         data = None
-        sent = {"User-Agent": USER_AGENT, **(headers or {})}
+        sent = dict(headers or {})
         if body is not None:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
         if form is not None:
             data = URL.build(query=form).raw_query_string.encode()
             sent["Content-Type"] = "application/x-www-form-urlencoded"
-        sent.update(self._options.headers)
-        if self._options.has_credentials:
-            sent["Authorization"] = await authorization(self._options)
-        hop = await self._hop(attempt, url)
-        response = await self._environment.shared(HttpClient).send(hop, method, url, sent, data)
+        hop, common = await self.prepared(attempt, url)
+        client = self._environment.shared(HttpClient)
+        response = await client.send(hop, method, url, {**common, **sent}, data)
         try:
             attempt.facts["status"] = response.status
             yield Reply(response, hop)
@@ -157,10 +154,18 @@ class Api:
             response.close()
             attempt.end()
 
+    async def prepared(self, attempt: Attempt, url: URL) -> tuple[Hop, dict[str, str]]:
+        """How to connect for one request, and the headers that every request has."""
+        attempt.facts["url"] = redacted(url)
+        headers = {"User-Agent": USER_AGENT, **self._options.headers}
+        if self._options.has_credentials:
+            headers["Authorization"] = await authorization(self._options)
+        return await self._hop(attempt, url), headers
+
     async def _hop(self, attempt: Attempt, url: URL) -> Hop:
         options = self._options
         tls = None
-        if url.scheme == "https":
+        if url.scheme in {"https", "wss"}:
             name = options.tls.server_name or url.raw_host or ""
             tls = Tls(context=await self._context.get(), name=name)
         route = Route(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
@@ -66,6 +66,36 @@ class HttpClient:
         finally:
             _hop.reset(token)
 
+    async def converse(
+        self,
+        hop: Hop,
+        url: URL,
+        headers: Mapping[str, str],
+        *,
+        protocols: Sequence[str],
+        largest: int,
+        patience: float,
+    ) -> aiohttp.ClientWebSocketResponse:
+        """A WebSocket after its handshake; ProbeError or ``WSServerHandshakeError`` without one.
+
+        ``largest`` is in bytes, for one message; ``patience`` in seconds, for the farewell.
+        """
+        token = _hop.set(hop)
+        try:
+            return await self._opened().ws_connect(
+                url,
+                headers=headers,
+                protocols=protocols,
+                max_msg_size=largest,
+                timeout=aiohttp.ClientWSTimeout(ws_close=patience),
+            )
+        except aiohttp.WSServerHandshakeError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            raise trouble(error, hop) from error
+        finally:
+            _hop.reset(token)
+
     async def close(self) -> None:
         """Abort what is open."""
         if self._session is not None:
@@ -99,6 +129,8 @@ class _Connector(aiohttp.BaseConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ARG002
     ) -> ResponseHandler:
         hop = _hop.get()
+        if hop.link is not None:  # a handshake of a WebSocket was redirected
+            raise ProbeError(Reason.REDIRECT, "got a redirect, expected an answer")
         hop.link = await dial(
             hop.attempt,
             hop.environment,
@@ -124,7 +156,7 @@ class _Handler(ResponseHandler):
             hop.attempt.begin(Phase.TRANSFER)
         hop.heard += len(data)
         super().data_received(data)
-        if self._payload is None or self._payload is EMPTY_PAYLOAD:
+        if not self.upgraded and (self._payload is None or self._payload is EMPTY_PAYLOAD):
             self._head += len(data)
             if self._head > HEAD_LIMIT:
                 text = f"the headers are larger than {HEAD_LIMIT} bytes"

@@ -18,6 +18,7 @@ SMALLEST = {
     "promql": {"url": "http://a.test:9090", "query": "up"},
     "tcp": {"address": "a.test:80"},
     "tls": {"address": "a.test:443"},
+    "websocket": {"url": "wss://a.test/live?token=t"},
     "dns": {"server": "[::1]:53", "name": "a.test"},
 }
 
@@ -35,6 +36,7 @@ def test_every_kind_is_there_under_its_name(name: str) -> None:
         ("http://a.test:9090", "promql"),
         ("a.test:80", "tcp"),
         ("a.test:443", "tls"),
+        ("wss://a.test/live?token=<secret>", "websocket"),
         ("a.test A @[::1]:53", "dns"),
     ],
 )
