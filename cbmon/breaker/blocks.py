@@ -53,9 +53,9 @@ def enter(core: Core) -> Call:
 
 async def enter_async(core: Core) -> Call:
     """The same, with the clock of ``call_timeout`` running."""
+    scope = core.timeout()  # raises outside a loop, so before there is a permit to lose
     block = enter(core)
-    scope = core.timeout() if block.permit else None
-    if scope is not None:
+    if scope is not None and block.permit:
         try:
             await scope.__aenter__()
         except BaseException as error:

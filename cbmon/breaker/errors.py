@@ -6,13 +6,15 @@ instance each time, since a shared one would collect tracebacks.
 
 from __future__ import annotations
 
+from math import inf
+
 from cbmon.breaker.states import State, Trigger
 
 
 class CircuitOpenError(Exception):
     """The breaker rejected the call; the protected function did not run.
 
-    Made from ``name``, ``state`` and ``retry_after`` in this order. There is no ``__init__`` in
+    Made from ``name``, ``state`` and ``retry_after`` (None or infinite: no time) in this order. There is no ``__init__`` in
     Python on purpose: rejecting must stay cheaper than calling.
     """
 
@@ -30,7 +32,7 @@ class CircuitOpenError(Exception):
     def retry_after(self) -> float | None:
         """Seconds until the first trial call; None when only a person can end it."""
         seconds = self.args[2]
-        return None if seconds is None else float(seconds)
+        return None if seconds is None or seconds == inf else float(seconds)
 
     def __str__(self) -> str:
         text = f"circuit breaker {self.name!r} is {self.state}"

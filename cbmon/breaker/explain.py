@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from cbmon.breaker.states import State, Trigger
+from cbmon.breaker.states import MEANING, State, Trigger
 
 if TYPE_CHECKING:
     from cbmon.breaker.counts import Counts
     from cbmon.breaker.machine import Machine
-
-_DOES: Final[dict[State, str]] = {
-    State.CLOSED: "every call is admitted and recorded",
-    State.OPEN: "every call is rejected until the recovery deadline",
-    State.HALF_OPEN: "a counted number of trial calls is admitted; they decide",
-    State.FORCED_OPEN: "every call is rejected until a person releases the breaker",
-    State.FORCED_CLOSED: "every call is admitted and nothing is recorded",
-    State.OBSERVE: "every call is admitted and recorded; the breaker never trips",
-    State.DISABLED: "out of service: every call is rejected until enabled or reset",
-}
 
 
 def describe(machine: Machine, counts: Counts) -> dict[str, Any]:
@@ -69,7 +59,7 @@ def is_available(machine: Machine) -> bool:
 
 def explain(machine: Machine, counts: Counts) -> str:
     """Why it is in this state, in a few lines."""
-    lines = [f"{machine.name} is {machine.state}: {_DOES[machine.state]}"]
+    lines = [f"{machine.name} is {machine.state}: {MEANING[machine.state]}"]
     move, last = machine.last_move, machine.last_failure
     if move is None:
         lines.append("it has not moved since it was made")

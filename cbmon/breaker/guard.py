@@ -56,10 +56,11 @@ async def call_async(
     """Await what an async function gives, under ``call_timeout`` if there is one."""
     if is_task_inside(core):
         return await func(*args, **kwargs)
+    scope = core.timeout()  # raises outside a loop, so before there is a permit to lose
     permit = core.enter()
     if not permit:
         return await value_of(refuse(core))
-    me, begun, scope = caller(), core.begin(), core.timeout()
+    me, begun = caller(), core.begin()
     try:
         core.owners[me] = None
         if scope is None:

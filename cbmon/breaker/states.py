@@ -55,6 +55,18 @@ _GAUGE: Final[dict[State, float]] = {
 }
 
 
+MEANING: Final[dict[State, str]] = {
+    State.CLOSED: "every call is admitted and recorded",
+    State.OPEN: "every call is rejected until the recovery deadline",
+    State.HALF_OPEN: "a counted number of trial calls is admitted; they decide",
+    State.FORCED_OPEN: "every call is rejected until a person releases the breaker",
+    State.FORCED_CLOSED: "every call is admitted and nothing is recorded",
+    State.OBSERVE: "every call is admitted and recorded; the breaker never trips",
+    State.DISABLED: "out of service: every call is rejected until enabled or reset",
+}
+"""What each state does, in words."""
+
+
 class Trigger(StrEnum):
     """Why a breaker moves; the ``cause`` of a transition."""
 
@@ -137,6 +149,9 @@ MOVES: Final[dict[State, dict[Trigger, State]]] = {
         Trigger.RESET: State.CLOSED,
     },
 }
+
+BY_HAND: Final = frozenset({*_BY_HAND, Trigger.HALF_OPEN, Trigger.ENABLE, Trigger.ENABLE_ON_TRIAL})
+"""The triggers that are a person's."""
 
 TRIPS: Final = frozenset(
     {

@@ -121,6 +121,8 @@ def _learnt(machine: Machine, learner: Learner, calls: int) -> list[Finding]:
         share = machine.shedding.probability(machine.window, machine.now)
         if share >= policy.adaptive_ceiling:
             found.append(_throttled(share, policy.adaptive_ceiling, calls))
+    if rules != ("latency",) and machine.window is not None and not found:
+        found = _failing(machine.window.failures / calls, policy.adaptive_ceiling, calls)
     ratio = learner.latency_ratio()
     if "latency" in rules and ratio is not None and learner.has_drifted():
         found.append(_drifted(ratio, policy.adaptive_latency_floor, calls))

@@ -1,0 +1,232 @@
+"""R19: a generator is one call, from the first item asked for to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from cbmon import CircuitBreaker, CircuitOpenError
+from cbmon.testing import ManualClock
+from tests.unit.breaker.support import Make
+
+
+def numbers(count: int) -> Iterator[int]:
+    yield from range(count)
+
+
+async def stream(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        yield number
+
+
+def tally(breaker: CircuitBreaker) -> tuple[int, int, int, int]:
+    counts = breaker.counts
+    return counts.successes, counts.failures, counts.cancelled, counts.in_flight
+
+
+class TestR19:
+    def test_the_permit_is_taken_at_the_first_next(self, make: Make) -> None:
+        breaker = make()
+        items = breaker(numbers)(2)
+        assert breaker.counts.calls == 0
+        assert next(items) == 0
+        assert tally(breaker) == (0, 0, 0, 1)
+        assert list(items) == [1]
+        assert tally(breaker) == (1, 0, 0, 0)
+
+    def test_a_rejected_generator_never_starts(self, make: Make) -> None:
+        started: list[int] = []
+
+        def body() -> Iterator[int]:
+            started.append(1)
+            yield 1
+
+        items = make(initial_state="open")(body)()
+        with pytest.raises(CircuitOpenError):
+            next(items)
+        assert started == []
+
+    def test_an_exception_from_the_body_is_a_failure(self, make: Make) -> None:
+        breaker = make()
+
+        @breaker
+        def body() -> Iterator[int]:
+            yield 1
+            raise OSError("down")
+
+        with pytest.raises(OSError, match="down"):
+            list(body())
+        assert tally(breaker) == (0, 1, 0, 0)
+
+    def test_closing_after_an_item_is_a_success(self, make: Make) -> None:
+        breaker = make()
+        items = breaker(numbers)(5)
+        next(items)
+        items.close()  # type: ignore[attr-defined]
+        assert tally(breaker) == (1, 0, 0, 0)
+
+    def test_closing_before_the_first_next_leaves_no_trace(self, make: Make) -> None:
+        breaker = make()
+        breaker(numbers)(5).close()  # type: ignore[attr-defined]
+        assert breaker.counts.calls == 0
+
+    def test_a_body_that_exits_before_any_item_is_neutral(self, make: Make) -> None:
+        breaker = make(initial_state="half_open")
+
+        @breaker
+        def body() -> Iterator[int]:
+            raise GeneratorExit
+            yield
+
+        with pytest.raises(GeneratorExit):
+            next(body())
+        assert tally(breaker) == (0, 0, 1, 0)
+        assert breaker.try_acquire() is not None
+
+    def test_an_abandoned_generator_gives_its_permit_back(self, make: Make) -> None:
+        breaker = make()
+        items = breaker(numbers)(5)
+        next(items)
+        del items
+        gc.collect()
+        assert tally(breaker) == (1, 0, 0, 0)
+
+    def test_an_error_while_closing_is_a_failure(self, make: Make) -> None:
+        breaker = make()
+
+        @breaker
+        def body() -> Any:
+            try:
+                yield 1
+            finally:
+                raise OSError("cannot close")
+
+        items = body()
+        next(items)
+        with pytest.raises(OSError, match="cannot close"):
+            items.close()
+        assert tally(breaker) == (0, 1, 0, 0)
+
+    def test_send_throw_and_the_return_value_pass_through(self, make: Make) -> None:
+        breaker = make()
+
+        @breaker
+        def body() -> Any:
+            got = yield "first"
+            try:
+                yield got
+            except KeyError:
+                yield "caught"
+            return "returned"
+
+        items = body()
+        assert (next(items), items.send("sent"), items.throw(KeyError())) == (
+            "first", "sent", "caught",
+        )  # fmt: skip
+        with pytest.raises(StopIteration) as caught:
+            next(items)
+        assert caught.value.value == "returned"
+        assert tally(breaker) == (1, 0, 0, 0)
+
+    def test_the_consumers_time_is_not_measured(self, make: Make, clock: ManualClock) -> None:
+        breaker = make(slow_call_seconds=1.0)
+
+        @breaker
+        def body() -> Iterator[int]:
+            for number in range(3):
+                clock.advance(0.4)
+                yield number
+
+        for _ in body():
+            clock.advance(100.0)
+        assert breaker.counts.slow_calls == 1
+        for _ in breaker(numbers)(3):
+            clock.advance(100.0)
+        assert breaker.counts.slow_calls == 1
+
+    def test_a_stream_in_a_half_open_breaker_is_a_trial(self, make: Make) -> None:
+        breaker = make(initial_state="half_open")
+        items = breaker(numbers)(2)
+        next(items)
+        with pytest.raises(CircuitOpenError):
+            next(breaker(numbers)(1))
+        assert list(items) == [1]
+        assert breaker.state == "closed"
+
+
+class TestR19Async:
+    async def test_an_async_generator_is_one_call(self, make: Make) -> None:
+        breaker = make()
+        items = breaker(stream)(2)
+        assert breaker.counts.calls == 0
+        assert await anext(items) == 0
+        assert tally(breaker) == (0, 0, 0, 1)
+        assert [item async for item in items] == [1]
+        assert tally(breaker) == (1, 0, 0, 0)
+
+    async def test_an_exception_from_the_body_is_a_failure(self, make: Make) -> None:
+        breaker = make(failure_threshold=1)
+
+        @breaker
+        async def body() -> AsyncIterator[int]:
+            yield 1
+            raise OSError("down")
+
+        with pytest.raises(OSError, match="down"):
+            [item async for item in body()]
+        assert breaker.state == "open"
+        with pytest.raises(CircuitOpenError):
+            await anext(body())
+
+    async def test_closing_after_an_item_is_a_success(self, make: Make) -> None:
+        breaker = make()
+        items: Any = breaker(stream)(5)
+        await anext(items)
+        await items.aclose()
+        assert tally(breaker) == (1, 0, 0, 0)
+
+    async def test_a_cancelled_consumer_is_neutral(self, make: Make) -> None:
+        breaker = make()
+
+        @breaker
+        async def body() -> AsyncIterator[int]:
+            await asyncio.Event().wait()
+            yield 1
+
+        task = asyncio.create_task(anext(body()))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert tally(breaker) == (0, 0, 1, 0)
+
+    async def test_asend_and_athrow_pass_through(self, make: Make) -> None:
+        breaker = make()
+
+        @breaker
+        async def body() -> Any:
+            got = yield "first"
+            try:
+                yield got
+            except KeyError:
+                yield "caught"
+
+        items = body()
+        assert await anext(items) == "first"
+        assert await items.asend("sent") == "sent"
+        assert await items.athrow(KeyError()) == "caught"
+        assert [item async for item in items] == []
+        assert tally(breaker) == (1, 0, 0, 0)
+
+    async def test_streams_of_one_task_side_by_side_are_two_calls(self, make: Make) -> None:
+        breaker = make()
+        first, second = breaker(stream)(2), breaker(stream)(2)
+        await anext(first)
+        await anext(second)
+        assert tally(breaker) == (0, 0, 0, 2)
+        assert [item async for item in first] == [item async for item in second] == [1]
+        assert tally(breaker) == (2, 0, 0, 0)
