@@ -55,15 +55,18 @@ class Machine(RuleBasedStateMachine):
         for _ in range(calls):
             self.twins.acquire()
 
-    @rule(outcomes=st.lists(st.tuples(st.booleans(), DURATIONS, PAUSES), max_size=12))
-    def calls_run(self, outcomes: list[tuple[bool, float, float]]) -> None:
-        self.twins.run(outcomes)
+    @rule(
+        outcomes=st.lists(st.tuples(st.booleans(), DURATIONS, PAUSES), max_size=12),
+        guarded=st.booleans(),
+    )
+    def calls_run(self, outcomes: list[tuple[bool, float, float]], guarded: bool) -> None:
+        self.twins.run(outcomes, guarded=guarded)
 
-    @rule(times=st.integers(1, 4), failed=st.booleans())
-    def deadlines_come_and_trials_run(self, times: int, failed: bool) -> None:
+    @rule(times=st.integers(1, 4), failed=st.booleans(), guarded=st.booleans())
+    def deadlines_come_and_trials_run(self, times: int, failed: bool, guarded: bool) -> None:
         for _ in range(times):
             self.twins.wait_for_the_deadline()
-            self.twins.run([(failed, 0.0, 0.0)] * 4)
+            self.twins.run([(failed, 0.0, 0.0)] * 4, guarded=guarded)
 
     @precondition(lambda self: self.twins.pending)
     @rule(which=st.integers(0, 20), failed=st.booleans(), duration=DURATIONS)

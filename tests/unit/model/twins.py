@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
-from cbmon import BreakerPolicy, CircuitBreaker, InvalidTransitionError
+from cbmon import BreakerPolicy, CircuitBreaker, CircuitOpenError, InvalidTransitionError
 from cbmon.testing import ManualClock, StateRecorder
 from tests.unit.model.reference import (
     CLOSED,
@@ -30,10 +31,7 @@ class Twins:
 
     def __init__(self, policy: BreakerPolicy) -> None:
         self.clock = ManualClock(start=START, wall=WALL)
-        self.recorder = StateRecorder()
-        self.engine = CircuitBreaker(
-            "twin", policy, clock=self.clock, listeners=[self.recorder], seed=1
-        )
+        self.recorder, self.engine = self._made(policy)
         self.reference = Reference(policy)
         self.pending: list[tuple[Any, Token]] = []
 
@@ -49,14 +47,46 @@ class Twins:
     def wait_for_the_deadline(self) -> None:
         self.advance(self.engine.retry_after or 0.0, poll=False)
 
-    def run(self, outcomes: list[tuple[bool, float, float]]) -> None:
-        """Calls one after the other: (failed, duration, pause before it)."""
+    def run(self, outcomes: list[tuple[bool, float, float]], *, guarded: bool) -> None:
+        """Calls one after the other: (failed, duration, pause before it).
+
+        Guarded calls go through the decorator, which has short ways of its own.
+        """
+        protected = self.engine(self._call)
         for failed, duration, pause in outcomes:
             self.advance(pause, poll=False)
+            if guarded:
+                self._run_guarded(protected, failed=failed, duration=duration)
+                continue
             before = len(self.pending)
             self.acquire()
             if len(self.pending) > before:
                 self.record(before, failed=failed, duration=duration)
+
+    def _run_guarded(
+        self, protected: Callable[[bool, float], None], *, failed: bool, duration: float
+    ) -> None:
+        token = self.reference.acquire(self.now)
+        try:
+            protected(failed, duration)
+        except CircuitOpenError:
+            assert token is None, self.describe()
+            return
+        except OSError:
+            assert failed, self.describe()
+        assert token is not None, self.describe()
+        self.reference.record(
+            token,
+            failed=failed,
+            duration=duration,
+            now=self.now,
+            engine_state=str(self.engine.state),
+        )
+
+    def _call(self, failed: bool, duration: float) -> None:
+        self.clock.advance(duration)
+        if failed:
+            raise OSError
 
     def acquire(self) -> None:
         permit = self.engine.try_acquire()
@@ -107,10 +137,7 @@ class Twins:
         """
         policy = self.reference.policy
         snapshot = json.loads(json.dumps(self.engine.snapshot()))
-        self.recorder = StateRecorder()
-        self.engine = CircuitBreaker(
-            "twin", policy, clock=self.clock, listeners=[self.recorder], seed=1
-        )
+        self.recorder, self.engine = self._made(policy)
         self.engine.restore(snapshot)
         self.reference = self.reference.restored(self.now, policy)
         self.reference.moves = []
@@ -127,6 +154,13 @@ class Twins:
         shown = {name: value for name, value in self.engine.get_state().items() if value}
         reference = replace(self.reference, policy=_changed(self.reference.policy))
         return f"engine: {shown}\nreference: {reference}\nnow: {self.now}"
+
+    def _made(self, policy: BreakerPolicy) -> tuple[StateRecorder, CircuitBreaker]:
+        """A listener to successes would close the short way, so only moves are listened to."""
+        recorder = StateRecorder()
+        engine = CircuitBreaker("twin", policy, clock=self.clock, seed=1)
+        engine.add_listener(recorder, kinds=("transition",))
+        return recorder, engine
 
     def _take(self, which: int) -> tuple[Any, Token]:
         return self.pending.pop(which % len(self.pending))
