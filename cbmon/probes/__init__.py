@@ -14,11 +14,21 @@ from cbmon.errors import ConfigurationError
 from cbmon.probes.addresses import AddressPolicy
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.kind import ProbeType
+from cbmon.probes.programs import ProgramPolicy
 
-__all__ = ["PROBES", "AddressPolicy", "ProbeEnvironment", "ProbeType", "probe_type"]
+__all__ = [
+    "PROBES",
+    "AddressPolicy",
+    "ProbeEnvironment",
+    "ProbeType",
+    "ProgramPolicy",
+    "probe_type",
+]
 
 PROBES: Final[Mapping[str, str]] = {
     "dns": "cbmon.probes.dns",
+    "exec": "cbmon.probes.exec",
+    "grpc": "cbmon.probes.grpc",
     "http": "cbmon.probes.http",
     "postgres": "cbmon.probes.postgres",
     "promql": "cbmon.probes.promql",

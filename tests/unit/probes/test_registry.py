@@ -13,6 +13,7 @@ from cbmon.probes import PROBES, ProbeEnvironment, probe_type
 from cbmon.testing import ManualClock
 
 SMALLEST = {
+    "grpc": {"address": "a.test:50051", "service": "cart"},
     "http": {"url": "http://a.test/?token=t"},
     "postgres": {"dsn": "postgresql://u:hunter2@a.test/b"},
     "promql": {"url": "http://a.test:9090", "query": "up"},
@@ -34,6 +35,7 @@ def test_every_kind_is_there_under_its_name(name: str) -> None:
         ("http://a.test/?token=<secret>", "http"),
         ("a.test:5432/b", "postgres"),
         ("http://a.test:9090", "promql"),
+        ("a.test:50051/cart", "grpc"),
         ("a.test:80", "tcp"),
         ("a.test:443", "tls"),
         ("wss://a.test/live?token=<secret>", "websocket"),
@@ -61,7 +63,7 @@ def test_every_option_of_a_kind_is_described(name: str) -> None:
 
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        ConfigurationError, match='unknown kind of check "htpp"; known are dns, http'
+        ConfigurationError, match='unknown kind of check "htpp"; known are dns, '
     ):
         probe_type("htpp")
 
