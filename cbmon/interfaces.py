@@ -69,6 +69,10 @@ class Attempt:
         """Add time measured elsewhere to a phase."""
         self._spent[phase] = self._spent.get(phase, 0.0) + seconds
 
+    def spent(self, phase: Phase) -> float:
+        """Seconds spent in a phase so far, without the one that is going on."""
+        return self._spent.get(phase, 0.0)
+
     def passed(self, *, certificate_expiry: float | None = None) -> Result:
         """The result of a run that found what it expected."""
         return self._result(None, None, certificate_expiry)

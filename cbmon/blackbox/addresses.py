@@ -12,7 +12,7 @@ from typing import Final, Literal
 from cbmon.blackbox.look import Look
 from cbmon.blackbox.modules import FamilyOptions
 from cbmon.model import Phase, Reason
-from cbmon.probes.addresses import Family
+from cbmon.probes.addresses import Family, literal
 from cbmon.probes.failure import ProbeError
 
 _FNV_OFFSET: Final = 0x811C9DC5
@@ -82,6 +82,13 @@ def split_host_port(target: str) -> tuple[str, str]:
     if "[" in host or "]" in host:
         raise ValueError(f"unexpected bracket in address {target[:100]}")
     return host, port
+
+
+def source_address(text: str) -> str | None:
+    """The address to connect from; ProbeError for what is none."""
+    if text and literal(text) is None:
+        raise ProbeError(Reason.CONFIG, f"{text[:100]} is no address to connect from")
+    return text or None
 
 
 def port_number(port: str) -> int:

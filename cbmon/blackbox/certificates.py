@@ -62,7 +62,7 @@ def cipher_name(cipher: tuple[str, str, int] | None) -> str:
     parts = name.replace("AES128", "AES_128").replace("AES256", "AES_256").split("-")
     exchange = [part for part in parts if part in {"ECDHE", "DHE", "RSA", "ECDSA", "PSK"}]
     rest = [part for part in parts if part not in exchange]
-    if rest[-1] in {"AES_128", "AES_256"} or rest[0].startswith("AES") and len(rest) == 2:
+    if rest[-1] in {"AES_128", "AES_256"} or (rest[0].startswith("AES") and len(rest) == 2):
         rest.insert(1, "CBC")
     if rest[0] == "CHACHA20":
         rest = ["CHACHA20_POLY1305", "SHA256"]

@@ -102,7 +102,7 @@ def _factor(unit: str) -> int:
     if unit == "B":
         return 1
     if unit[0] in _POWERS and unit[1:] in {"B", "iB"}:
-        return _POWERS[unit[0]]
+        return int(_POWERS[unit[0]])
     raise ValueError(f"expected a unit such as B, KB or MiB, got {shown(unit)}")
 
 

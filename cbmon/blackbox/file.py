@@ -65,7 +65,9 @@ def _modules(root: Block, problems: Problems) -> dict[str, Module]:
     if block is None:
         return {}
     if not isinstance(block, Block):
-        problems.add(value_place(root, "modules"), "modules", f"expected a mapping, got {kind(block)}")
+        problems.add(
+            value_place(root, "modules"), "modules", f"expected a mapping, got {kind(block)}"
+        )
         return {}
     validator = Validator(problems)
     found = {}

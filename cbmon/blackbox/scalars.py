@@ -22,7 +22,7 @@ class Plain(str):
     __slots__ = ()
 
 
-def scalar(text: str, plain: bool, tag: str | None) -> object:  # noqa: FBT001 - a reader's hook
+def scalar(text: str, plain: bool, tag: str | None) -> object:
     """None, :class:`Plain` or text; ValueError for a tag that no field of a module has.
 
     ``!!binary`` gives its bytes as text, one character for each (``surrogateescape``).

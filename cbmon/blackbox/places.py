@@ -1,0 +1,101 @@
+"""URLs as Go reads them, as far as a prober needs: where to connect and what to ask for.
+
+Rule: what Go refuses is refused; the path and the query are sent as they are written.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
+
+from cbmon.model import Reason
+from cbmon.probes.failure import ProbeError, shown
+
+PORTS: Final = {"http": 80, "https": 443}
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_HOST: Final = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]*))?")
+_SENT: Final = "/%:@!$&'()*+,;=-._~?[]|^`{}\\\"<>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A URL in parts. ``netloc`` is host and port as they are written."""
+
+    scheme: str
+    netloc: str
+    path: str
+    host: str
+    port: int
+    user: tuple[str, str] | None = None
+
+    @property
+    def url(self) -> str:
+        """The whole, without user and fragment."""
+        return f"{self.scheme}://{self.netloc}{self.path}"
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """What two places have in common that may share credentials."""
+        return self.scheme, self.host.lower(), self.port
+
+    def at(self, ip: str) -> Place:
+        """The same place with an address instead of the name."""
+        bracketed = f"[{ip}]" if ":" in ip else ip
+        _, colon, port = self.netloc.rpartition(":")
+        explicit = bool(colon) and "]" not in port
+        netloc = f"{bracketed}:{port}" if explicit else bracketed
+        return replace(self, netloc=netloc, host=ip)
+
+    def join(self, location: str) -> Place:
+        """The place that a Location header means; ProbeError for what is no URL."""
+        return parse(urljoin(self.url, location.strip()))
+
+
+def parse(url: str) -> Place:
+    """The parts of an absolute URL; ProbeError (``config``) for what cannot be asked for."""
+    if _CONTROL.search(url):
+        raise _refused(url, "a control character")
+    url = url.partition("#")[0]
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise _refused(url, str(error)) from error
+    userinfo, _, netloc = parts.netloc.rpartition("@")
+    match = _HOST.fullmatch(netloc)
+    if match is None or " " in netloc:
+        raise _refused(url, "an impossible host")
+    if _BAD_ESCAPE.search(parts.path) or _BAD_ESCAPE.search(match[1].partition("%25")[0]):
+        raise _refused(url, "an invalid escape")
+    if parts.scheme not in PORTS:
+        raise ProbeError(Reason.REDIRECT, f'unsupported protocol scheme "{parts.scheme[:40]}"')
+    port = int(match[2]) if match[2] else PORTS[parts.scheme]
+    if port > 65535:
+        raise _refused(url, "an invalid port")
+    path = quote(parts.path or "/", safe=_SENT) + (f"?{_query(parts.query)}" if parts.query else "")
+    return Place(
+        scheme=parts.scheme,
+        netloc=netloc,
+        path=path if path.startswith("/") else f"/{path}",
+        host=match[1].strip("[]").replace("%25", "%"),
+        port=port,
+        user=_user(userinfo) if userinfo else None,
+    )
+
+
+def _query(query: str) -> str:
+    return quote(query, safe=_SENT)
+
+
+def _user(userinfo: str) -> tuple[str, str]:
+    name, _, password = userinfo.partition(":")
+    return (
+        unquote_to_bytes(name).decode(errors="surrogateescape"),
+        unquote_to_bytes(password).decode(errors="surrogateescape"),
+    )
+
+
+def _refused(url: str, what: str) -> ProbeError:
+    return ProbeError(Reason.CONFIG, f"could not parse the URL {shown(url)}: {what}")
