@@ -14,6 +14,7 @@ from cbmon.interfaces import Clock
 from cbmon.probes.addresses import AddressPolicy
 from cbmon.probes.certificates import Chains
 from cbmon.probes.contexts import TlsContexts
+from cbmon.probes.programs import ProgramPolicy
 from cbmon.probes.resolver import Resolver
 
 
@@ -35,7 +36,7 @@ class ProbeEnvironment:
 
     The default ``policy`` is that of configured checks: everything but the metadata services of
     clouds, because a host's own loopback and private targets are what it is there to look at.
-    ``nameservers`` replaces the system's.
+    ``nameservers`` replaces the system's. ``programs`` is none, unless given.
     """
 
     def __init__(
@@ -44,9 +45,11 @@ class ProbeEnvironment:
         clock: Clock,
         policy: AddressPolicy | None = None,
         nameservers: Sequence[str] | None = None,
+        programs: ProgramPolicy | None = None,
     ) -> None:
         self.clock = clock
         self.policy = policy or AddressPolicy()
+        self.programs = programs or ProgramPolicy()
         self.resolver = Resolver(nameservers)
         self.contexts = TlsContexts()
         self.chains = Chains()

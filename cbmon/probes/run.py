@@ -50,7 +50,8 @@ async def run_once(probe: Probe, timeout: float, clock: Clock) -> Result:
 def cut_off(attempt: Attempt) -> Result:
     """The result of a run that is not over at its deadline, from what the attempt shows."""
     phase = attempt.phase
-    facts = {"host": "the name", "address": "the target", **attempt.facts}
+    target = attempt.facts.get("program", "the target")
+    facts = {"host": "the name", "address": target, **attempt.facts}
     doing = _DOING[phase].format_map(facts)
     reason = Reason.DNS if phase is Phase.RESOLVE else Reason.TIMEOUT
     expiry = attempt.facts.get("certificate", {}).get("expires")

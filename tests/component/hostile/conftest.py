@@ -7,6 +7,7 @@ import gc
 import socket
 import ssl
 import struct
+import sys
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,13 +21,14 @@ import uvloop
 
 from cbmon.interfaces import Probe
 from cbmon.model import Result
-from cbmon.probes import probe_type
-from cbmon.probes.environment import ProbeEnvironment
+from cbmon.probes import ProbeEnvironment, ProgramPolicy, probe_type
 from cbmon.probes.run import run_once
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 TIMEOUT = 5.0
 NEIGHBOURS = 20
+
+PROGRAMS = ("/bin/*", "/usr/bin/*", sys.executable)
 
 
 class SystemClock:
@@ -123,7 +125,7 @@ class Range:
 @pytest.fixture
 async def targets() -> AsyncIterator[Range]:
     clock = SystemClock()
-    made = Range(ProbeEnvironment(clock=clock), clock)
+    made = Range(ProbeEnvironment(clock=clock, programs=ProgramPolicy(PROGRAMS)), clock)
     yield made
     await made.close()
 

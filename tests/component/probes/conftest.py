@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -12,8 +13,10 @@ import pytest
 import uvloop
 
 from cbmon.model import Result
-from cbmon.probes import ProbeEnvironment, probe_type
+from cbmon.probes import ProbeEnvironment, ProgramPolicy, probe_type
 from cbmon.probes.run import run_once
+
+PROGRAMS = ("/bin/*", "/usr/bin/*", sys.executable)
 
 
 class SystemClock:
@@ -104,7 +107,7 @@ async def _read(reader: asyncio.StreamReader) -> Asked:
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     clock = SystemClock()
-    made = Bench(ProbeEnvironment(clock=clock), clock)
+    made = Bench(ProbeEnvironment(clock=clock, programs=ProgramPolicy(PROGRAMS)), clock)
     yield made
     for server in made.servers:
         server.close()

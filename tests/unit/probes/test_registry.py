@@ -17,6 +17,10 @@ SMALLEST = {
     "http": {"url": "http://a.test/?token=t"},
     "postgres": {"dsn": "postgresql://u:hunter2@a.test/b"},
     "promql": {"url": "http://a.test:9090", "query": "up"},
+    "redis": {"url": "redis://u@a.test/3", "password": "hunter2"},
+    "exec": {"command": ["/usr/bin/true", "--password=hunter2"]},
+    "ssh": {"address": "a.test:22"},
+    "smtp": {"address": "a.test:25"},
     "tcp": {"address": "a.test:80"},
     "tls": {"address": "a.test:443"},
     "websocket": {"url": "wss://a.test/live?token=t"},
@@ -36,6 +40,10 @@ def test_every_kind_is_there_under_its_name(name: str) -> None:
         ("a.test:5432/b", "postgres"),
         ("http://a.test:9090", "promql"),
         ("a.test:50051/cart", "grpc"),
+        ("a.test:6379/3", "redis"),
+        ("/usr/bin/true", "exec"),
+        ("a.test:22", "ssh"),
+        ("a.test:25", "smtp"),
         ("a.test:80", "tcp"),
         ("a.test:443", "tls"),
         ("wss://a.test/live?token=<secret>", "websocket"),
@@ -62,9 +70,7 @@ def test_every_option_of_a_kind_is_described(name: str) -> None:
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(
-        ConfigurationError, match='unknown kind of check "htpp"; known are dns, '
-    ):
+    with pytest.raises(ConfigurationError, match='unknown kind of check "htpp"; known are dns, '):
         probe_type("htpp")
 
 
