@@ -14,6 +14,8 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 from cbmon import __version__
+from cbmon.blackbox.file import ModuleFile, modules_of
+from cbmon.blackbox.service import Probing
 from cbmon.breaker import SystemClock
 from cbmon.build import Builder, config_types, info_of
 from cbmon.component import Component
@@ -72,6 +74,7 @@ def run(options: RunOptions) -> int:
     """
     try:
         config = load_config(options.config, types=config_types())
+        modules = modules_of(options.blackbox_config)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -79,7 +82,7 @@ def run(options: RunOptions) -> int:
         logging_to(default_stream(), level=options.log_level, form=options.log_format),
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        return runner.run(Daemon(options, config).run())
+        return runner.run(Daemon(options, config, modules).run())
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -93,7 +96,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 class Daemon:
     """One running daemon; it is also what the web asks (:class:`cbmon.web.services.Services`)."""
 
-    def __init__(self, options: RunOptions, config: Config) -> None:
+    def __init__(
+        self, options: RunOptions, config: Config, modules: ModuleFile | None = None
+    ) -> None:
         self.version = __version__
         self.clock = clock = SystemClock()
         self.started_at = clock.time()
@@ -128,7 +133,9 @@ class Daemon:
             exposition=metrics.exposition,
             clock=clock,
         )
-        self._web = WebServer(self, tokens=config.web.tokens)
+        self._asked = Probing(self._probing)
+        self._asked.configure(config.web.probe, modules, enable=options.enable_probe)
+        self._web = WebServer(self, tokens=config.web.tokens, probing=self._asked)
 
     # --- life ----------------------------------------------------------------------------
 
@@ -303,6 +310,7 @@ class Daemon:
     async def _reload(self) -> ReloadOutcome:
         try:
             new = await asyncio.to_thread(load_config, self._options.config, types=config_types())
+            modules = await asyncio.to_thread(modules_of, self._options.blackbox_config)
         except ConfigError as error:
             return ReloadOutcome(ok=False, problems=tuple(str(each) for each in error.problems))
         found = changes(self._config, new)
@@ -310,6 +318,7 @@ class Daemon:
             log.warning("this change needs a restart", extra=fields(path=path))
         self._config = new
         self._web.reconfigure(new.web.tokens)
+        self._asked.configure(new.web.probe, modules, enable=self._options.enable_probe)
         await self._notifying.reconfigure(new.notifications, site_of(new))
         await self._apply(found)
         return ReloadOutcome(

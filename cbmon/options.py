@@ -15,6 +15,8 @@ class RunOptions:
 
     config: Path
     blackbox_config: Path | None = None
+    enable_probe: bool = False
+    """Answer ``/probe`` whatever ``web.probe.enabled`` says."""
     listen: tuple[str, ...] = ()
     """Addresses as ``host:port``; they replace ``web.listen``."""
     web_config: Path | None = None

@@ -17,6 +17,7 @@ from cbmon.blackbox.prober import PROBERS, Outcome, as_yaml, outcome, run, timeo
 from cbmon.blackbox.tls import Contexts
 from cbmon.breaker import BreakerPolicy, RegistryFullError
 from cbmon.breaker.registry import BreakerRegistry
+from cbmon.config.sections import ProbeSection
 from cbmon.model import Reason
 from cbmon.probes.addresses import AddressPolicy
 from cbmon.probes.environment import ProbeEnvironment
@@ -60,17 +61,26 @@ class Probing:
         """Requests for modules that do not exist."""
         self.history = History()
 
-    def use(self, file: ModuleFile | None) -> None:
-        """These modules from now on."""
+    def configure(
+        self,
+        section: ProbeSection,
+        file: ModuleFile | None,
+        *,
+        enable: bool = False,
+        breaker: BreakerPolicy | None = None,
+    ) -> None:
+        """These modules and this policy from now on; ``enable`` overrides the section's no.
+
+        With ``breaker`` each target gets one.
+        """
         self._modules = file.modules if file else {}
         self._contexts = Contexts(self._base.contexts)
-
-    def allow(
-        self, policy: AddressPolicy, *, enabled: bool, breaker: BreakerPolicy | None = None
-    ) -> None:
-        """Whether and where to, from now on; with ``breaker`` each target gets one."""
-        self.enabled = enabled
-        self._environment = self._base.under(policy)
+        self.enabled = section.enabled or enable
+        self._environment = self._base.under(
+            AddressPolicy(
+                allow=section.allow_cidrs, deny=section.deny_cidrs, unix=section.allow_unix
+            )
+        )
         if breaker != self._policy:
             self._policy = breaker
             self._breakers = None

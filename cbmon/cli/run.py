@@ -19,6 +19,10 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 )  # fmt: skip
 @click.option("--blackbox.config.file", "blackbox", type=FILE, help="Modules of blackbox_exporter.")
 @click.option(
+    "--web.enable-probe", "enable_probe", is_flag=True,
+    help="Answer /probe for any target, as web.probe.enabled does.",
+)  # fmt: skip
+@click.option(
     "--web.listen-address", "listen", multiple=True, metavar="HOST:PORT",
     help="Where to listen, instead of web.listen; may be given more than once.",
 )  # fmt: skip
@@ -39,6 +43,7 @@ def run(
     *,
     config: Path,
     blackbox: Path | None,
+    enable_probe: bool,
     listen: tuple[str, ...],
     web_config: Path | None,
     data_dir: Path | None,
@@ -62,6 +67,7 @@ def run(
     options = RunOptions(
         config=config,
         blackbox_config=blackbox,
+        enable_probe=enable_probe,
         listen=listen,
         web_config=web_config,
         log_level=level,

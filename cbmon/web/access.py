@@ -53,13 +53,16 @@ class Access:
         request[IDENTITY] = identity
         return await handler(request)
 
-    def require(self, request: web.Request, role: Role, *, local: bool = False) -> Identity:
+    def require(
+        self, request: web.Request, role: Role, *, local: bool = False, acts: bool = False
+    ) -> Identity:
         """The identity, if it may; ``local`` also lets this machine in while no token exists.
 
+        What ``acts`` is refused to foreign pages even when any viewer may ask for it.
         Raises ApiError: 401 when a token is missing, 403 when it would not help.
         """
         identity = request[IDENTITY]
-        if role > Role.VIEWER:
+        if acts or role > Role.VIEWER:
             _check_site(request)
         if identity.role >= role:
             return identity

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from cbmon.blackbox.service import Probing
 from cbmon.web import assets
 from cbmon.web.access import Access
 from cbmon.web.auth import TokenOptions, Tokens
@@ -17,15 +18,23 @@ from cbmon.web.connections import Limits, keep_time
 from cbmon.web.edge import add_safety, errors_to_answers
 from cbmon.web.keys import ACCESS, LIMITS, SERVICES
 from cbmon.web.moves import MOVES, LatestMoves
+from cbmon.web.probing import PROBING
 from cbmon.web.route import TABLE
 from cbmon.web.routes import ROUTES
 from cbmon.web.services import Services
 
 
 def build_app(
-    services: Services, *, tokens: Iterable[TokenOptions] = (), limits: Limits | None = None
+    services: Services,
+    *,
+    tokens: Iterable[TokenOptions] = (),
+    limits: Limits | None = None,
+    probing: Probing | None = None,
 ) -> web.Application:
-    """The application over these services; ``tokens`` are those of ``web.tokens``."""
+    """The application over these services; ``tokens`` are those of ``web.tokens``.
+
+    Without ``probing``, ``/probe`` is off.
+    """
     limits = limits or Limits()
     access = Access(Tokens(tokens), lambda: services.external_url)
     app = web.Application(
@@ -36,6 +45,8 @@ def build_app(
     app[ACCESS] = access
     app[LIMITS] = limits
     app[TABLE] = ROUTES
+    if probing is not None:
+        app[PROBING] = probing
     app[MOVES] = LatestMoves(services, time.monotonic)
     app.on_response_prepare.append(add_safety)
     for route in ROUTES:

@@ -20,6 +20,11 @@ Schema = dict[str, Any]
 QUERY: Final[dict[str, tuple[Schema, str]]] = {
     "state": (schemas.STATE, "only breakers in this state"),
     "category": (schemas.CATEGORY, "only breakers that guard this kind of thing"),
+    "target": (schemas.TEXT, "what to look at"),
+    "module": (schemas.TEXT, "the module that says how; http_2xx without one"),
+    "hostname": (schemas.TEXT, "Host header and name in TLS, instead of the target's"),
+    "debug": (schemas.TEXT, "true: what happened, metrics and module as text"),
+    "id": (schemas.TEXT, "the number of an earlier probe"),
     "tag": (schemas.TEXT, "only those that have this tag"),
     "q": (schemas.TEXT, "only those with this text in name, target, group or a tag"),
     "component": (schemas.TEXT, "only events of this check or export"),

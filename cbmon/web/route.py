@@ -19,7 +19,8 @@ API: Final = "/api/v1"
 class Route:
     """One address. ``answer`` names a schema; None is text or a page.
 
-    ``local``: this machine may ask without a token while none is configured.
+    ``local``: this machine may ask without a token while none is configured. ``acts``: a read
+    that has effects, which a foreign page must not make a browser ask for.
     """
 
     method: str = "GET"
@@ -27,6 +28,7 @@ class Route:
     handler: Handler
     role: Role = Role.VIEWER
     local: bool = False
+    acts: bool = False
     summary: str
     answer: str | None = None
     errors: tuple[int, ...] = ()
@@ -35,7 +37,7 @@ class Route:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer, if the request may have an answer."""
-        request.app[ACCESS].require(request, self.role, local=self.local)
+        request.app[ACCESS].require(request, self.role, local=self.local, acts=self.acts)
         return await self.handler(request)
 
 

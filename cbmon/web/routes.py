@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cbmon.web import actions, api, openapi, pages, scrape
+from cbmon.web import actions, api, openapi, pages, probing, scrape
 from cbmon.web.auth import Role
 from cbmon.web.route import API, Route
 from cbmon.web.services import Operation
@@ -47,6 +47,27 @@ ROUTES: Final[tuple[Route, ...]] = (
         errors=(404,),
     ),
     Route(path="/metrics", handler=scrape.metrics, summary="Every metric, for Prometheus"),
+    Route(
+        path="/probe",
+        handler=probing.probe,
+        acts=True,
+        summary="Look at a target once, as blackbox_exporter does; its metrics",
+        errors=(400, 403, 500),
+        query=("target", "module", "hostname", "debug"),
+    ),
+    Route(
+        path="/config",
+        handler=probing.configuration,
+        summary="The modules of /probe, as YAML without secrets",
+        errors=(403,),
+    ),
+    Route(
+        path="/logs",
+        handler=probing.logs,
+        summary="What debug=true would have shown of an earlier probe",
+        errors=(400, 403, 404),
+        query=("id", "target", "module"),
+    ),
     Route(
         path="/-/healthy",
         handler=scrape.healthy,

@@ -15,6 +15,7 @@ from typing import Final
 
 from aiohttp import web
 
+from cbmon.blackbox.service import Probing
 from cbmon.errors import StartupError
 from cbmon.web.access import is_loopback
 from cbmon.web.app import build_app
@@ -39,11 +40,12 @@ class WebServer:
         *,
         tokens: Sequence[TokenOptions] = (),
         limits: Limits | None = None,
+        probing: Probing | None = None,
     ) -> None:
         """``tokens`` are those of ``web.tokens``; without one, only this machine is served."""
         self._limits = limits or Limits()
         self._exposed = bool(tokens)
-        self._app = build_app(services, tokens=tokens, limits=self._limits)
+        self._app = build_app(services, tokens=tokens, limits=self._limits, probing=probing)
         self._runner = web.AppRunner(
             self._app,
             access_log_class=AnswerWatch,
