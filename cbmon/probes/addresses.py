@@ -43,12 +43,14 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class Endpoint(NamedTuple):
-    """An address and a port to connect to."""
+    """An address and a port to connect to; port 0 is none."""
 
     ip: str
     port: int
 
     def __str__(self) -> str:
+        if not self.port:
+            return self.ip
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
 
 

@@ -13,12 +13,14 @@ from cbmon.probes import PROBES, ProbeEnvironment, probe_type
 from cbmon.testing import ManualClock
 
 SMALLEST = {
+    "heartbeat": {"token": "0123456789abcdef", "cron": "0 3 * * *"},
     "grpc": {"address": "a.test:50051", "service": "cart"},
     "http": {"url": "http://a.test/?token=t"},
     "postgres": {"dsn": "postgresql://u:hunter2@a.test/b"},
     "promql": {"url": "http://a.test:9090", "query": "up"},
     "redis": {"url": "redis://u@a.test/3", "password": "hunter2"},
     "exec": {"command": ["/usr/bin/true", "--password=hunter2"]},
+    "icmp": {"host": "a.test"},
     "ssh": {"address": "a.test:22"},
     "smtp": {"address": "a.test:25"},
     "tcp": {"address": "a.test:80"},
@@ -42,8 +44,10 @@ def test_every_kind_is_there_under_its_name(name: str) -> None:
         ("a.test:50051/cart", "grpc"),
         ("a.test:6379/3", "redis"),
         ("/usr/bin/true", "exec"),
+        ("a.test", "icmp"),
         ("a.test:22", "ssh"),
         ("a.test:25", "smtp"),
+        ("0 3 * * * UTC", "heartbeat"),
         ("a.test:80", "tcp"),
         ("a.test:443", "tls"),
         ("wss://a.test/live?token=<secret>", "websocket"),
