@@ -75,7 +75,7 @@ class Learner:
         if baseline:
             self.seen = min(self.seen + 1, policy.adaptive_memory)
             self.base += (failed - self.base) / self.seen
-        if duration is not None and not failed:
+        if duration is not None and not failed and "latency" in policy.adaptive_rules:
             self._learn_latency(log_of(duration), baseline=baseline)
 
     def catch_up(self, successes: int, *, baseline: bool) -> None:

@@ -77,7 +77,7 @@ def reconfigure(
     tell_reconfigured(machine, actor, reason)
     reshape(machine)
     if machine.trials is not None:
-        machine.judge_trials()
+        machine.judge_trials(machine.trials)
 
 
 def _refit(machine: Machine) -> None:

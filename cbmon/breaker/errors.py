@@ -14,8 +14,8 @@ from cbmon.breaker.states import State, Trigger
 class CircuitOpenError(Exception):
     """The breaker rejected the call; the protected function did not run.
 
-    Made from ``name``, ``state`` and ``retry_after`` (None or infinite: no time) in this order. There is no ``__init__`` in
-    Python on purpose: rejecting must stay cheaper than calling.
+    Made from ``name``, ``state`` and ``retry_after`` in this order; None or infinity is no time.
+    There is no ``__init__`` in Python on purpose: rejecting must stay cheaper than calling.
     """
 
     @property

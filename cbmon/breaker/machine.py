@@ -171,7 +171,7 @@ class Machine:
             self.window.add(failed | slow << 1, self.now)
         if self.state is HALF_OPEN and self.trials is not None:
             self.trials.record(failed=failed, slow=slow, duration=duration)
-            self.judge_trials()
+            self.judge_trials(self.trials)
         else:
             if self.learner is not None:
                 baseline = self.state is CLOSED
@@ -220,9 +220,9 @@ class Machine:
         if findings and self.state is CLOSED:
             self.move(findings[0].trigger, text=findings[0].text)
 
-    def judge_trials(self) -> None:
+    def judge_trials(self, trials: Trials) -> None:
         """After a trial's outcome, or under new limits: close, reopen, or wait for more."""
-        verdict = verdicts.half_open(self)
+        verdict = verdicts.half_open(self, trials)
         if verdict is None:
             return
         for finding in verdict.findings:

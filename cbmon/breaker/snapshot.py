@@ -154,13 +154,13 @@ def _corrupt(machine: Machine, reason: str) -> None:
 
 def _whole(value: Any, name: str) -> int:
     number = _integer(value, name)
-    if number < 0:
-        raise ValueError(f"{name}: {value!r} is negative")
+    if not 0 <= number < _LARGEST:
+        raise ValueError(f"{name}: {value!r} is negative or too large")
     return number
 
 
 def _integer(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}: {value!r} is not a whole number")
     return value
 

@@ -77,11 +77,9 @@ def success_is_harmless(machine: Machine) -> bool:
     return window.calls >= policy.required_calls and not closed(machine)
 
 
-def half_open(machine: Machine) -> Verdict | None:
+def half_open(machine: Machine, trials: Trials) -> Verdict | None:
     """Whether the trial calls pass; None while that is not decided."""
-    trials, policy = machine.trials, machine.policy
-    if trials is None:
-        return None
+    policy = machine.policy
     if policy.success_threshold is not None:
         return _counted(trials, policy.trial_calls, policy.success_threshold)
     text = f"{trials.failures} of {trials.done} trial calls failed"

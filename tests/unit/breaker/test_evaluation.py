@@ -61,8 +61,10 @@ class TestR2:
         drive.run(breaker, "xxx")
         assert breaker.state == "closed"
 
-    @pytest.mark.parametrize(("kind", "size", "expected"),
-                             [("percentage", 7, 7), ("percentage", 100, 10), ("time", 7, 10)])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("kind", "size", "expected"),
+        [("percentage", 7, 7), ("percentage", 100, 10), ("time", 7, 10)],
+    )
     def test_the_default_minimum_is_ten_or_the_window(
         self, kind: str, size: int, expected: int
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,11 @@ import pytest
 from cbmon import CircuitBreaker, CircuitOpenError, circuit_breaker
 from cbmon.testing import ManualClock, StateRecorder
 from tests.unit.breaker.support import Make
+
+
+def plainly(function: Any) -> Any:
+    """A plain function that returns an awaitable."""
+    return function()
 
 
 class Client:
@@ -26,6 +31,10 @@ class Client:
 
     def multiply(self, number: int) -> int:
         return number * self.factor
+
+
+def missing() -> None:
+    raise KeyError
 
 
 class AsyncClient:
@@ -67,7 +76,11 @@ class TestCall:
 
     def test_generators_are_guarded_when_iterated(self, make: Make) -> None:
         breaker = make()
-        assert list(breaker.call(lambda: (yield 1))) == [1]
+
+        def numbers() -> Iterator[int]:
+            yield 1
+
+        assert list(breaker.call(numbers)) == [1]
         assert breaker.counts.successes == 1
 
     @pytest.mark.parametrize("state", ["closed", "observe", "forced_closed"])
@@ -86,7 +99,7 @@ class TestCall:
         async def fails() -> None:
             raise OSError("down")
 
-        waiting = breaker.call(lambda: fails())
+        waiting = breaker.call(functools.partial(plainly, fails))
         with pytest.raises(OSError, match="down"):
             await waiting
         assert breaker.state == "open"
@@ -403,12 +416,12 @@ class TestFallback:
         for error in (KeyError, KeyboardInterrupt):
             with pytest.raises(error):
                 breaker.call(raises, error())
-        assert breaker.call(raises, OSError()) is None  # type: ignore[func-returns-value]
+        assert breaker.call(raises, OSError()) is None
 
     def test_an_exception_that_counts_as_a_success_passes_through(self, make: Make) -> None:
         breaker = make(expected_exceptions=(OSError,), fallback=lambda error: None)
         with pytest.raises(KeyError):
-            breaker.call({}.__getitem__, "missing")
+            breaker.call(missing)
 
     @pytest.mark.parametrize("state", ["closed", "half_open", "open"])
     def test_a_fallback_that_raises_loses_no_permit(self, make: Make, state: str) -> None:

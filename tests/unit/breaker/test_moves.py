@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cbmon import CircuitBreaker, CircuitOpenError, InvalidTransitionError, State
+from cbmon import (
+    CircuitBreaker,
+    CircuitOpenError,
+    InvalidTransitionError,
+    RegistryFullError,
+    State,
+)
 from cbmon.breaker.diagram import page
 from cbmon.breaker.states import BY_HAND, MOVES, TRIPS, Trigger
 from cbmon.testing import ManualClock, StateRecorder
@@ -56,9 +63,9 @@ def test_every_manual_move_goes_where_the_rules_say_or_raises(
 
 
 def test_the_error_says_what_to_do(make: Make) -> None:
-    with pytest.raises(InvalidTransitionError, match="enable or reset it first$"):
+    with pytest.raises(InvalidTransitionError, match=r"enable or reset it first$"):
         make(initial_state="disabled").close()
-    with pytest.raises(InvalidTransitionError, match="open it first$"):
+    with pytest.raises(InvalidTransitionError, match=r"open it first$"):
         make().half_open()
 
 
@@ -203,6 +210,20 @@ def test_by_itself_a_breaker_moves_between_three_states_and_to_disabled() -> Non
         (State.HALF_OPEN, State.CLOSED), (State.HALF_OPEN, State.OPEN),
         (State.HALF_OPEN, State.DISABLED),
     }  # fmt: skip
+
+
+def test_a_full_registry_says_what_to_do() -> None:
+    error = RegistryFullError("key", 5)
+    assert (error.key, error.max_keys) == ("key", 5)
+    assert str(error) == "no room for breaker 'key': all 5 are open or in use; raise max_keys"
+
+
+@pytest.mark.parametrize("error", [
+    CircuitOpenError("x", State.OPEN, 5.0), InvalidTransitionError("x", State.OPEN, Trigger.CLOSE),
+    RegistryFullError("key", 5),
+])  # fmt: skip
+def test_errors_survive_pickling(error: Exception) -> None:
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 def test_the_page_in_the_docs_is_the_table() -> None:

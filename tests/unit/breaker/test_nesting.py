@@ -246,6 +246,8 @@ class TestOthers:
         assert ended(breaker) == 2
 
     async def test_a_predicate_may_call_the_breaker(self, make: Make) -> None:
-        breaker = make(is_failure=lambda result: result == breaker.call(int, "1"))
+        breakers: list[CircuitBreaker] = []
+        breaker = make(is_failure=lambda result: result == breakers[0].call(int, "1"))
+        breakers.append(breaker)
         assert [breaker.call(int, text) for text in "12"] == [1, 2]
         assert (breaker.counts.failures, ended(breaker)) == (1, 2)

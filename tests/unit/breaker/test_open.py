@@ -164,7 +164,7 @@ class TestR9:
     @pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf"), True, "5"])
     def test_a_wrong_number_of_seconds_is_refused(self, make: Make, seconds: float) -> None:
         breaker = make()
-        with pytest.raises(ValueError, match="for_seconds: .* expected a finite number > 0"):
+        with pytest.raises(ValueError, match=r"for_seconds: .* expected a finite number > 0"):
             breaker.open(for_seconds=seconds)
         assert breaker.state == "closed"
 

@@ -42,7 +42,7 @@ class OddClass(metaclass=Odd):
     pass
 
 
-class Virtual(abc.ABC):
+class Virtual(abc.ABC):  # noqa: B024 - that is the point
     """Exceptions belong to it by registration only."""
 
 
@@ -215,7 +215,7 @@ class TestR18:
         assert tally(breaker) == {"ignored": 1}
 
 
-class Unprintable(Exception):
+class UnprintableError(Exception):
     def __str__(self) -> str:
         raise RuntimeError
 
@@ -224,7 +224,7 @@ class Unprintable(Exception):
     (OSError("down"), "OSError: down"),
     (OSError(), "OSError"),
     (OSError("a\n  b"), "OSError: a b"),
-    (Unprintable(), "Unprintable"),
+    (UnprintableError(), "UnprintableError"),
     (OSError("x" * 1000), "OSError: " + "x" * 291),
 ])  # fmt: skip
 def test_an_error_is_one_line_of_bounded_length(error: Exception, words: str) -> None:
