@@ -24,6 +24,7 @@ from cbmon.config.fields import HostPort
 from cbmon.errors import StartupError, StoreError
 from cbmon.events import Action, Event, Transition
 from cbmon.exports.base import ExportEnvironment
+from cbmon.interfaces import Commit
 from cbmon.lifecycle import Lifecycle
 from cbmon.logs import default_stream, fields, logging_to
 from cbmon.metrics import Exposition, Metrics
@@ -34,6 +35,8 @@ from cbmon.notify.policy import Why
 from cbmon.notify.service import Notifying
 from cbmon.options import RunOptions
 from cbmon.probes.environment import ProbeEnvironment
+from cbmon.probes.heartbeat.heart import Beat
+from cbmon.probes.heartbeat.probe import Hearts
 from cbmon.reload import Changes, Item, active, changes
 from cbmon.scheduler import Scheduler
 from cbmon.sdnotify import Notifier as Systemd
@@ -400,6 +403,27 @@ class Daemon:
         """Run it now behind its breaker."""
         log.info("run asked for", extra=fields(component=name, actor=actor))
         return await self._monitor.run_now(name) or SkipCause.BREAKER
+
+    async def heartbeat(
+        self, token: str, signal: str, *, status: int | None = None, run_id: str = ""
+    ) -> bool:
+        """A job says that it lives; durable when this returns."""
+        probes = await self._probing.shared(Hearts).find(token)
+        if not probes:
+            return False
+        beat = Beat(signal)
+        for probe in probes:
+            probe.hear(beat, run_id=run_id, exit_status=status)
+        heard = [one for one in self._monitor if one.runner in probes]
+        snapshots = {one.name: one.snapshot() for one in heard}
+        self._journal.refresh(snapshots)  # an older one may wait there
+        await self._store.commit(Commit(snapshots=snapshots))
+        for component in heard:
+            if beat is Beat.SUCCESS:
+                self._monitor.nudge(component, actor="heartbeat", reason="the job has succeeded")
+            elif beat is Beat.FAIL:
+                self._monitor.start(component)
+        return True
 
     async def transitions(
         self, *, component: str | None = None, limit: int = 100, before: str | None = None

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from cbmon.breaker import CircuitBreaker, State, TransitionEvent
 from cbmon.events import Transition, new_id
-from cbmon.interfaces import Attempt
+from cbmon.interfaces import Attempt, Lasting
 from cbmon.metrics import ComponentRecord
 from cbmon.model import BreakerInfo, Reason, Result
 
@@ -131,6 +131,7 @@ class Component:
             "last_success_at": self.last_success_at,
             "last_reason": last.reason if last else None,
             "last_error": last.error if last else None,
+            **({"probe": self.runner.snapshot()} if isinstance(self.runner, Lasting) else {}),
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
@@ -144,6 +145,9 @@ class Component:
             self.incident = self.incident_started_at = None
         self.last_run_at = _number(snapshot.get("last_run_at"))
         self.last_success_at = _number(snapshot.get("last_success_at"))
+        probe = snapshot.get("probe")
+        if isinstance(self.runner, Lasting) and isinstance(probe, dict):
+            self.runner.restore(probe)
 
 
 def _number(value: object) -> float | None:

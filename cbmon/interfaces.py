@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cbmon.events import Action, Transition
 from cbmon.model import Delivery, Message, MessageState, Phase, Phases, Reason, Result
@@ -110,6 +110,19 @@ class Probe(Protocol):
 
     async def close(self) -> None:
         """Give back what it holds between runs."""
+        ...
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """A probe that has a memory of its own, which is part of its check's snapshot."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a restart needs, JSON-able."""
+        ...
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Take up a snapshot; one that makes no sense leaves the probe as new."""
         ...
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from cbmon.breaker import InvalidTransitionError, State, TransitionEvent
 from cbmon.component import HELD, Component, Runner
 from cbmon.events import Action, Event, SkipStreak, new_id
-from cbmon.interfaces import Clock
+from cbmon.interfaces import Clock, Lasting
 from cbmon.logs import fields
 from cbmon.model import Result, SkipCause
 from cbmon.probes.run import run_once
@@ -223,6 +223,13 @@ class Monitor:
         await asyncio.wait([task])
         return component.last
 
+    def nudge(self, component: Component, *, actor: str, reason: str) -> None:
+        """Look now, because something was heard of the target; an open breaker tries at once."""
+        if component.breaker.state is State.OPEN:
+            component.breaker.half_open(actor=actor, reason=reason)
+        else:
+            self.start(component)
+
     async def drain(self, deadline: float) -> int:
         """Start nothing more, wait for what runs, cancel the rest; how many were cancelled.
 
@@ -254,6 +261,8 @@ class Monitor:
         says nothing of the new one: it is tried at once, as a trial.
         """
         old, component.runner = component.runner, runner
+        if isinstance(old, Lasting) and isinstance(runner, Lasting):
+            runner.restore(old.snapshot())
         await self._cancel(component)
         await old.close()
         if component.breaker.state is State.OPEN:

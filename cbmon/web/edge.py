@@ -71,7 +71,7 @@ def errors_to_answers(seconds: float) -> Any:
         except ConnectionError:
             raise
         except Exception:
-            log.exception("request failed", extra={"fields": {"path": request.path}})
+            log.exception("request failed", extra={"fields": {"path": _pattern(request)}})
             return _told(request, ApiError(500, "internal", "a fault of cbmon; see its log"))
 
     return edge
@@ -80,6 +80,12 @@ def errors_to_answers(seconds: float) -> Any:
 def prefers_json(request: web.Request) -> bool:
     """Whether a client that may get text or JSON asks for JSON."""
     return "application/json" in request.headers.get("Accept", "")
+
+
+def _pattern(request: web.Request) -> str:
+    """The address without what varies in it: that may be a heartbeat's token."""
+    resource = request.match_info.route.resource
+    return request.path if resource is None else resource.canonical
 
 
 def _told(request: web.Request, error: ApiError) -> web.Response:

@@ -32,6 +32,7 @@ QUERY: Final[dict[str, tuple[Schema, str]]] = {
         {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE},
         "entries per page",
     ),
+    "rid": (schemas.TEXT, "id of the run, to keep runs apart that go on at the same time"),
     "cursor": (schemas.TEXT, "the next_cursor of the page before"),
 }
 BODY: Final[dict[str, tuple[Schema, str]]] = {

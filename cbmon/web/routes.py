@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cbmon.web import actions, api, openapi, pages, probing, scrape
+from cbmon.web import actions, api, heartbeat, openapi, pages, probing, scrape
 from cbmon.web.auth import Role
 from cbmon.web.route import API, Route
 from cbmon.web.services import Operation
@@ -24,6 +24,19 @@ def _act(operation: Operation, summary: str) -> Route:
         answer="Breaker",
         errors=(400, 404, 409),
         body=actions.FIELDS[operation],
+    )
+
+
+def _beat(method: str, ending: str, summary: str) -> Route:
+    return Route(
+        method=method,
+        path=f"{API}/heartbeat/{{token}}{ending}",
+        handler=heartbeat.beat,
+        role=Role.NOBODY,
+        summary=summary,
+        answer="Heartbeat",
+        errors=(400, 404, 503),
+        query=("rid",),
     )
 
 
@@ -161,6 +174,10 @@ ROUTES: Final[tuple[Route, ...]] = (
         errors=(400, 404),
         body={"reason": str},
     ),
+    _beat("POST", "", "A job says that it has succeeded"),
+    _beat("GET", "", "The same, for those that cannot POST"),
+    _beat("POST", "/{signal}", "A job says `start`, `fail` or its exit status"),
+    _beat("GET", "/{signal}", "The same, for those that cannot POST"),
     Route(
         path=f"{API}/events",
         handler=api.events,

@@ -191,6 +191,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "required": ["id", "kind", "at", "component"],
     },
     "Events": many("events", "Event"),
+    "Heartbeat": closed({"ok": FLAG, "heard": TEXT}),
     "Reload": closed({"ok": FLAG, "added": NAMES, "removed": NAMES, "changed": NAMES}),
     "Ready": closed({"ready": FLAG, "reasons": NAMES}),
 }

@@ -169,6 +169,15 @@ class Services(Protocol):
         """
         ...
 
+    async def heartbeat(
+        self, token: str, signal: str, *, status: int | None = None, run_id: str = ""
+    ) -> bool:
+        """A job says ``start``, ``success`` or ``fail``; False if the token is no check's.
+
+        Durable when it returns; raises StoreError.
+        """
+        ...
+
     async def transitions(
         self, *, component: str | None = None, limit: int = 100, before: str | None = None
     ) -> list[dict[str, Any]]:
