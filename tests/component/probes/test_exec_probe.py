@@ -199,7 +199,7 @@ async def test_none_is_started_beside_one_that_cannot_be_killed(
     probe = found.build(
         found.options.model_validate({"command": shell("sleep 60")}), bench.environment
     )
-    ends = [None]
+    ends: list[int | None] = [None]
     end = Running.end
 
     async def hanging(self: Running) -> int | None:
@@ -216,9 +216,9 @@ async def test_none_is_started_beside_one_that_cannot_be_killed(
     again = await run_once(probe, 0.2, bench.clock)
 
     assert refused.reason is Reason.TIMEOUT
-    assert "of an earlier run cannot be killed; none is started" in refused.error
+    assert "of an earlier run cannot be killed; none is started" in str(refused.error)
     assert time.monotonic() - before < 3
-    assert "first byte" in again.error
+    assert "first byte" in str(again.error)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

@@ -17,7 +17,6 @@ import pytest
 from cbmon.model import Reason
 from cbmon.probes import ProbeEnvironment
 from cbmon.probes.addresses import AddressPolicy
-from cbmon.probes.icmp import sockets
 from cbmon.probes.icmp.sockets import EchoSocket, Heard
 
 needs_root = pytest.mark.skipif(
@@ -140,7 +139,7 @@ async def test_what_a_router_reports_is_heard(bench: Any, monkeypatch: pytest.Mo
         def recvmsg(self, *_: Any) -> Any:
             raise OSError(113, "No route to host")
 
-    monkeypatch.setattr(sockets.socket, "socket", Reporting)
+    monkeypatch.setattr("cbmon.probes.icmp.sockets.socket.socket", Reporting)
 
     result = await pinged(bench, host="127.0.0.1")
 
