@@ -1,0 +1,9 @@
+"""Grafana's dashboards, rendered from a configuration, and the files that provision them.
+
+Rule: built as data, never as text, so that no template language meets another. The same
+configuration and version give the same bytes.
+"""
+
+from cbmon.dashboards.render import SHARED, render, shared
+
+__all__ = ["SHARED", "render", "shared"]
