@@ -76,7 +76,7 @@ def rejected_sync() -> Iterator[Contender]:
 
 def _async_wrappers(threshold: int) -> Iterator[tuple[str, Callable[[Any], Any]]]:
     if module := load("circuitbreaker"):
-        yield "circuitbreaker", module.CircuitBreaker(failure_threshold=threshold, name="b")
+        yield "circuitbreaker", module.CircuitBreaker(threshold, 3600, name="b")
     if module := load("aiobreaker"):
         hour = dt.timedelta(hours=1)
         yield "aiobreaker", module.CircuitBreaker(fail_max=threshold, timeout_duration=hour)
@@ -95,7 +95,7 @@ def _async_wrappers(threshold: int) -> Iterator[tuple[str, Callable[[Any], Any]]
 
 def _sync_wrappers(threshold: int) -> Iterator[tuple[str, Callable[[Any], Any]]]:
     if module := load("circuitbreaker"):
-        yield "circuitbreaker", module.CircuitBreaker(failure_threshold=threshold, name="b")
+        yield "circuitbreaker", module.CircuitBreaker(threshold, 3600, name="b")
     if module := load("pybreaker"):
         yield "pybreaker", module.CircuitBreaker(fail_max=threshold, reset_timeout=3600)
     if module := load("purgatory"):

@@ -56,7 +56,7 @@ class BreakerRegistry:
         category: str = "app",
         **policy_fields: Any,
     ) -> None:
-        if max_keys is not None and (isinstance(max_keys, bool) or not max_keys >= 1):
+        if max_keys is not None and (type(max_keys) is not int or max_keys < 1):
             raise ValueError(f"max_keys: got {max_keys!r}, expected an integer >= 1 or None")
         self.policy = _policy(policy, policy_fields)
         self.max_keys = max_keys

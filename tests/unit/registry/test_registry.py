@@ -143,7 +143,7 @@ class TestPolicies:
         fail(registry.get("b"))
         assert [event.name for event in recorder.transitions] == ["a", "b"]
 
-    @pytest.mark.parametrize("bound", [0, -1, True, float("nan")])
+    @pytest.mark.parametrize("bound", [0, -1, True, 1.5, float("nan")])
     def test_a_bound_below_one_is_refused(self, bound: Any) -> None:
         with pytest.raises(ValueError, match="max_keys: got"):
             BreakerRegistry(max_keys=bound)
