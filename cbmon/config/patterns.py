@@ -37,6 +37,11 @@ class Regex:
         """The match of the whole text, or None."""
         return self._compiled.fullmatch(text)
 
+    @property
+    def groups(self) -> int:
+        """How many groups a match of it has, besides the whole."""
+        return int(self._compiled.groups)
+
     def __repr__(self) -> str:
         return f"Regex({self.pattern!r})"
 

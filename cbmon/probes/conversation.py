@@ -38,7 +38,6 @@ class Conversation:
     ) -> None:
         """Connect; whoever begins must end it."""
         self._link = await dial(self._attempt, environment, route, self._ear, tls)
-        self._attempt.begin(Phase.PROCESSING)
 
     async def begin_tls(self, environment: ProbeEnvironment, tls: Tls) -> None:
         """Go on over TLS; what is left from before is a breach of every such protocol."""
@@ -46,7 +45,6 @@ class Conversation:
             text = f"{self.where} went on in the clear where TLS had to begin: {self.said}"
             raise ProbeError(Reason.PROTOCOL, text)
         self._link = await secure(self._attempt, environment, self._open, self._ear(), tls)
-        self._attempt.begin(Phase.PROCESSING)
 
     def end(self) -> None:
         """Hang up, at once."""
@@ -57,11 +55,10 @@ class Conversation:
         """Send; the answer is waited for from now on."""
         self._open.transport.write(data)
         await asyncio.sleep(0)  # a loop may send at the end of its turn only
-        self._attempt.begin(Phase.PROCESSING)
-        self._open.protocol.fresh = True
 
     async def line(self) -> bytes:
         """The next line, without its end."""
+        self._listen()
         while (end := self.heard.find(b"\n")) < 0:
             await self.more()
         found = bytes(self.heard[: end + 1])
@@ -70,6 +67,7 @@ class Conversation:
 
     async def exactly(self, size: int) -> bytes:
         """The next ``size`` bytes."""
+        self._listen()
         while len(self.heard) < size:
             await self.more()
         return self.take(size)
@@ -82,6 +80,7 @@ class Conversation:
 
     async def more(self) -> None:
         """Wait until there is more; ProbeError when there will not be."""
+        self._listen()
         ear = self._open.protocol
         before = ear.total
         while ear.total == before:
@@ -113,9 +112,20 @@ class Conversation:
         return shown(bytes(self.heard))
 
     @property
+    def is_over(self) -> bool:
+        """Whether the target has hung up in good order."""
+        return self._open.protocol.over and self._open.protocol.trouble is None
+
+    @property
     def _open(self) -> Link[_Ear]:
         assert self._link is not None, "the conversation has not begun"  # noqa: S101
         return self._link
+
+    def _listen(self) -> None:
+        """The phase of waiting begins, or that of hearing when something is there already."""
+        hearing = Phase.TRANSFER if self.heard else Phase.PROCESSING
+        if self._attempt.phase is not hearing:
+            self._attempt.begin(hearing)
 
     def _ear(self) -> _Ear:
         return _Ear(self._attempt, self.heard, self._limit)
@@ -136,7 +146,6 @@ class _Ear(asyncio.Protocol):
     def __init__(self, attempt: Attempt, heard: bytearray, limit: int) -> None:
         self.total = 0
         self.over = False
-        self.fresh = True
         self.trouble: OSError | None = None
         self._attempt = attempt
         self._heard = heard
@@ -154,9 +163,8 @@ class _Ear(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        if self.fresh and self._attempt.phase is Phase.PROCESSING:
+        if self._attempt.phase is Phase.PROCESSING:
             self._attempt.begin(Phase.TRANSFER)
-            self.fresh = False
         self.total += len(data)
         self._heard += data
         if self.total > self._limit:

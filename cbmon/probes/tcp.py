@@ -5,20 +5,23 @@ Rule: a target that only has to accept costs a connection and nothing more.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from cbmon.config.fields import Duration, HostPort, Options, Regex
+from cbmon.config.fields import Duration, HostPort, Options, Regex, fault
 from cbmon.interfaces import Attempt
-from cbmon.model import Phase, Reason, Result
-from cbmon.probes.dial import Link, Route, Tls, dial
+from cbmon.model import Reason, Result
+from cbmon.probes.conversation import LIMIT as SCRIPT_LIMIT
+from cbmon.probes.conversation import Conversation
+from cbmon.probes.dial import Route, Tls
+from cbmon.probes.dialogue import Dialogue, Step, check_steps
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.expectations import check_certificate, check_duration
-from cbmon.probes.failure import ProbeError, shown, words
+from cbmon.probes.failure import ProbeError
 from cbmon.probes.kind import ProbeType
 from cbmon.probes.options import ConnectOptions, TlsOptions
+from cbmon.probes.outcome import outcome
 
 LIMIT: Final = 16 * 1024
 
@@ -44,12 +47,28 @@ class TcpOptions(ConnectOptions):
         description="where to connect", examples=["db.example.net:5432", "[::1]:22"]
     )
     tls: TlsOptions | None = Field(
-        None, description="speak TLS; `{}` for the defaults", examples=[{"min_version": "TLS1.3"}]
+        None,
+        description="speak TLS, from the start or a step `starttls` on; `{}` for the defaults",
+        examples=[{"min_version": "TLS1.3"}],
     )
     send: str | None = Field(
         None, description="text to send once connected", examples=["PING\r\n"], min_length=1
     )
+    dialogue: tuple[Step, ...] = Field(
+        (),
+        description="steps to go through, instead of `send` and `expect.matches`",
+        max_length=100,
+    )
     expect: TcpExpect = Field(TcpExpect(), description="what must come back")
+
+    @model_validator(mode="after")
+    def _check_dialogue(self) -> TcpOptions:
+        if self.dialogue and (self.send is not None or self.expect.matches is not None):
+            raise fault(
+                "dialogue excludes send and expect.matches; make them its steps", "dialogue"
+            )
+        check_steps(self.dialogue)
+        return self
 
 
 class TcpProbe:
@@ -62,108 +81,75 @@ class TcpProbe:
         self._route = Route(
             host=host, port=port, family=options.usable_family, source=options.source_address
         )
-        tls = options.tls
-        self._context = environment.contexts.share(tls.settings()) if tls else None
+        steps, tls = options.dialogue, options.tls
+        self._dialogue = Dialogue(steps) if steps else None
+        self._later = any(step.starttls for step in steps)
+        settings = (tls or TlsOptions()).settings()
+        wanted = tls is not None or self._later
+        self._context = environment.contexts.share(settings) if wanted else None
         self._name = (tls and tls.server_name) or host
         self._send = options.send.encode() if options.send else None
 
     async def run(self, attempt: Attempt) -> Result:
         """Connect, converse as far as configured, hang up."""
-        expiry = None
-        try:
-            link = await self._dial(attempt)
-            expiry = link.chain.expiry if link.chain else None
-            try:
-                await self._converse(attempt, link)
-            finally:
-                link.transport.abort()
-            check_certificate(
-                link.chain, self._options.expect.certificate_days, self._environment.clock
-            )
-            check_duration(attempt, self._options.expect.max_duration)
-        except ProbeError as error:
-            return attempt.failed(error.reason, str(error), certificate_expiry=expiry)
-        return attempt.passed(certificate_expiry=expiry)
+        return await outcome(attempt, self._look(attempt))
 
     async def close(self) -> None:
         """Nothing is held between runs."""
 
-    async def _dial(self, attempt: Attempt) -> Link[_Listener]:
-        tls = None
-        if self._context is not None:
-            tls = Tls(context=await self._context.get(), name=self._name)
-        return await dial(attempt, self._environment, self._route, lambda: _Listener(attempt), tls)
+    async def _look(self, attempt: Attempt) -> None:
+        expect = self._options.expect
+        conversation = Conversation(
+            attempt, limit=LIMIT if self._dialogue is None else SCRIPT_LIMIT
+        )
+        tls = await self._tls()
+        try:
+            await conversation.begin(self._environment, self._route, None if self._later else tls)
+            await self._converse(attempt, conversation, tls)
+        finally:
+            conversation.end()
+        check_certificate(conversation.chain, expect.certificate_days, self._environment.clock)
+        check_duration(attempt, expect.max_duration)
 
-    async def _converse(self, attempt: Attempt, link: Link[_Listener]) -> None:
-        pattern = self._options.expect.matches
-        if self._send is not None:
-            link.transport.write(self._send)
-            await asyncio.sleep(0)  # a loop may send at the end of its turn only
-        if pattern is None:
+    async def _tls(self) -> Tls | None:
+        if self._context is None:
+            return None
+        return Tls(context=await self._context.get(), name=self._name)
+
+    async def _converse(
+        self, attempt: Attempt, conversation: Conversation, tls: Tls | None
+    ) -> None:
+        if self._dialogue is not None:
+
+            async def begin_tls() -> None:
+                assert tls is not None  # noqa: S101 - for the type checker
+                await conversation.begin_tls(self._environment, tls)
+
+            await self._dialogue.play(attempt, conversation, begin_tls)
             return
-        attempt.begin(Phase.PROCESSING)
-        listener = link.protocol
-        listener.listen()
-        while not pattern.search(bytes(listener.heard)):
-            if len(listener.heard) > LIMIT:
+        if self._send is not None:
+            await conversation.say(self._send)
+        if self._options.expect.matches is not None:
+            await _matched(conversation, self._options.expect.matches)
+            attempt.facts["answer"] = conversation.said
+
+
+async def _matched(conversation: Conversation, pattern: Regex) -> None:
+    """Wait until what was heard matches."""
+    while not pattern.search(bytes(conversation.heard)):
+        try:
+            await conversation.more()
+        except ProbeError as error:
+            if error.reason is Reason.SIZE:
                 text = f"no match for {pattern.pattern!r} within 16 KiB"
-                raise ProbeError(Reason.SIZE, text)
-            if listener.over:
-                raise _unmatched(listener, pattern.pattern, link)
-            await listener.more()
-        attempt.facts["answer"] = shown(bytes(listener.heard))
-
-
-class _Listener(asyncio.Protocol):
-    """Collects what the target says, no more than is looked at."""
-
-    def __init__(self, attempt: Attempt) -> None:
-        self.heard = bytearray()
-        self.over = False
-        self.trouble: OSError | None = None
-        self._attempt = attempt
-        self._listening = False
-        self._news = asyncio.Event()
-
-    def listen(self) -> None:
-        """From now on the phases follow what is heard."""
-        self._listening = True
-        if self.heard:
-            self._attempt.begin(Phase.TRANSFER)
-
-    async def more(self) -> None:
-        """Wait until something was heard, or nothing will be any more."""
-        self._news.clear()
-        if not self.over:
-            await self._news.wait()
-
-    def data_received(self, data: bytes) -> None:
-        if self._listening and not self.heard:
-            self._attempt.begin(Phase.TRANSFER)
-        self.heard += data
-        self._news.set()
-
-    def eof_received(self) -> bool:
-        self._end(None)
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end(exc if isinstance(exc, OSError) else None)
-
-    def _end(self, trouble: OSError | None) -> None:
-        self.over = True
-        self.trouble = self.trouble or trouble
-        self._news.set()
-
-
-def _unmatched(listener: _Listener, pattern: str, link: Link[_Listener]) -> ProbeError:
-    if listener.trouble is not None:
-        reason = Reason.PROTOCOL if listener.heard else Reason.CONNECT
-        return ProbeError(reason, f"{link.endpoint} broke off: {words(listener.trouble)}")
-    if not listener.heard:
-        text = f"{link.endpoint} closed the connection without a word, expected {pattern!r}"
-        return ProbeError(Reason.BODY, text)
-    return ProbeError(Reason.BODY, f"got {shown(bytes(listener.heard))}, expected {pattern!r}")
+                raise ProbeError(Reason.SIZE, text) from error
+            if not conversation.is_over:
+                raise
+            if not conversation.heard:
+                text = f"{conversation.where} closed the connection without a word"
+                raise ProbeError(Reason.BODY, f"{text}, expected {pattern.pattern!r}") from error
+            text = f"got {conversation.said}, expected {pattern.pattern!r}"
+            raise ProbeError(Reason.BODY, text) from error
 
 
 TYPE: Final = ProbeType(
