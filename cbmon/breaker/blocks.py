@@ -6,6 +6,7 @@ elsewhere than it was entered (a generator that changed threads) is found by bei
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from cbmon.breaker.guard import NOTHING, fail, rejection, settle
@@ -14,22 +15,25 @@ from cbmon.breaker.lanes import count_success
 
 if TYPE_CHECKING:
     from asyncio import Timeout
-    from types import TracebackType
 
     from cbmon.breaker.core import Core
+
+
+Ending = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+"""What ``__exit__`` is told."""
 
 
 class Call:
     """What ``as call`` gives: the way to hand the result to the policy's ``is_failure``."""
 
-    __slots__ = ("begun", "depth", "permit", "result", "scope")
+    depth = 1
+    """How many blocks of the same caller are open, this one included."""
+    scope: Timeout | None = None
+    result: Any = NOTHING
 
-    def __init__(self, permit: int, begun: float | None, scope: Timeout | None = None) -> None:
+    def __init__(self, permit: int, begun: float | None) -> None:
         self.permit = permit
         self.begun = begun
-        self.scope = scope
-        self.depth = 1
-        self.result: Any = NOTHING
 
     def set_result(self, value: Any) -> None:
         """The value that ``is_failure`` will judge when the block ends."""
@@ -59,48 +63,40 @@ async def enter_async(core: Core) -> Call:
         try:
             await scope.__aenter__()
         except BaseException as error:
-            leave(core, error)
+            leave(core, *present(core), error)
             raise
         block.scope = scope
     return block
 
 
-def leave(core: Core, error: BaseException | None) -> None:
+def present(core: Core) -> tuple[object, Call | None]:
+    """The block that ends now and its owner; None inside another kind of call."""
+    key, owners = holder(core), core.owners
+    if key is not None:
+        return key, owners.get(key)
+    blocks = [item for item in owners.copy().items() if item[1] is not None]
+    return blocks[-1] if blocks else (None, None)
+
+
+def leave(core: Core, key: object, block: Call | None, error: BaseException | None) -> None:
     """End the caller's innermost block; the outermost one is the call."""
-    key, block = _present(core)
     if block is None:
         return
-    block.depth -= 1
-    if block.depth:
-        return
-    if error is not None:
+    if block.depth > 1:
+        block.depth -= 1
+    elif error is not None:
         fail(core, key, block.permit, block.begun, error, scope=block.scope)
     elif not count_success(core, key, block.permit, block.begun):
         settle(core, key, block.permit, block.begun, block.result, scope=block.scope)
 
 
-async def leave_async(
-    core: Core,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    traceback: TracebackType | None,
-) -> None:
-    """The same; raises TimeoutError when ``call_timeout`` ran out."""
-    _, block = _present(core)
-    if block is not None and block.scope is not None and block.depth == 1:
+async def leave_async(core: Core, key: object, block: Call, ending: Ending) -> None:
+    """The same for a block under ``call_timeout``; raises TimeoutError when that ran out."""
+    kind, error, traceback = ending
+    if block.scope is not None and block.depth == 1:
         try:
             await block.scope.__aexit__(kind, error, traceback)
         except TimeoutError as late:
-            leave(core, late)
+            leave(core, key, block, late)
             raise
-    leave(core, error)
-
-
-def _present(core: Core) -> tuple[object, Call | None]:
-    """The block that ends, None inside another kind of call."""
-    owners = core.owners
-    key = holder(core)
-    if key is not None:
-        return key, owners.get(key)
-    blocks = [item for item in owners.copy().items() if item[1] is not None]
-    return blocks[-1] if blocks else (None, None)
+    leave(core, key, block, error)

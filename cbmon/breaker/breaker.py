@@ -135,10 +135,11 @@ class CircuitBreaker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        blocks.leave(self._core, error)
+        blocks.leave(self._core, *blocks.present(self._core), error)
 
     async def __aenter__(self) -> Call:
-        return await blocks.enter_async(self._core)
+        core = self._core
+        return blocks.enter(core) if core.machine.free else await blocks.enter_async(core)
 
     async def __aexit__(
         self,
@@ -146,7 +147,12 @@ class CircuitBreaker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await blocks.leave_async(self._core, kind, error, traceback)
+        core = self._core
+        key, block = blocks.present(core)
+        if block is None or block.scope is None:
+            blocks.leave(core, key, block, error)
+        else:
+            await blocks.leave_async(core, key, block, (kind, error, traceback))
 
     # --- driving it ------------------------------------------------------------------------
 

@@ -50,16 +50,13 @@ def refresh(machine: Machine) -> None:
     """Open the lanes that the state allows."""
     machine.known = machine.successes
     if machine.state not in LIVE:
-        if machine.quiet and machine.state in _SHUT:
+        if HAS_GIL and machine.state in _SHUT and "rejected" not in machine.heard:
             machine.shut = inf if machine.opening is None else machine.opening.until
         return
     shedding = machine.shedding
-    if not machine.plain or machine.high:
-        return
-    if shedding is not None and not shedding.is_idle(machine.window):
-        return
-    machine.free = machine.generation
-    if not machine.run:
+    if machine.easy and (shedding is None or shedding.is_idle(machine.window)):
+        machine.free = machine.generation
+    if machine.plain and not machine.high and not machine.run:
         _let_successes_pass(machine)
 
 
@@ -69,7 +66,7 @@ def _let_successes_pass(machine: Machine) -> None:
         machine.calm = machine.generation
     elif success_is_harmless(machine):
         machine.brisk = machine.generation
-        if machine.ticks:
+        if isinstance(window, TimeWindow):
             machine.until = window.edge
         else:
             machine.last = machine.successes + int(window.edge)
@@ -87,15 +84,13 @@ def reshape(machine: Machine) -> None:
         machine.shedding.follow(policy)
     machine.timed = policy.measures or machine.observed
     machine.limit = inf if policy.slow_call_seconds is None else policy.slow_call_seconds
-    machine.ticks = isinstance(machine.window, TimeWindow)
-    machine.reads = machine.ticks or machine.timed
-    machine.quiet = HAS_GIL and "rejected" not in machine.heard
+    machine.reads = machine.timed or isinstance(machine.window, TimeWindow)
+    machine.easy = HAS_GIL and policy.call_timeout is None
     machine.plain = (
         HAS_GIL
         and not machine.observed
         and "success" not in machine.heard
         and policy.is_failure is None
-        and policy.call_timeout is None
     )
 
 

@@ -4,10 +4,11 @@ Everything here is also done, in full and under the lock, by :mod:`cbmon.breaker
 serves the plain case and hands over whatever is not plain. The machine opens the lanes:
 
 * ``free`` is the generation while a call needs nothing but registering to be admitted: the
-  state is closed or observe, nobody listens to successes, there is no duration histogram, no
-  predicate, no ``call_timeout``, and no share of the load is being shed. Else it is 0.
-* ``calm`` is the generation while a plain success changes nothing but the number of successes:
-  there is no run of failures to end and no verdict to be expected. Else it is 0.
+  state is closed or observe, there is no ``call_timeout``, and no share of the load is being
+  shed. Else it is 0.
+* ``calm`` is the generation while a success changes nothing but the number of successes: nobody
+  listens to successes, there is no duration histogram and no predicate, no run of failures to
+  end and no verdict to be expected. Else it is 0.
 * ``brisk`` is the same for a while: ``until`` a bucket of the time window ends, or to the
   ``last`` success before a failure leaves the window of calls.
 * ``shut`` is the time until which every call is rejected with nothing to do but count that.

@@ -42,12 +42,12 @@ class Machine:
     """One breaker's state and all that moves it. Attributes are read freely, written here."""
 
     __slots__ = (
-        "brisk", "calm", "cancelled", "cycles", "drawn", "events", "failures", "free",
+        "brisk", "calm", "cancelled", "cycles", "drawn", "easy", "events", "failures", "free",
         "generation", "heard", "high", "ignored", "inside", "kept_failures", "known", "last",
         "last_failure", "last_move", "learner", "limit", "name", "now", "observed", "offset",
-        "opening", "openings", "out", "plain", "policy", "quiet", "reads", "rejections", "run",
-        "seed", "shedding", "shut", "slow_calls", "stale", "state", "successes", "ticks",
-        "timed", "transitions", "trials", "trips", "unrecorded", "until", "window", "would_trip",
+        "opening", "openings", "out", "plain", "policy", "reads", "rejections", "run", "seed",
+        "shedding", "shut", "slow_calls", "stale", "state", "successes", "timed", "transitions",
+        "trials", "trips", "unrecorded", "until", "window", "would_trip",
     )  # fmt: skip
 
     def __init__(self, name: str, policy: BreakerPolicy, seed: int | None, state: State) -> None:
@@ -75,7 +75,7 @@ class Machine:
         self.observed = False
         self.inside: object = None
         self.free = self.calm = self.brisk = self.known = 0
-        self.plain = self.quiet = self.timed = self.ticks = self.reads = False
+        self.easy = self.plain = self.timed = self.reads = False
         self.limit = inf
         self.until = LONG_AGO
         self.last = 0

@@ -136,9 +136,10 @@ def test_an_unknown_kind_is_refused(make: Make) -> None:
 def test_per_call_events_that_nobody_hears_keep_the_lanes_open(make: Make) -> None:
     breaker = make()
     breaker.add_listener(print, ["transition", "failure", "reset"])
-    assert breaker._core.machine.free
+    assert breaker._core.machine.calm
     breaker.add_listener(print, ["success"])
-    assert not breaker._core.machine.free
+    assert breaker._core.machine.free
+    assert not breaker._core.machine.calm
     breaker.force_open()
     assert breaker._core.machine.shut
     breaker.add_listener(print, ["rejected"])

@@ -116,8 +116,14 @@ def test_successes_between_failures_stay_in_the_lane(make: Make, drive: Driver) 
         assert breaker._core.machine.brisk
 
 
+def test_a_success_that_must_be_looked_at_takes_the_lock(make: Make) -> None:
+    assert make(is_failure=bool)._core.machine.free
+    assert not make(is_failure=bool)._core.machine.calm
+    assert make()._core.machine.calm
+
+
 @pytest.mark.parametrize("field", [
-    {"is_failure": bool}, {"call_timeout": 1.0}, {"initial_state": "half_open"},
+    {"call_timeout": 1.0}, {"initial_state": "half_open"},
     {"initial_state": "forced_closed"}, {"initial_state": "open"},
 ])  # fmt: skip
 def test_what_is_not_plain_has_no_lane(make: Make, field: dict[str, Any]) -> None:
