@@ -32,6 +32,7 @@ PROBES: Final[Mapping[str, str]] = {
     "heartbeat": "cbmon.probes.heartbeat",
     "http": "cbmon.probes.http",
     "icmp": "cbmon.probes.icmp",
+    "llm": "cbmon.probes.llm",
     "postgres": "cbmon.probes.postgres",
     "promql": "cbmon.probes.promql",
     "redis": "cbmon.probes.redis",
