@@ -6,7 +6,10 @@ forbidden, of the other. The policy judges it before anything is sent.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, Literal
 
 from cbmon.blackbox.look import Look
@@ -15,6 +18,7 @@ from cbmon.model import Phase, Reason
 from cbmon.probes.addresses import Family, literal
 from cbmon.probes.failure import ProbeError
 
+HOSTS: Final = Path("/etc/hosts")
 _FNV_OFFSET: Final = 0x811C9DC5
 _FNV_PRIME: Final = 0x01000193
 
@@ -30,7 +34,7 @@ async def choose(look: Look, options: FamilyOptions, host: str) -> tuple[str, fl
     begun = clock.monotonic()
     try:
         async with look.deadline():
-            ip = await _resolved(look, options, host)
+            ip = await find(look, host, family_of(options))
     finally:
         took = clock.monotonic() - begun
         gauges.add("probe_dns_lookup_time_seconds", took)
@@ -62,10 +66,39 @@ def fnv(data: bytes) -> int:
     return found
 
 
-async def _resolved(look: Look, options: FamilyOptions, host: str) -> str:
+async def find(look: Look, host: str, family: Family) -> str:
+    """One address of a name; ProbeError (``dns``) when there is none."""
     if not host:
         raise ProbeError(Reason.DNS, "the target has no host")
-    return await look.environment.resolver.resolve(host, family_of(options))
+    if host.rstrip(".").lower() == "localhost":
+        found = fitting(await asyncio.to_thread(listed, host), family)
+        if found:
+            return found
+    return await look.environment.resolver.resolve(host, family)
+
+
+def listed(host: str, file: Path = HOSTS) -> list[str]:
+    """The addresses of a name in /etc/hosts, in their order there.
+
+    The resolver knows what localhost is; blackbox_exporter does what the file says.
+    """
+    try:
+        lines = file.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    words = [line.partition("#")[0].split() for line in lines]
+    wanted = host.rstrip(".").lower()
+    return [one[0] for one in words if wanted in map(str.lower, one[1:]) and literal(one[0])]
+
+
+def fitting(addresses: Sequence[str], family: Family) -> str | None:
+    """The first address of the family, or of the other if that is allowed."""
+    six = family.endswith("ipv6")
+    found = next((ip for ip in addresses if (":" in ip) == six), None)
+    other = addresses[0] if addresses and family.startswith("prefer_") else None
+    if found is None and other is None and addresses:
+        raise ProbeError(Reason.DNS, f"the name has no address for {family}")
+    return found or other
 
 
 def split_host_port(target: str) -> tuple[str, str]:

@@ -29,6 +29,7 @@ _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 async def probe_tcp(look: Look, module: Module) -> bool:
     """Connect to ``host:port`` and follow the script of the module."""
     options = module.tcp
+    _declare(look)
     try:
         host, port = split_host_port(look.target)
     except ValueError as error:
@@ -49,6 +50,7 @@ async def probe_tcp(look: Look, module: Module) -> bool:
 
 async def probe_unix(look: Look, module: Module) -> bool:
     """Connect to a socket file and follow the script of the module."""
+    _declare(look)
     path = look.target.removeprefix("unix://").removeprefix("unix:")
     try:
         name = module.unix.tls_config.server_name or look.hostname or "localhost"
@@ -56,6 +58,11 @@ async def probe_unix(look: Look, module: Module) -> bool:
     except (ProbeError, OSError) as error:
         return look.trouble(error, "Error dialing Unix socket")
     return await _Dialogue(look, module.unix, name).run(link)
+
+
+def _declare(look: Look) -> None:
+    look.gauges.declare("probe_failed_due_to_regex", "Whether a pattern made the probe fail")
+    look.gauges.declare("probe_failed_due_to_bytes", "Whether expected bytes made the probe fail")
 
 
 async def _dialled(look: Look, route: Route, options: UnixModule, name: str) -> Link[Talk]:
@@ -76,9 +83,6 @@ class _Dialogue:
         self._name = name
 
     async def run(self, link: Link[Talk]) -> bool:
-        gauges = self._look.gauges
-        gauges.declare("probe_failed_due_to_regex", "Whether a pattern made the probe fail")
-        gauges.declare("probe_failed_due_to_bytes", "Whether expected bytes made the probe fail")
         self._look.say("Successfully dialed")
         try:
             if self._options.tls:

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from cbmon.blackbox.scalars import Plain
 from cbmon.config.fields import Regex, Secret
+from cbmon.config.units import format_duration
 from cbmon.config.words import kind, shown
 
 _TRUE: Final = frozenset({"true", "True", "TRUE", "y", "Y", "yes", "on"})
@@ -126,7 +127,9 @@ Text = Annotated[str, BeforeValidator(_text)]
 """Any scalar, as it is written."""
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Number = Annotated[int, BeforeValidator(_number)]
-GoDuration = Annotated[float, BeforeValidator(_duration)]
+GoDuration = Annotated[
+    float, BeforeValidator(_duration), PlainSerializer(format_duration, str, when_used="json")
+]
 """Seconds; a bare number is refused."""
 BinarySize = Annotated[int, BeforeValidator(_size)]
 """Bytes; KB is 1024."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cbmon.blackbox.modules import Module
+from cbmon.blackbox.prober import PROBERS, prober
 from cbmon.blackbox.scalars import scalar
 from cbmon.config.nodes import Block, Items, key_place, value_place
 from cbmon.config.problems import Place, Problems
@@ -46,7 +47,10 @@ def load_modules(path: Path) -> ModuleFile:
         if not data.strip():
             problems.add(Place(str(path), 1, 1), "", "the file is empty; expected modules:")
     problems.check()
-    return ModuleFile(path, parse_modules(data, str(path), problems))
+    modules = parse_modules(data, str(path), problems)
+    for name in {module.prober for module in modules.values()} & PROBERS.keys():
+        prober(name)  # imported now, so that the first probe is not late
+    return ModuleFile(path, modules)
 
 
 def parse_modules(data: bytes, name: str, problems: Problems) -> dict[str, Module]:

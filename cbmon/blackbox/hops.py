@@ -11,7 +11,7 @@ import ssl
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
-from cbmon.blackbox.addresses import family_of
+from cbmon.blackbox.addresses import family_of, find
 from cbmon.blackbox.asking import Ask, following, redirects
 from cbmon.blackbox.cookies import Cookies
 from cbmon.blackbox.credentials import basic
@@ -104,6 +104,7 @@ class Trip:
     async def _connect(self, ask: Ask) -> tuple[Link[Exchange], Tls | None, str | None]:
         """The connection, its TLS, and what to ask the proxy for instead of the path."""
         look, place = self._look, ask.place
+        place.check()
         tls = await self._tls(ask) if place.scheme == "https" else None
         proxy = proxy_for(self._options, place)
 
@@ -111,20 +112,21 @@ class Trip:
             return Exchange(look.attempt, ask.method)
 
         if proxy is None:
-            route = self._route(place)
+            route = await self._route(place)
             return await dial(look.attempt, look.environment, route, exchange, tls), tls, None
         if proxy.scheme != "http":
             raise ProbeError(Reason.CONFIG, f"a proxy over {proxy.scheme} is not supported")
-        route = self._route(proxy)
+        route = await self._route(proxy)
         if tls is None:
             plain = await dial(look.attempt, look.environment, route, exchange)
             return plain, None, place.url
         tunnel = await self._tunnel(route, proxy, place)
         return await secure(look.attempt, look.environment, tunnel, exchange(), tls), tls, None
 
-    def _route(self, place: Place) -> Route:
+    async def _route(self, place: Place) -> Route:
         family = family_of(self._options.model_copy(update={"ip_protocol_fallback": True}))
-        return Route(host=place.host, port=place.port, family=family)
+        self._look.attempt.begin(Phase.RESOLVE)
+        return Route(host=await find(self._look, place.host, family), port=place.port)
 
     async def _tls(self, ask: Ask) -> Tls:
         same = self._start is not None and ask.place.netloc == self._start.netloc

@@ -17,7 +17,7 @@ from cbmon.blackbox.addresses import choose
 from cbmon.blackbox.asking import Ask
 from cbmon.blackbox.certificates import tell_handshake
 from cbmon.blackbox.credentials import basic, headers_of, read_bytes
-from cbmon.blackbox.hops import Answer, Trip
+from cbmon.blackbox.hops import ALPN, Answer, Trip
 from cbmon.blackbox.look import Look
 from cbmon.blackbox.matching import search
 from cbmon.blackbox.modules import HeaderMatch, HttpModule, Module
@@ -79,9 +79,11 @@ class _Visit:
         found = place if leaves_names else await self._located(place)
         if found is None:
             return False
-        ask = await self._first(place, found)
+        await self._look.contexts.get(options.tls_config, alpn=ALPN)
+        body = await self._body()
         for phase in _PHASES:
             self._gauges.add("probe_http_duration_seconds", 0, phase=phase)
+        ask = await self._first(place, found, body)
         resolved = self._spent("resolve")
         trip = Trip(self._look, options, place, self._name(place, ask))
         success = False
@@ -111,7 +113,12 @@ class _Visit:
         self._gauges.add("probe_http_duration_seconds", took, phase="resolve")
         return place.at(ip)
 
-    async def _first(self, place: Place, found: Place) -> Ask:
+    async def _body(self) -> bytes | None:
+        if self._options.body_file is not None:
+            return await asyncio.to_thread(read_bytes, self._options.body_file)
+        return self._options.body.encode(errors="surrogateescape") or None
+
+    async def _first(self, place: Place, found: Place, body: bytes | None) -> Ask:
         options = self._options
         headers = {"User-Agent": USER_AGENT}
         if place.user:
@@ -126,9 +133,6 @@ class _Visit:
             else:
                 headers = {key: one for key, one in headers.items() if key.lower() != name.lower()}
                 headers[name] = value
-        body = options.body.encode(errors="surrogateescape") or None
-        if options.body_file is not None:
-            body = await asyncio.to_thread(read_bytes, options.body_file)
         return Ask(
             method=options.method or "GET",
             place=found,

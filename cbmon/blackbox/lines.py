@@ -7,7 +7,7 @@ last needs neither. TLS can begin in the middle; what was heard before it is for
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 
 from cbmon.model import Reason
 from cbmon.probes.failure import ProbeError, words
@@ -23,7 +23,7 @@ class Talk(asyncio.Protocol):
         self._over = False
         self._trouble: Exception | None = None
         self._news = asyncio.Event()
-        self._transport: asyncio.ReadTransport | None = None
+        self._transport: asyncio.Transport | None = None
 
     async def line(self) -> bytes | None:
         """The next line without its end; None when there are no more.
@@ -55,8 +55,7 @@ class Talk(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
-        assert isinstance(transport, asyncio.ReadTransport)  # noqa: S101
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """The target says something; one that never stops is made to wait."""

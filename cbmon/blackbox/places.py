@@ -16,7 +16,7 @@ from cbmon.probes.failure import ProbeError, shown
 PORTS: Final = {"http": 80, "https": 443}
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_HOST: Final = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]*))?")
+_HOST: Final = re.compile(r"(\[[^\[\]]*\]|[^\[\]]*?)(?::([0-9]*))?")
 _SENT: Final = "/%:@!$&'()*+,;=-._~?[]|^`{}\\\"<>"
 
 
@@ -36,10 +36,13 @@ class Place:
         """The whole, without user and fragment."""
         return f"{self.scheme}://{self.netloc}{self.path}"
 
-    @property
-    def origin(self) -> tuple[str, str, int]:
-        """What two places have in common that may share credentials."""
-        return self.scheme, self.host.lower(), self.port
+    def check(self) -> None:
+        """ProbeError when nothing can be connected to there."""
+        if self.scheme not in PORTS:
+            text = f'unsupported protocol scheme "{self.scheme[:40]}"'
+            raise ProbeError(Reason.REDIRECT, text)
+        if not self.host or not 0 < self.port < 65536:
+            raise ProbeError(Reason.CONFIG, f"no possible host and port: {shown(self.netloc)}")
 
     def at(self, ip: str) -> Place:
         """The same place with an address instead of the name."""
@@ -55,7 +58,7 @@ class Place:
 
 
 def parse(url: str) -> Place:
-    """The parts of an absolute URL; ProbeError (``config``) for what cannot be asked for."""
+    """The parts of an absolute URL; ProbeError (``config``) for what is none."""
     if _CONTROL.search(url):
         raise _refused(url, "a control character")
     url = url.partition("#")[0]
@@ -69,18 +72,13 @@ def parse(url: str) -> Place:
         raise _refused(url, "an impossible host")
     if _BAD_ESCAPE.search(parts.path) or _BAD_ESCAPE.search(match[1].partition("%25")[0]):
         raise _refused(url, "an invalid escape")
-    if parts.scheme not in PORTS:
-        raise ProbeError(Reason.REDIRECT, f'unsupported protocol scheme "{parts.scheme[:40]}"')
-    port = int(match[2]) if match[2] else PORTS[parts.scheme]
-    if port > 65535:
-        raise _refused(url, "an invalid port")
     path = quote(parts.path or "/", safe=_SENT) + (f"?{_query(parts.query)}" if parts.query else "")
     return Place(
         scheme=parts.scheme,
         netloc=netloc,
         path=path if path.startswith("/") else f"/{path}",
         host=match[1].strip("[]").replace("%25", "%"),
-        port=port,
+        port=int(match[2][:9]) if match[2] else PORTS.get(parts.scheme, 0),
         user=_user(userinfo) if userinfo else None,
     )
 

@@ -1,0 +1,197 @@
+"""cbmon beside Debian's blackbox_exporter: the same module file, the same targets, both asked.
+
+Rule: probe_success agrees in every case, and so does every metric that both have; what takes
+time only has to be there. Differences are listed in docs/blackbox.md and in no other place.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.integration.harness import Daemon, program
+from tests.integration.harness.servers import Server
+from tests.integration.harness.web import Answer, fetch
+from tests.integration.sidebyside.answers import redirect, reset, respond
+from tests.integration.sidebyside.cases import CASES, Case
+from tests.integration.sidebyside.certificates import Authority
+from tests.integration.sidebyside.nameserver import datagrams, stream
+from tests.integration.sidebyside.targets import (
+    Datagrams,
+    Listener,
+    Talk,
+    http,
+    over_tls,
+    script,
+)
+
+TIMES: Final = ("_duration_seconds", "_lookup_time_seconds")
+OURS: Final = frozenset(
+    {"cbmon_probe_failure_info", "probe_failed_due_to_bytes", "probe_tls_cipher_info"}
+)
+"""What 0.23 does not have yet, or never had."""
+NEW_LABELS: Final = {"serialnumber"}
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+class Exporter(Server):
+    """Debian's blackbox_exporter on a module file."""
+
+    def __init__(self, directory: Path, modules: Path) -> None:
+        self._modules = modules
+        super().__init__(directory)
+
+    ready_path = "/-/healthy"
+
+    def command(self) -> list[str]:
+        binary = program("prometheus-blackbox-exporter", package="prometheus-blackbox-exporter")
+        address = f"--web.listen-address=127.0.0.1:{self.port}"
+        return [binary, f"--config.file={self._modules}", address]
+
+
+@dataclass
+class Pair:
+    """Both probers, and what the cases' texts stand for."""
+
+    theirs: str
+    ours: str
+    words: dict[str, str]
+
+    def ask(self, url: str, case: Case, number: int) -> Answer:
+        query = {"module": f"m{number}", "target": case.target, **case.query}
+        query = {key: value.format_map(self.words) for key, value in query.items()}
+        headers = {"X-Prometheus-Scrape-Timeout-Seconds": case.scrape} if case.scrape else {}
+        return fetch(f"{url}/probe?{urllib.parse.urlencode(query)}", headers=headers, timeout=15)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    directory = tmp_path_factory.mktemp("blackbox")
+    with ExitStack() as stack:
+        words = _targets(directory, stack)
+        modules = {f"m{number}": case.module for number, case in enumerate(CASES)}
+        file = directory / "blackbox.yml"
+        file.write_text(_filled(yaml.safe_dump({"modules": modules}), words))
+        exporter = Exporter(directory / "exporter", file)
+        stack.callback(exporter.process.clean_up)
+        exporter.start()
+        flags = ["--blackbox.config.file", str(file), "--web.enable-probe"]
+        daemon = Daemon(directory / "cbmon", {}, flags=flags)
+        stack.callback(daemon.process.clean_up)
+        daemon.start()
+        yield Pair(exporter.url, daemon.url, words)
+
+
+@pytest.mark.parametrize(
+    ("number", "case"), list(enumerate(CASES)), ids=[case.name.replace(" ", "-") for case in CASES]
+)
+def test_both_find_the_same(pair: Pair, number: int, case: Case) -> None:
+    theirs = pair.ask(pair.theirs, case, number)
+    ours = pair.ask(pair.ours, case, number)
+    assert ours.status == theirs.status == case.status
+    if case.status != 200:
+        return
+    expected, found = _samples(theirs.text), _samples(ours.text)
+    success = ("probe_success", frozenset[tuple[str, str]]())
+    assert (expected[success], found[success]) == (case.ok, case.ok)
+    compared = {key: value for key, value in found.items() if key[0] not in OURS | case.apart}
+    assert compared == {key: value for key, value in expected.items() if key[0] not in case.apart}
+
+
+def test_there_are_enough_cases_with_names_of_their_own() -> None:
+    names = [(case.name, case.target, str(case.module)) for case in CASES]
+    assert len(set(names)) == len(names) >= 60
+
+
+def _samples(text: str) -> Samples:
+    """The samples; times are told as 1 because they are never the same."""
+    return {
+        (
+            sample.name,
+            frozenset(
+                (key, value) for key, value in sample.labels.items() if key not in NEW_LABELS
+            ),
+        ): 1.0 if sample.name.endswith(TIMES) else sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def _filled(text: str, words: dict[str, str]) -> str:
+    for word, value in words.items():
+        text = text.replace("{" + word + "}", value)
+    return text
+
+
+def _targets(directory: Path, stack: ExitStack) -> dict[str, str]:
+    """Every target of the cases, by the word that stands for its port or file."""
+    root = Authority(directory, "root")
+    middle = Authority(directory, "intermediate", root)
+    (directory / "token").write_text("from-file\n")
+    words = {
+        "directory": str(directory),
+        "ca": str(root.file),
+        "intermediate": str(middle.file),
+        "client": str(root.leaf("client", names=["client.example"])),
+    }
+    good = root.leaf("good")
+    banner = script(b"SSH-2.0-Test_1 comment\r\nsecond\nlast")
+    page = http(respond)
+    talks: dict[str, Talk] = {
+        "banner": banner,
+        "silent": script(3.0),
+        "reset": reset,
+        "irc": _irc,
+        "smtp": script(
+            b"220 mail ESMTP\r\n250 wait?\n", b"250-mail\r\n250-STARTTLS\r\n250 OK?\n",
+            b"220 go\r\n", b"", b"250-AUTH PLAIN\r\n250 OK\r\n", tls=good,
+        ),
+        "banner_tls": over_tls(banner, good),
+        "dns_tcp": stream,
+        "dns_tls": over_tls(stream, good),
+        "tls": over_tls(page, good),
+        "tls_address": over_tls(page, root.leaf("address", names=[], addresses=["127.0.0.1"])),
+        "tls_other": over_tls(page, root.leaf("other", names=["other.example"])),
+        "tls_common": over_tls(page, root.leaf("common", names=[], common_name="localhost")),
+        "tls_wild": over_tls(page, root.leaf("wild", names=["*.example.org"])),
+        "tls_expired": over_tls(page, root.leaf("expired", days=-1)),
+        "tls_chain": over_tls(page, middle.leaf("chain", days=500)),
+        "tls_gap": over_tls(page, middle.leaf("gap", present=False)),
+        "tls_12": over_tls(page, good, newest=ssl.TLSVersion.TLSv1_2),
+        "tls_client": over_tls(page, good, ca=root.file),
+    }  # fmt: skip
+    for word, talk in talks.items():
+        words[word] = str(_listening(stack, Listener(talk)))
+    tls_port = words["tls"]
+
+    def with_tls(head: str, body: bytes) -> Any:
+        if head.startswith("GET /absolute-tls"):
+            return redirect(f"https://localhost:{tls_port}/")
+        return respond(head, body)
+
+    words["http"] = str(_listening(stack, Listener(http(with_tls))))
+    words["http6"] = str(_listening(stack, Listener(page, host="::1")))
+    words["dns"] = str(_listening(stack, Datagrams(datagrams)))
+    return words
+
+
+def _listening(stack: ExitStack, target: Listener | Datagrams) -> int:
+    stack.callback(target.close)
+    return target.port
+
+
+def _irc(connection: socket.socket) -> None:
+    lines = connection.makefile("rb")
+    lines.readline()
+    connection.sendall(b":server NOTICE\r\nPING :abc\r\n")
+    connection.sendall(b":ok " + lines.readline())
