@@ -4,6 +4,6 @@ Rule: built as data, never as text, so that no template language meets another. 
 configuration and version give the same bytes.
 """
 
-from cbmon.dashboards.render import SHARED, render, shared
+from cbmon.dashboards.render import DASHBOARDS, render, shared, written
 
-__all__ = ["SHARED", "render", "shared"]
+__all__ = ["DASHBOARDS", "render", "shared", "written"]
