@@ -37,6 +37,8 @@ PROBERS: Final[Mapping[str, str]] = {
     "tcp": "cbmon.blackbox.dialogue:probe_tcp",
     "unix": "cbmon.blackbox.dialogue:probe_unix",
     "dns": "cbmon.blackbox.dns:probe_dns",
+    "icmp": "cbmon.blackbox.icmp:probe_icmp",
+    "grpc": "cbmon.blackbox.grpc:probe_grpc",
 }
 """Where each prober is."""
 

@@ -25,6 +25,7 @@ from tests.integration.harness.web import Answer, fetch
 from tests.integration.sidebyside.answers import redirect, reset, respond
 from tests.integration.sidebyside.cases import CASES, Case
 from tests.integration.sidebyside.certificates import Authority
+from tests.integration.sidebyside.health import HealthServer
 from tests.integration.sidebyside.nameserver import datagrams, stream
 from tests.integration.sidebyside.targets import (
     Datagrams,
@@ -179,6 +180,10 @@ def _targets(directory: Path, stack: ExitStack) -> dict[str, str]:
             return redirect(f"https://localhost:{tls_port}/")
         return respond(head, body)
 
+    for word, certificate in (("grpc", None), ("grpc_tls", good)):
+        health = HealthServer(certificate)
+        stack.callback(health.close)
+        words[word] = str(health.port)
     words["http"] = str(_listening(stack, Listener(http(with_tls))))
     words["http6"] = str(_listening(stack, Listener(page, host="::1")))
     words["dns"] = str(_listening(stack, Datagrams(datagrams)))

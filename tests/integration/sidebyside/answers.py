@@ -44,6 +44,7 @@ HEADERS = "".join(f"X-Header-{n}: {n}\r\n" for n in range(300)).encode()
 
 FIXED: Mapping[str, bytes | Talk] = {
     "/": answer("200 OK", TEXT),
+    "/loop/0": answer("200 OK", TEXT),
     "/201": answer("201 Created"),
     "/204": b"HTTP/1.1 204 No Content\r\n\r\n",
     "/304": b"HTTP/1.1 304 Not Modified\r\n\r\n",
@@ -107,9 +108,8 @@ def respond(head: str, body: bytes) -> bytes | Talk:
     first, *lines = head.split("\r\n")
     method, path, _ = first.split(" ")
     headers = {name.lower(): value for name, _, value in (one.partition(": ") for one in lines)}
-    if path.startswith("/loop/"):
-        left = int(path.rpartition("/")[2])
-        return redirect(f"/loop/{left - 1}") if left else answer("200 OK", TEXT)
+    if path.startswith("/loop/") and (left := int(path.rpartition("/")[2])):
+        return redirect(f"/loop/{left - 1}")
     if path == "/method":
         return answer("200 OK", f"{method} {body.decode()}".encode())
     if path == "/cookie-out":

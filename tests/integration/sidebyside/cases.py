@@ -348,6 +348,35 @@ NAMES = [
     dns("a transport that does not exist", "www.example", False, transport_protocol="sctp"),
     dns("a closed port", "www.example", False, query_type="A", target="127.0.0.1:1"),
 ]  # fmt: skip
+PINGS = [
+    Case("a ping", "127.0.0.1", {"prober": "icmp", "timeout": "5s"}, ok=True),
+    Case("a ping of a name", "localhost", {"prober": "icmp", "icmp": {"ttl": 9}}, ok=True),
+    Case("a ping over IPv6", "::1", {"prober": "icmp", "timeout": "5s"}, ok=True),
+    Case("a large ping", "127.0.0.1", {"prober": "icmp", "icmp": {"payload_size": 1400}}, ok=True),
+    Case("a ping of another family", "::1", ok=False, module={
+        "prober": "icmp", "icmp": {"preferred_ip_protocol": "ip4", "ip_protocol_fallback": False}}),
+]  # fmt: skip
+# 0.23 tells TLS of every gRPC server, as 0 where there was none; 0.28 and we do not.
+NO_TLS = frozenset({"probe_ssl_earliest_cert_expiry"})
+
+
+def grpc(name: str, ok: bool, /, apart: frozenset[str] = NO_TLS, **options: Any) -> Case:
+    target = options.pop("target", "127.0.0.1:{grpc}")
+    module = {"prober": "grpc", "timeout": "5s", "grpc": options}
+    return Case(name, target, module, ok=ok, apart=apart)
+
+
+SERVICES = [
+    grpc("a gRPC server", True),
+    grpc("a gRPC service", True, service="good"),
+    grpc("a gRPC service that does not serve", False, service="bad"),
+    grpc("a gRPC service that does not exist", False, service="none"),
+    grpc("no gRPC server", False, target="127.0.0.1:1"),
+    grpc("gRPC over TLS", True, frozenset(), tls=True, tls_config=CA,
+         target="localhost:{grpc_tls}"),
+    grpc("gRPC over TLS with another name", False, tls=True,
+         tls_config={**CA, "server_name": "other.example"}, target="localhost:{grpc_tls}"),
+]  # fmt: skip
 GOOD = {"prober": "http", "timeout": "5s"}
 REQUESTS_REFUSED = [
     Case("an unknown module", "x", GOOD, query={"module": "nowhere"}, status=400),
@@ -360,5 +389,5 @@ REQUESTS_REFUSED = [
 
 CASES = [
     *STATUSES, *REQUESTS, *PATTERNS, *REDIRECTS, *BODIES, *TIMES, *FAMILIES, *TLS, *DIALOGUES,
-    *NAMES, *REQUESTS_REFUSED,
+    *NAMES, *PINGS, *SERVICES, *REQUESTS_REFUSED,
 ]  # fmt: skip

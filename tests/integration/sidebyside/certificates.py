@@ -37,7 +37,7 @@ class Authority:
         self.certificate = builder.sign(issuer.key, hashes.SHA256())
         self.file = directory / f"{name}.pem"
         self.file.write_bytes(_pem(self.certificate))
-        self.above = [self.certificate, *parent.above] if parent else []
+        self.above: list[x509.Certificate] = [self.certificate, *parent.above] if parent else []
         """What a target has to present besides its own certificate."""
 
     def leaf(
