@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from cbmon.breaker import blocks, commands, snapshot
+from cbmon.breaker import blocks, commands
+from cbmon.breaker import snapshot as snapshots
 from cbmon.breaker.blocks import Call
 from cbmon.breaker.clock import SYSTEM_CLOCK, Clock
 from cbmon.breaker.core import Core, Listener
@@ -97,7 +98,7 @@ class CircuitBreaker:
     @property
     def counts(self) -> Counts:
         """The numbers of this moment."""
-        return self._core.counts()
+        return self._core.look(_counts)
 
     @property
     def listener_errors(self) -> int:
@@ -106,11 +107,11 @@ class CircuitBreaker:
 
     def get_state(self) -> dict[str, Any]:
         """What a status page shows, JSON-able; times are Unix seconds."""
-        return describe(self._core.machine, self.counts)
+        return self._core.look(describe)
 
     def explain(self) -> str:
         """Why it is in this state, in words."""
-        return explain(self._core.machine, self.counts)
+        return self._core.look(explain)
 
     # --- around a call ---------------------------------------------------------------------
 
@@ -271,15 +272,15 @@ class CircuitBreaker:
         core = self._core
         with core.lock:
             machine = core.advance()
-            data = snapshot.take(machine)
+            data = snapshots.take(machine)
             refresh(machine)
         core.tell()
         return data
 
-    def restore(self, snapshot_: Mapping[str, Any]) -> None:
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Become what a snapshot says. A corrupt one gives a closed breaker and a ``reset``
         event that says why; nothing is raised."""
-        self._core.do(snapshot.put, snapshot_)
+        self._core.do(snapshots.put, snapshot)
 
     def add_listener(self, listener: Listener, kinds: Iterable[str] | None = None) -> None:
         """Call ``listener(event)`` outside any lock, in order, for these kinds of event (None:
@@ -295,6 +296,10 @@ class CircuitBreaker:
                 core.advance().observed = True
                 reshape(core.machine)
                 refresh(core.machine)
+
+
+def _counts(_machine: Machine, counts: Counts) -> Counts:
+    return counts
 
 
 def _nothing(_machine: Machine) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cbmon.breaker.counts import Counts, count
 from cbmon.breaker.events import KINDS, BreakerEvent
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cbmon.breaker.clock import Clock
     from cbmon.breaker.histogram import Histogram
 
+T = TypeVar("T")
 Listener = Callable[[Any], object]
 
 _NONE: Final[tuple[tuple[Listener, frozenset[str]], ...]] = ()
@@ -136,15 +137,15 @@ class Core:
         else:
             self.owners.pop(me, None)
 
-    def counts(self) -> Counts:
-        """The numbers of this moment."""
+    def look(self, view: Callable[[Machine, Counts], T]) -> T:
+        """What ``view`` makes of the machine and the numbers of this moment."""
         with self.lock:
             machine = self.advance()
             histogram = None if self.histogram is None else self.histogram.copy()
-            counts = count(machine, *self._passing(), histogram)
+            seen = view(machine, count(machine, *self._passing(), histogram))
             refresh(machine)
         self.tell()
-        return counts
+        return seen
 
     def _passing(self) -> tuple[int, int]:
         """Successes and calls inside the guard at one moment.
@@ -189,10 +190,16 @@ class Core:
                 batch, machine.events = machine.events, None
                 self.telling = True
             try:
-                for event in batch:
-                    self._tell(event)
+                while batch:
+                    self._tell(batch.pop(0))
             finally:
-                self.telling = False
+                self._put_back(batch)
+
+    def _put_back(self, untold: list[BreakerEvent]) -> None:
+        """What an interrupt left over is told next time."""
+        with self.lock:
+            self.machine.events = [*untold, *(self.machine.events or ())] or None
+            self.telling = False
 
     def _tell(self, event: BreakerEvent) -> None:
         for listener, kinds in self.listeners:

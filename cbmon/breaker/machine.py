@@ -107,18 +107,20 @@ class Machine:
     @property
     def next_deadline(self) -> float | None:
         """When the state moves by itself, in monotonic seconds; None if it does not."""
-        if self.state is OPEN and self.opening is not None:
-            return self.opening.until
-        if self.state is HALF_OPEN and self.trials is not None:
-            wait, first = self.policy.half_open_max_wait, self.trials.first_at
+        opening, trials = self.opening, self.trials  # read without the lock, too
+        if opening is not None:
+            return opening.until
+        if trials is not None:
+            wait, first = self.policy.half_open_max_wait, trials.first_at
             return None if wait is None or first is None else first + wait
         return None
 
     @property
     def retry_after(self) -> float | None:
         """Seconds until a call may try: 0.0 means now, None means not by itself."""
-        if self.state is OPEN and self.opening is not None:
-            return max(0.0, self.opening.until - self.now)
+        opening = self.opening
+        if opening is not None:
+            return max(0.0, opening.until - self.now)
         return None if self.state in {State.FORCED_OPEN, State.DISABLED} else 0.0
 
     # --- calls -----------------------------------------------------------------------------

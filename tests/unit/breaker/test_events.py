@@ -171,11 +171,13 @@ def test_an_interrupt_in_a_listener_leaves_the_rest_to_be_told(make: Make) -> No
         if len(told) == 1:
             raise KeyboardInterrupt
 
-    breaker = make(listeners=[listener])
+    breaker = make(listeners=[listener], failure_threshold=1)
+    permit = breaker.try_acquire()
+    assert permit is not None
     with pytest.raises(KeyboardInterrupt):
-        breaker.call(int)
-    breaker.call(int)
-    assert told == ["success", "success"]
+        breaker.record(permit, failed=True)
+    breaker.reset()
+    assert told == ["failure", "transition", "transition", "reset"]
 
 
 def test_transitions_are_logged_with_their_cause(

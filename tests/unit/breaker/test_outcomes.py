@@ -11,7 +11,7 @@ import pytest
 from cbmon import CircuitBreaker
 from cbmon.breaker import NeutralError
 from cbmon.breaker.outcomes import in_words
-from cbmon.testing import StateRecorder
+from cbmon.testing import ManualClock, StateRecorder
 from tests.unit.breaker.support import Make
 
 
@@ -109,6 +109,18 @@ class TestR16:
             breaker.call(int)
         assert tally(breaker) == {"cancelled": 1}
         assert breaker.try_acquire() is not None
+
+    def test_the_time_of_the_predicate_is_not_the_targets(
+        self, make: Make, clock: ManualClock
+    ) -> None:
+        def thorough(_result: object) -> bool:
+            clock.advance(10.0)
+            return False
+
+        breaker = make(is_failure=thorough, slow_call_seconds=1.0)
+        breaker.call(clock.advance, 0.5)
+        breaker.call(clock.advance, 1.5)
+        assert breaker.counts.slow_calls == 1
 
     def test_a_predicate_is_not_asked_about_exceptions(self, make: Make) -> None:
         asked: list[object] = []

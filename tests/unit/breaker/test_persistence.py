@@ -155,6 +155,16 @@ class TestR24:
         assert (reset.kind, reset.reason.split(":")[0]) == ("reset", "corrupt snapshot")
         assert breaker.call(int) == 0
 
+    def test_on_a_closed_breaker_it_begins_anew(self, make: Make, drive: Driver) -> None:
+        breaker = make(kind="percentage", minimum_calls=1, failure_rate_threshold=1.0)
+        drive.run(breaker, ".x")
+        permit = breaker.try_acquire()
+        assert permit is not None
+        breaker.restore({})
+        breaker.record(permit, failed=True)
+        counts = breaker.counts
+        assert (counts.failure_ratio, counts.consecutive_failures, counts.stale) == (None, 0, 1)
+
     def test_the_event_says_what_is_wrong(self, make: Make) -> None:
         recorder = StateRecorder()
         breaker = make(listeners=[recorder])
