@@ -33,6 +33,7 @@ PROBES: Final[Mapping[str, str]] = {
     "http": "cbmon.probes.http",
     "icmp": "cbmon.probes.icmp",
     "llm": "cbmon.probes.llm",
+    "mcp": "cbmon.probes.mcp",
     "postgres": "cbmon.probes.postgres",
     "promql": "cbmon.probes.promql",
     "redis": "cbmon.probes.redis",

@@ -13,6 +13,7 @@ from cbmon.probes import PROBES, ProbeEnvironment, probe_type
 from cbmon.testing import ManualClock
 
 SMALLEST = {
+    "mcp": {"url": "http://a.test/mcp?key=k"},
     "llm": {"url": "http://a.test/v1", "model": "m"},
     "heartbeat": {"token": "0123456789abcdef", "cron": "0 3 * * *"},
     "grpc": {"address": "a.test:50051", "service": "cart"},
@@ -50,6 +51,7 @@ def test_every_kind_is_there_under_its_name(name: str) -> None:
         ("a.test:25", "smtp"),
         ("0 3 * * * UTC", "heartbeat"),
         ("http://a.test/v1 m", "llm"),
+        ("http://a.test/mcp?key=<secret>", "mcp"),
         ("a.test:80", "tcp"),
         ("a.test:443", "tls"),
         ("wss://a.test/live?token=<secret>", "websocket"),
