@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "dashboards": Entry(
         "cbmon.cli.dashboards:dashboards", "Render Grafana's dashboards of a configuration."
     ),
+    "import": Entry("cbmon.cli.importing:importing", "Take over another monitor's checks."),
     "reload": Entry("cbmon.cli.reload:reload", "Bring a changed configuration into force."),
 }
 
