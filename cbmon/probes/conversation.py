@@ -12,7 +12,7 @@ from typing import Any, Final
 from cbmon.interfaces import Attempt
 from cbmon.model import Phase, Reason
 from cbmon.probes.certificates import Chain
-from cbmon.probes.dial import Link, Route, Tls, dial, secure
+from cbmon.probes.dial import Link, ProtocolT, Route, Tls, dial, secure
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.failure import ProbeError, shown, words
 
@@ -41,10 +41,16 @@ class Conversation:
 
     async def begin_tls(self, environment: ProbeEnvironment, tls: Tls) -> None:
         """Go on over TLS; what is left from before is a breach of every such protocol."""
+        self._link = await self.hand_over(environment, self._ear(), tls)
+
+    async def hand_over(
+        self, environment: ProbeEnvironment, protocol: ProtocolT, tls: Tls
+    ) -> Link[ProtocolT]:
+        """The connection over TLS with another protocol on it, and the end of this conversation."""
         if self.heard:
             text = f"{self.where} went on in the clear where TLS had to begin: {self.said}"
             raise ProbeError(Reason.PROTOCOL, text)
-        self._link = await secure(self._attempt, environment, self._open, self._ear(), tls)
+        return await secure(self._attempt, environment, self._open, protocol, tls)
 
     def end(self) -> None:
         """Hang up, at once."""

@@ -25,6 +25,7 @@ from cbmon.model import Phase, Reason
 from cbmon.probes.dial import Link, Route, Tls, dial
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.failure import ProbeError, shown, words
+from cbmon.probes.http.proxy import Proxy, check_target, tunnel
 
 HEAD_LIMIT: Final = 128 * 1024
 """Bytes of all heads of one answer together, interim answers included."""
@@ -41,6 +42,7 @@ class Hop:
     environment: ProbeEnvironment
     route: Route
     tls: Tls | None
+    proxy: Proxy | None = None
     link: Link[_Handler] | None = None
     heard: int = 0
     """Bytes that came."""
@@ -57,9 +59,18 @@ class HttpClient:
     ) -> aiohttp.ClientResponse:
         """The response with its head read; ProbeError says why there is none. Close it."""
         token = _hop.set(hop)
+        # Over TLS the connection goes to the target itself, through the proxy's tunnel.
+        proxy = hop.proxy if hop.tls is None else None
+        if proxy is not None:
+            headers = {**headers, **proxy.headers}
         try:
             return await self._opened().request(
-                method, url, headers=headers, data=body, allow_redirects=False
+                method,
+                url,
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                proxy=proxy.url if proxy else None,
             )
         except (aiohttp.ClientError, OSError) as error:
             raise trouble(error, hop) from error
@@ -131,15 +142,22 @@ class _Connector(aiohttp.BaseConnector):
         hop = _hop.get()
         if hop.link is not None:  # a handshake of a WebSocket was redirected
             raise ProbeError(Reason.REDIRECT, "got a redirect, expected an answer")
-        hop.link = await dial(
-            hop.attempt,
-            hop.environment,
-            hop.route,
-            lambda: _Handler(asyncio.get_running_loop(), hop),
-            hop.tls,
-        )
+        handler = _Handler(asyncio.get_running_loop(), hop)
+        hop.link = await _dialled(hop, handler)
         hop.attempt.begin(Phase.PROCESSING)
         return hop.link.protocol
+
+
+async def _dialled(hop: Hop, handler: _Handler) -> Link[_Handler]:
+    attempt, environment, proxy = hop.attempt, hop.environment, hop.proxy
+    if proxy is None:
+        return await dial(attempt, environment, hop.route, lambda: handler, hop.tls)
+    check_target(environment, hop.route.host)
+    if hop.tls is None:
+        return await dial(attempt, environment, proxy.route, lambda: handler)
+    return await tunnel(
+        attempt, environment, proxy, target=hop.route, protocol=handler, tls=hop.tls
+    )
 
 
 class _Handler(ResponseHandler):

@@ -65,8 +65,11 @@ def _status(expect: HttpExpect, answer: Answer) -> None:
 
 
 def _headers(expect: HeaderExpect, headers: CIMultiDictProxy[str]) -> None:
+    optional = {name.lower() for name in expect.allow_missing}
     for name, pattern in expect.matches.items():
         values = headers.getall(name, [])
+        if not values and name.lower() in optional:
+            continue
         if not values:
             raise ProbeError(Reason.HEADER, f"there is no header {name}")
         if not any(pattern.search(_clean(value)) for value in values):

@@ -13,7 +13,9 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -28,6 +30,7 @@ from cbmon.config.fields import (
     Url,
     fault,
 )
+from cbmon.probes.http.access import OAuth2Options, ProxyOptions
 from cbmon.probes.http.jsonpath import JsonMatcher, JsonPath
 from cbmon.probes.options import ConnectOptions, TlsOptions
 
@@ -144,6 +147,18 @@ class HeaderExpect(Options):
     not_matches: dict[HeaderName, Regex] = Field(
         {}, description="a pattern by header that may not match, if it is there"
     )
+    allow_missing: tuple[HeaderName, ...] = Field(
+        (), description="headers of `matches` that need not be there"
+    )
+
+    @field_validator("allow_missing")
+    @classmethod
+    def _check_missing(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = {name.lower() for name in info.data.get("matches", {})}
+        for name in value:
+            if name.lower() not in known:
+                raise ValueError(f"{name} is not in matches; nothing else has to be there")
+        return value
 
 
 class HttpExpect(Options):
@@ -194,6 +209,11 @@ class HttpOptions(ConnectOptions):
     bearer_token_file: SecretFile | None = Field(
         None, description="file that holds the bearer token, read at every run"
     )
+    oauth2: OAuth2Options | None = Field(
+        None,
+        description="ask for a bearer token by client credentials, and use it until it expires",
+    )
+    proxy: ProxyOptions | None = Field(None, description="proxy to go through")
     follow_redirects: bool = Field(True, description="whether redirects are followed")
     max_redirects: int = Field(10, description="redirects to follow at most", ge=0, le=100)
     compression: tuple[Literal["gzip", "deflate"], ...] = Field(
@@ -212,9 +232,9 @@ class HttpOptions(ConnectOptions):
     def _check_credentials(self) -> HttpOptions:
         bearer = self.bearer_token or self.bearer_token_file
         header = any(name.lower() == "authorization" for name in self.headers)
-        if sum(map(bool, (self.basic_auth, bearer, header))) > 1:
+        if sum(map(bool, (self.basic_auth, bearer, header, self.oauth2))) > 1:
             raise fault(
-                "basic_auth, bearer_token and the header Authorization exclude each other; "
-                "keep one of them"
+                "basic_auth, bearer_token, oauth2 and the header Authorization exclude each "
+                "other; keep one of them"
             )
         return self

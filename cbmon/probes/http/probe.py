@@ -16,7 +16,6 @@ from yarl import URL
 
 from cbmon.interfaces import Attempt
 from cbmon.model import Reason, Result
-from cbmon.probes.dial import Route, Tls
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.expectations import check_certificate, check_duration
 from cbmon.probes.failure import ProbeError, words
@@ -24,6 +23,7 @@ from cbmon.probes.http.body import Body, receive
 from cbmon.probes.http.client import USER_AGENT, Hop, HttpClient, trouble
 from cbmon.probes.http.credentials import authorization
 from cbmon.probes.http.expect import Answer, judge_body, judge_head, needs_body
+from cbmon.probes.http.hops import Hops
 from cbmon.probes.http.options import HttpOptions
 from cbmon.probes.http.redacted import redacted
 from cbmon.probes.http.request import REDIRECTS, Request, redirected
@@ -41,14 +41,7 @@ class HttpProbe:
         self._headers = _fixed_headers(options)
         self._needs_body = needs_body(options.expect)
         self._unpacks = self._needs_body or bool(options.compression)
-        settings = options.tls.settings("http/1.1")
-        self._context = environment.contexts.share(settings)
-        # A client certificate is a credential: it is shown to the configured origin only.
-        self._abroad = environment.contexts.share(
-            options.tls.model_copy(update={"cert_file": None, "key_file": None}).settings(
-                "http/1.1"
-            )
-        )
+        self._hops = Hops(options, environment)
 
     async def run(self, attempt: Attempt) -> Result:
         """Ask, follow redirects, read the answer and judge it."""
@@ -63,11 +56,11 @@ class HttpProbe:
         """Nothing is held between runs."""
 
     async def _visit(self, visit: _Visit) -> None:
-        request = await self._first_request()
+        request = await self._first_request(visit.attempt)
         facts = visit.attempt.facts
         while True:
             facts["url"] = redacted(request.url)
-            hop = await self._hop(visit.attempt, request)
+            hop = await self._hops.make(visit.attempt, request)
             client = self._environment.shared(HttpClient)
             try:
                 response = await client.send(
@@ -117,6 +110,8 @@ class HttpProbe:
             tls=hop.tls is not None,
             authenticated=request.home and "Authorization" in request.headers,
         )
+        if answer.authenticated and answer.status == 401:
+            self._hops.refused()
         judge_head(expect, answer, now)
         body = await self._body(attempt, response, hop)
         attempt.end()
@@ -144,27 +139,14 @@ class HttpProbe:
                 attempt.facts["unpacked_bytes"] = body.unpacked
         return body
 
-    async def _hop(self, attempt: Attempt, request: Request) -> Hop:
-        options, url = self._options, request.url
-        tls = None
-        if url.scheme == "https":
-            context = await (self._context if request.home else self._abroad).get()
-            name = options.tls.server_name if request.home else None
-            tls = Tls(context=context, name=name or request.name)
-        route = Route(
-            host=url.raw_host or "",
-            port=url.port or 0,
-            family=options.usable_family,
-            source=options.source_address,
-        )
-        return Hop(attempt=attempt, environment=self._environment, route=route, tls=tls)
-
-    async def _first_request(self) -> Request:
+    async def _first_request(self, attempt: Attempt) -> Request:
         options = self._options
         headers = self._headers
         body = options.body.encode() if options.body is not None else None
         if options.basic_auth or options.bearer_token or options.bearer_token_file:
             headers = {**headers, "Authorization": await authorization(options)}
+        elif token := await self._hops.bearer(attempt):
+            headers = {**headers, "Authorization": f"Bearer {token}"}
         if options.body_file is not None:
             body = await asyncio.to_thread(_read, options.body_file)
         return Request(

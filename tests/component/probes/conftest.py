@@ -61,6 +61,7 @@ class Bench:
     environment: ProbeEnvironment
     clock: SystemClock
     servers: list[asyncio.Server] = field(default_factory=list)
+    conversations: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, answer: Answer, host: str = "127.0.0.1", port: int = 0) -> Target:
         target = Target(0)
@@ -82,9 +83,29 @@ class Bench:
     async def raw(
         self, handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
     ) -> int:
-        server = await asyncio.start_server(handler, "127.0.0.1", 0)
+        async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self.conversations.add(task)
+            try:
+                await handler(reader, writer)
+            except (OSError, asyncio.CancelledError):
+                pass
+            finally:
+                self.conversations.discard(task)
+                writer.close()
+
+        server = await asyncio.start_server(converse, "127.0.0.1", 0)
         self.servers.append(server)
         return int(server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        for server in self.servers:
+            server.close()
+        for task in tuple(self.conversations):
+            task.cancel()
+        await asyncio.gather(*self.conversations, return_exceptions=True)
+        await self.environment.close()
 
     async def look(
         self, kind: str, environment: ProbeEnvironment | None = None, **options: Any
@@ -109,9 +130,7 @@ async def bench() -> AsyncIterator[Bench]:
     clock = SystemClock()
     made = Bench(ProbeEnvironment(clock=clock, programs=ProgramPolicy(PROGRAMS)), clock)
     yield made
-    for server in made.servers:
-        server.close()
-    await made.environment.close()
+    await made.close()
 
 
 def pytest_asyncio_loop_factories(

@@ -40,7 +40,7 @@ def models_in(kind: object) -> list[type[Options]]:
 @pytest.mark.parametrize("name", PROBES)
 def test_the_page_lists_every_option_and_no_other(name: str) -> None:
     table = page(name).partition("## Options")[2].partition("\n\n**")[0].partition("\n## ")[0]
-    listed = set(re.findall(r"^\| `([a-z_.]+)` \|", table, re.MULTILINE))
+    listed = set(re.findall(r"^\| `([a-z0-9_.]+)` \|", table, re.MULTILINE))
 
     assert options_of(probe_type(name).options) == listed
 
