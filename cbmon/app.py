@@ -31,6 +31,7 @@ from cbmon.metrics import Exposition, Metrics
 from cbmon.model import BreakerInfo, Category, Result, SkipCause
 from cbmon.monitor import Monitor
 from cbmon.narration import log_event
+from cbmon.notify.board import Plan
 from cbmon.notify.policy import Why
 from cbmon.notify.service import Notifying
 from cbmon.options import RunOptions
@@ -118,7 +119,11 @@ class Daemon:
         metrics.next_run = self._scheduler.next_run
         self._store = open_store(storage_url(options, config))
         self._notifying = Notifying(
-            self._store, clock=clock, hooks=MetricsOfNotifying(metrics), version=__version__
+            self._store,
+            clock=clock,
+            write=self._plan,
+            hooks=MetricsOfNotifying(metrics),
+            version=__version__,
         )
         self._journal = Journal(self._store, hooks=self)
         self._monitor = Monitor(
@@ -232,7 +237,7 @@ class Daemon:
     async def _forget(self, gone: Sequence[BreakerInfo]) -> None:
         """What is no longer configured has no incident and no state any more."""
         log.info("forgotten", extra=fields(components=len(gone)))
-        self._journal.write(None, self._notifying.withdraw(gone))
+        self._plan(self._notifying.withdraw(gone))
         await self._store.forget([info.name for info in gone])
 
     async def _bind(self) -> None:
@@ -282,9 +287,13 @@ class Daemon:
     def _record(self, event: Event) -> None:
         """Durable together: a move and the messages that it causes."""
         if isinstance(event, Transition):
-            self._journal.write(event, self._notifying.messages(event))
+            plan = self._notifying.follow(event)
+            self._journal.write(event, plan.messages, plan.rows)
         elif isinstance(event, Action):
             self._journal.write(event)
+
+    def _plan(self, plan: Plan) -> None:
+        self._journal.write(None, plan.messages, plan.rows)
 
     def store_failed(self) -> None:
         """The journal could not write (:class:`cbmon.store.JournalHooks`)."""

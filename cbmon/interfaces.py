@@ -33,9 +33,14 @@ class Attempt:
     cut off at its deadline still shows how far it came. Times are on ``clock``'s monotonic axis.
     """
 
-    __slots__ = ("_begun", "_clock", "_phase", "_spent", "facts", "started", "timeout")
+    __slots__ = (
+        "_begun", "_clock", "_phase", "_spent",
+        "avoid", "facts", "offered", "started", "taken", "timeout",
+    )  # fmt: skip
 
-    def __init__(self, clock: Callable[[], float], timeout: float) -> None:
+    def __init__(
+        self, clock: Callable[[], float], timeout: float, *, avoid: frozenset[str] = frozenset()
+    ) -> None:
         self._clock = clock
         self._phase: Phase | None = None
         self._begun = 0.0
@@ -43,6 +48,12 @@ class Attempt:
         self.started = clock()
         self.timeout = timeout
         self.facts: dict[str, Any] = {}
+        self.avoid = avoid
+        """Addresses to which any other one of the same name is preferred."""
+        self.offered: tuple[str, ...] = ()
+        """The addresses that the first name of the run had."""
+        self.taken: str | None = None
+        """The one of them that was tried."""
 
     @property
     def remaining(self) -> float:
@@ -175,6 +186,8 @@ class Commit:
     snapshots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Besides those that the transitions carry."""
     actions: Sequence[Action] = ()
+    planning: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    """What lines know and wait for, by key; None is a row that goes."""
 
 
 class Store(Protocol):
@@ -219,6 +232,18 @@ class Store(Protocol):
     ) -> list[dict[str, Any]]:
         """Incidents, newest first, each with the ``receivers`` that were told of it and the
         highest ``sequence`` among its messages; ``before`` is the incident id to page on from."""
+        ...
+
+    async def planning(self) -> dict[str, dict[str, Any]]:
+        """What lines know and wait for, as it was last committed, by key."""
+        ...
+
+    async def silences(self, *, ends_after: float | None = None) -> list[dict[str, Any]]:
+        """Silences, the newest first; those that end later than that Unix time, or all."""
+        ...
+
+    async def save_silence(self, silence: Mapping[str, Any]) -> None:
+        """Add a silence, or replace the one of the same ``id``."""
         ...
 
     async def audit(self, *, limit: int = 100, before: str | None = None) -> list[dict[str, Any]]:

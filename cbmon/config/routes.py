@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -97,6 +97,12 @@ class RouteSection(Options):
     repeat_interval: Duration = Field(
         4 * 3600.0, description="When a group that is still open is told again."
     )
+    mute_time_intervals: tuple[str, ...] = Field(
+        (), description="While one of these named intervals lasts, nothing is told."
+    )
+    active_time_intervals: tuple[str, ...] = Field(
+        (), description="Only while one of these named intervals lasts, something is told."
+    )
     routes: tuple[RouteSection, ...] = Field(
         (), description="Finer routes; the first one that matches wins."
     )
@@ -113,6 +119,8 @@ class Route:
     group_wait: float = 10.0
     group_interval: float = 300.0
     repeat_interval: float = 14_400.0
+    mute_time_intervals: tuple[str, ...] = ()
+    active_time_intervals: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
 
 
@@ -124,9 +132,15 @@ def complete(section: RouteSection, parent: Route) -> Route:
     given = section.model_fields_set
     values = {name: getattr(section if name in given else parent, name) for name in _INHERITED}
     values["receiver"] = section.receiver or parent.receiver
-    own = Route(matchers=section.matchers, continue_=section.continue_, **values)
-    children = tuple(complete(child, own) for child in section.routes)
-    return Route(matchers=own.matchers, continue_=own.continue_, routes=children, **values)
+    own = Route(
+        matchers=section.matchers,
+        continue_=section.continue_,
+        # As in Alertmanager, a child does not take over when its parent is quiet.
+        mute_time_intervals=section.mute_time_intervals,
+        active_time_intervals=section.active_time_intervals,
+        **values,
+    )
+    return replace(own, routes=tuple(complete(child, own) for child in section.routes))
 
 
 def _unescaped(text: str) -> str:

@@ -1,12 +1,12 @@
 """Open incidents, drawn from transitions: pure, no clock, no IO.
 
 Rule: one outage is one incident, from first leaving closed until closed again, however often the
-breaker tries in between; who was told of it is kept with it.
+breaker tries in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -33,15 +33,12 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """One outage. ``told`` are the lines of the outbox that hold a message of it."""
+    """One outage. ``announced``: it was down, not only half-open."""
 
     id: str
     component: str
     started_at: float
     announced: bool = False
-    told: tuple[str, ...] = ()
-    sequence: int = 0
-    """The place of its latest message in the lines; the next one has the next number."""
     trials: int = 0
     reason: str | None = None
     last_error: str | None = None
@@ -52,6 +49,9 @@ class Incidents:
 
     def __init__(self, running: Iterable[Incident] = ()) -> None:
         self._running = {incident.id: incident for incident in running}
+        self._down: dict[str, set[str]] = {}
+        for incident in self._running.values():
+            self._count(incident)
 
     @classmethod
     def restored(cls, rows: Iterable[Mapping[str, Any]]) -> Incidents:
@@ -61,9 +61,8 @@ class Incidents:
                 id=row["id"],
                 component=row["component"],
                 started_at=row["started_at"],
-                announced=row["sequence"] > 0,
-                told=tuple(row["receivers"]),
-                sequence=row["sequence"],
+                # One that was never down has only become half-open so far.
+                announced=row["last_state"] in DOWN_STATES or row["moves"] > 1,
                 trials=row["trials"],
                 reason=row["reason"],
                 last_error=row["last_error"],
@@ -77,9 +76,15 @@ class Incidents:
     def __len__(self) -> int:
         return len(self._running)
 
+    @property
+    def down(self) -> Collection[str]:
+        """The components that have been down in an incident which is open."""
+        return self._down.keys()
+
     def of(self, component: str) -> list[Incident]:
         """The open incidents of a component; one, unless the store and the monitor disagreed."""
-        return [incident for incident in self if incident.component == component]
+        known = self._down.get(component, ())
+        return [self._running[name] for name in sorted(known)]
 
     def follow(self, move: Transition) -> tuple[Change, Incident | None]:
         """Take up a transition: what it means, and the incident after it."""
@@ -88,25 +93,26 @@ class Incidents:
         known = self._running.get(move.incident)
         incident = _after(known or _begun(move), move)
         if move.to_state in UP_STATES:
-            self._running.pop(incident.id, None)
-            return (Change.NONE if known is None else Change.RECOVERED), incident
+            self.end(incident.id)
+            was_down = known is not None and known.announced
+            return (Change.RECOVERED if was_down else Change.NONE), incident
         change = _change(incident, move)
-        self._running[incident.id] = replace(
-            incident, announced=incident.announced or change is Change.OPENED
-        )
-        return change, self._running[incident.id]
-
-    def tell(self, incident: Incident, lines: Iterable[str]) -> Incident:
-        """Note that the incident's next message goes to these lines; the incident after it."""
-        told = tuple(dict.fromkeys((*incident.told, *lines)))
-        updated = replace(incident, told=told, sequence=incident.sequence + 1)
-        if incident.id in self._running:
-            self._running[incident.id] = updated
-        return updated
+        followed = replace(incident, announced=incident.announced or change is Change.OPENED)
+        self._running[incident.id] = followed
+        self._count(followed)
+        return change, followed
 
     def end(self, incident_id: str) -> None:
-        """Forget an incident whose component nobody watches any more."""
-        self._running.pop(incident_id, None)
+        """Forget an incident that is over, or whose component nobody watches any more."""
+        incident = self._running.pop(incident_id, None)
+        if incident is not None and incident_id in self._down.get(incident.component, ()):
+            self._down[incident.component].discard(incident_id)
+            if not self._down[incident.component]:
+                del self._down[incident.component]
+
+    def _count(self, incident: Incident) -> None:
+        if incident.announced:
+            self._down.setdefault(incident.component, set()).add(incident.id)
 
 
 def _begun(move: Transition) -> Incident:

@@ -10,18 +10,27 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from cbmon.breaker.breaker import CircuitBreaker
 from cbmon.errors import StoreError
 from cbmon.interfaces import Clock, Receiver, Store
 from cbmon.logs import fields
-from cbmon.model import Delivery, Message, Reason, Verdict
+from cbmon.model import Delivery, Message, MessageState, Reason, Verdict
 from cbmon.notify.endpoint import Endpoint
 from cbmon.notify.hooks import NotifyHooks
-from cbmon.notify.outbox import FOLDED_INTO, Limits, Step, judge, needs_line, suppression
+from cbmon.notify.outbox import (
+    FOLDED_INTO,
+    Limits,
+    Step,
+    absorbed,
+    dressed,
+    judge,
+    needs_line,
+    said,
+    suppression,
+)
 from cbmon.notify.waiting import Waiter
 
 log = logging.getLogger(__name__)
@@ -159,17 +168,35 @@ class Line:
     async def _treat(self, message: Message) -> bool:
         """Do the next step for a message; False if the receiver must not be tried now."""
         now = self._clock.time()
-        line = [message]
-        if needs_line(message, now, self._limits):
-            line = await self._store.line(self.name, message.incident)
+        line = await self._around(message, now)
         step = judge(message, line, now, self._limits)
         if step in {Step.DELIVER, Step.DELIVER_FOLDED}:
-            return await self._attempt(message, folded=step is Step.DELIVER_FOLDED)
+            late = now - message.created_at
+            entries = said(message, line)
+            return await self._attempt(
+                dressed(message, entries, late if late > self._limits.fold_after else None)
+            )
         if step is Step.EXPIRE:
             await self._expire(message, now)
         else:
             await self._drop(message, step, now)
         return True
+
+    async def _around(self, message: Message, now: float) -> list[Message]:
+        """What the next step depends on: the rest of its line, and of those that it takes over.
+
+        What still waits in the latter is folded into it.
+        """
+        if not needs_line(message, now, self._limits):
+            return [message]
+        line: list[Message] = []
+        for thread in absorbed(message):
+            others = await self._store.line(self.name, thread)
+            for other in others:
+                if other.state is MessageState.PENDING:
+                    await self._drop(other, Step.FOLD, now)
+            line += await self._store.line(self.name, thread)
+        return line + await self._store.line(self.name, message.incident)
 
     async def _expire(self, message: Message, now: float) -> None:
         self._hooks.failed(self.name, EXPIRED)
@@ -185,7 +212,7 @@ class Line:
 
     # --- one attempt ----------------------------------------------------------------------
 
-    async def _attempt(self, message: Message, *, folded: bool) -> bool:
+    async def _attempt(self, message: Message) -> bool:
         if self._stopping or self._paused_until > self._clock.monotonic():
             return False
         permit = self.breaker.try_acquire()
@@ -194,21 +221,13 @@ class Line:
         started = self._clock.monotonic()
         try:
             async with self._delivering:
-                delivery = await self._deliver(self._dressed(message, folded=folded))
+                delivery = await self._deliver(message)
         except BaseException:
             self.breaker.release(permit)
             raise
         self._judge_receiver(permit, delivery, self._clock.monotonic() - started)
         await self._note(self._outcome(message, delivery))
         return True
-
-    def _dressed(self, message: Message, *, folded: bool) -> Message:
-        """The message with what only shows at its delivery."""
-        late = self._clock.time() - message.created_at
-        extra: dict[str, Any] = {"folded": True} if folded else {}
-        if late > self._limits.fold_after:
-            extra["late_seconds"] = round(late)
-        return replace(message, body={**message.body, **extra}) if extra else message
 
     async def _deliver(self, message: Message) -> Delivery:
         timeout = self.endpoint.timeout

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cbmon.model import Message, MessageState
-from cbmon.notify.messages import ENDINGS
+from cbmon.notify.messages import ENDINGS, UNCHANGED, Body, combined, entries_of
 from cbmon.notify.policy import Why
 
-FOLDED_INTO = "told together with the end of its incident"
+FOLDED_INTO = "told together with a later message"
 
 
 class Step(StrEnum):
@@ -23,9 +23,9 @@ class Step(StrEnum):
 
     DELIVER = "deliver"
     DELIVER_FOLDED = "deliver_folded"
-    """Deliver an end that also says what the dropped messages before it would have said."""
+    """Deliver a message that also says what the dropped ones before it would have said."""
     FOLD = "fold"
-    """Drop it in favour of the end that waits behind it."""
+    """Drop it in favour of the message that waits behind it."""
     DROP = "drop"
     EXPIRE = "expire"
 
@@ -58,21 +58,65 @@ class Limits:
 
 
 def judge(head: Message, line: Sequence[Message], now: float, limits: Limits) -> Step:
-    """The next step for the first pending message of a line; ``line`` is all of it, in order."""
+    """The next step for the first pending message of a line; ``line`` is all of it, in order.
+
+    A late message is folded into the next one, which tells all that the receiver has to know.
+    """
     late = head.attempts > 0 or now - head.created_at > limits.fold_after
-    if late and _end_behind(head, line):
+    if late and _behind(head, line):
         return Step.FOLD
     if now - head.created_at > limits.time_to_live:
         return Step.EXPIRE
-    if head.kind in ENDINGS:
-        return _end(line)
-    return Step.DELIVER
+    entries = said(head, line)
+    if not entries:
+        return Step.DROP
+    return Step.DELIVER_FOLDED if entries != entries_of(head.body) else Step.DELIVER
+
+
+def said(head: Message, line: Sequence[Message]) -> list[Body]:
+    """What a message says at its delivery: its entries and those of the ones folded into it.
+
+    The end of an outage that was never told is told together with it when both are new to the
+    receiver, and left out when the outage is a dead letter. Empty when nothing is left to say.
+    """
+    told, folded = _history(head, line)
+    early = {_episode(entry, other) for other in folded for entry in entries_of(other.body)}
+    found: dict[str, Body] = {}
+    for message in (*folded, head):
+        for entry in entries_of(message.body):
+            episode = _episode(entry, message)
+            known = found.pop(episode, None)
+            is_news = known is None or entry.get("kind") != UNCHANGED
+            found[episode] = entry if is_news else {**entry, "kind": (known or {}).get("kind")}
+    kept: list[Body] = []
+    for episode, entry in found.items():
+        if not _is_over(entry, head) or episode in told:
+            kept.append(entry)
+        elif episode in early or entry.get("folded"):
+            kept.append({**entry, "folded": True})
+    return kept
+
+
+def dressed(head: Message, entries: Sequence[Body], late: float | None) -> Message:
+    """The message as it is delivered now; ``late`` are the seconds since it was made, if many."""
+    extra = {} if late is None else {"late_seconds": round(late)}
+    said_now = [{**entry, **extra} for entry in entries]
+    if list(entries) == entries_of(head.body):
+        body = {**head.body, **extra}
+        return replace(head, body=body | ({"entries": said_now} if "entries" in body else {}))
+    body = combined(said_now, head.body.get("group_labels")) | extra
+    return replace(head, kind=str(body.get("kind", head.kind)), body=body)
+
+
+def absorbed(head: Message) -> tuple[str, ...]:
+    """The lines of the outbox whose waiting messages this one takes over."""
+    return tuple(head.body.get("absorbs", ()))
 
 
 def needs_line(head: Message, now: float, limits: Limits) -> bool:
-    """Whether :func:`judge` has to see the rest of the line; a fresh outage is just delivered."""
+    """Whether :func:`judge` has to see the rest of the line; the first one is just delivered."""
     fresh = head.attempts == 0 and now - head.created_at <= limits.fold_after
-    return head.kind in ENDINGS or not fresh
+    return head.sequence > 1 or not fresh or bool(absorbed(head))
 
 
 def suppression(step: Step) -> Why:
@@ -80,18 +124,38 @@ def suppression(step: Step) -> Why:
     return Why.FOLDED if step is Step.FOLD else Why.OUTAGE_LOST
 
 
-def _end_behind(head: Message, line: Sequence[Message]) -> bool:
+def _behind(head: Message, line: Sequence[Message]) -> bool:
     return any(
-        other.kind in ENDINGS
+        other.incident == head.incident
         and other.state is MessageState.PENDING
         and other.sequence > head.sequence
         for other in line
     )
 
 
-def _end(line: Sequence[Message]) -> Step:
-    if any(other.state is MessageState.DELIVERED for other in line):
-        return Step.DELIVER
-    if any(other.last_error == FOLDED_INTO for other in line):
-        return Step.DELIVER_FOLDED
-    return Step.DROP
+def _history(head: Message, line: Sequence[Message]) -> tuple[set[str], list[Message]]:
+    """The episodes that the receiver knows of, and the messages that are folded into this one."""
+    told: set[str] = set()
+    waiting: dict[str, list[Message]] = {}
+    for other in line:
+        if other.incident == head.incident and other.sequence >= head.sequence:
+            continue
+        folded = waiting.setdefault(other.incident, [])
+        if other.state is MessageState.DROPPED and other.last_error == FOLDED_INTO:
+            folded.append(other)
+            continue
+        if other.state is MessageState.DELIVERED:
+            for known in (*folded, other):
+                told.update(_episode(entry, known) for entry in entries_of(known.body))
+        # What was folded into a dead letter shares its fate.
+        folded.clear()
+    return told, [message for folded in waiting.values() for message in folded]
+
+
+def _episode(entry: Body, message: Message) -> str:
+    return str(entry.get("episode") or message.incident)
+
+
+def _is_over(entry: Body, message: Message) -> bool:
+    over: bool = entry.get("over", message.kind in ENDINGS)
+    return over

@@ -1,20 +1,20 @@
-"""Send now, or not, and why: pure decisions, one per line.
+"""Send now, or not, and why: pure decisions, one per member of a group.
 
 Rule: every decision has a reason out of :class:`Why`, which reaches metrics and logs. A reason to
-stay silent is one function in STAGES; the first that speaks decides.
+stay silent is one function in STAGES; the first that speaks decides. Being silent never forgets:
+what is held is told when the reason is gone, if it is still news then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from cbmon.events import Transition
-from cbmon.model import Category
-from cbmon.notify.incidents import Change, Incident
-from cbmon.notify.routing import Routing
+from cbmon.notify.calendar import Calendar
+from cbmon.notify.groups import Member, Timing
+from cbmon.notify.silences import Silence, Window
 
 
 class Why(StrEnum):
@@ -31,82 +31,117 @@ class Why(StrEnum):
     """The outage was over before it could be told: both are told in one message."""
     OUTAGE_LOST = "outage_lost"
     """The message of the outage is a dead letter, so its end is not told."""
+    ISOLATED = "isolated"
+    """cbmon itself is cut off: what it sees says nothing of the targets."""
+    AWAITING_TRIAL = "awaiting_trial"
+    """What it needed is well again; told if its own next trial fails too."""
+    WINDOW = "window"
+    """A maintenance window is going on."""
+    SILENCED = "silenced"
+    """Someone silenced it."""
+    MUTED = "muted"
+    """Its route is quiet at this time."""
+    DEPENDENCY = "dependency"
+    """Something that it depends on is down and tells of it."""
+    RESOLVED_OFF = "resolved_off"
+    """The receiver does not want to hear of ends."""
+    FLAPPING = "flapping"
+    """It goes up and down; told when that begins and when it has settled."""
+    STORM = "storm"
+    """One of many at once: told in a digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """All that a decision may look at."""
+class Hold:
+    """A reason to stay silent, and when to look again (Unix seconds); None is at an event."""
 
-    move: Transition
-    change: Change
-    incident: Incident
-    line: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What to do about one line."""
-
-    line: str
     why: Why
-
-    @property
-    def send(self) -> bool:
-        """Whether a message goes there."""
-        return self.why is Why.SEND
+    until: float | None = None
 
 
-Stage = Callable[[Case], Why | None]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """All that a decision may look at besides the member."""
+
+    now: float
+    timing: Timing = field(default_factory=Timing)
+    silences: Sequence[Silence] = ()
+    windows: Sequence[Window] = ()
+    calendar: Calendar = field(default_factory=Calendar)
+    down: Collection[str] = frozenset()
+    """Components with an outage."""
+    isolated: bool = False
+    resolves: bool = True
+    """Whether the line wants to hear of ends."""
 
 
-def _trials_are_silent(case: Case) -> Why | None:
-    return Why.TRIAL if case.change is Change.UPDATED else None
+Stage = Callable[[Member, Conditions], Hold | None]
 
 
-def _receivers_do_not_tell_of_receivers(case: Case) -> Why | None:
-    return Why.RECEIVER if case.move.category == Category.RECEIVER else None
+def _nothing_is_known_while_isolated(_: Member, conditions: Conditions) -> Hold | None:
+    return Hold(why=Why.ISOLATED) if conditions.isolated else None
 
 
-def _an_end_needs_a_beginning(case: Case) -> Why | None:
-    if case.change is Change.RECOVERED and case.line not in case.incident.told:
-        return Why.NOT_TOLD
+def _maintenance_is_expected(member: Member, conditions: Conditions) -> Hold | None:
+    for window in conditions.windows:
+        if window.covers(member.labels) and conditions.calendar.any(window.during, conditions.now):
+            until = conditions.calendar.next_change(window.during, conditions.now)
+            return Hold(why=Why.WINDOW, until=until)
     return None
 
 
+def _silenced_by_someone(member: Member, conditions: Conditions) -> Hold | None:
+    ends = [
+        silence.ends_at
+        for silence in conditions.silences
+        if silence.covers(member.labels, conditions.now)
+    ]
+    return Hold(why=Why.SILENCED, until=min(ends)) if ends else None
+
+
+def _quiet_at_this_time(_: Member, conditions: Conditions) -> Hold | None:
+    timing, calendar, now = conditions.timing, conditions.calendar, conditions.now
+    muted = calendar.any(timing.mute, now)
+    inactive = bool(timing.active) and not calendar.any(timing.active, now)
+    if not muted and not inactive:
+        return None
+    return Hold(why=Why.MUTED, until=calendar.next_change((*timing.mute, *timing.active), now))
+
+
+def _explained_by_what_it_depends_on(member: Member, conditions: Conditions) -> Hold | None:
+    if member.is_over:
+        return None
+    if any(name in conditions.down for name in member.depends_on):
+        return Hold(why=Why.DEPENDENCY)
+    return None
+
+
+def _may_recover_by_itself(member: Member, conditions: Conditions) -> Hold | None:
+    until = member.held_until
+    if member.is_over or until is None or conditions.now >= until:
+        return None
+    return Hold(why=Why.AWAITING_TRIAL, until=until)
+
+
 STAGES: Final[tuple[Stage, ...]] = (
-    _receivers_do_not_tell_of_receivers,
-    _trials_are_silent,
-    _an_end_needs_a_beginning,
+    _nothing_is_known_while_isolated,
+    _maintenance_is_expected,
+    _silenced_by_someone,
+    _quiet_at_this_time,
+    _explained_by_what_it_depends_on,
+    _may_recover_by_itself,
 )
 
 
-def decide(
-    move: Transition, change: Change, incident: Incident | None, routing: Routing
-) -> tuple[Decision, ...]:
-    """What becomes of a transition at each line that is concerned.
-
-    Those who were told of an outage hear of its end, also when the routes have changed since.
-    """
-    if incident is None or change is Change.NONE:
-        return ()
-    return tuple(
-        Decision(
-            line=line,
-            why=_judged(Case(move=move, change=change, incident=incident, line=line)),
-        )
-        for line in _concerned(move, change, incident, routing)
-    )
+def held(member: Member, conditions: Conditions) -> Hold | None:
+    """Why a line is not told of a member now; None when it may be."""
+    return next((hold for stage in STAGES if (hold := stage(member, conditions))), None)
 
 
-def _concerned(
-    move: Transition, change: Change, incident: Incident, routing: Routing
-) -> tuple[str, ...]:
-    routed = routing.recipients(move.info)
-    told = tuple(line for line in incident.told if routing.knows(line))
-    if change is Change.OPENED:
-        return routed
-    return tuple(dict.fromkeys((*told, *routed)))
-
-
-def _judged(case: Case) -> Why:
-    return next((why for stage in STAGES if (why := stage(case)) is not None), Why.SEND)
+def pointless(member: Member, hold: Hold | None, conditions: Conditions) -> Why | None:
+    """Why an end is never told: nobody knew of its beginning, or nobody wants to know."""
+    if not member.is_over or member.news is None:
+        return None
+    if not conditions.resolves:
+        return Why.RESOLVED_OFF
+    return hold.why if hold is not None and member.told is None else None

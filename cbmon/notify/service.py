@@ -6,36 +6,57 @@ the journal, and delivered after that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from cbmon.breaker.breaker import CircuitBreaker
 from cbmon.config import NotificationsConfig
-from cbmon.events import Transition
+from cbmon.events import Transition, new_id
 from cbmon.interfaces import Clock, Store
-from cbmon.model import BreakerInfo, Message
+from cbmon.logs import fields
+from cbmon.model import BreakerInfo, Message, MessageState
+from cbmon.notify.agenda import Agenda
+from cbmon.notify.board import Plan
 from cbmon.notify.dispatcher import Dispatcher
 from cbmon.notify.hooks import NotifyHooks, SilentHooks
 from cbmon.notify.incidents import Incidents
 from cbmon.notify.messages import Site
 from cbmon.notify.notifier import Notifier
-from cbmon.notify.receivers import endpoints
+from cbmon.notify.receivers import endpoints, ungrouped_kinds
 from cbmon.notify.receivers.kind import ReceiverEnvironment
 from cbmon.notify.routing import Routing
+from cbmon.notify.rules import rules_of
+from cbmon.notify.silences import Silence
+
+log = logging.getLogger(__name__)
 
 ALL_INCIDENTS = 1_000_000
+
+Write = Callable[[Plan], None]
+"""Makes a plan durable; called on the event loop, never waits."""
 
 
 class Notifying:
     """Decides who is told, and tells them."""
 
     def __init__(
-        self, store: Store, *, clock: Clock, hooks: NotifyHooks | None = None, version: str = ""
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        write: Write,
+        hooks: NotifyHooks | None = None,
+        version: str = "",
     ) -> None:
         self._store = store
         self._clock = clock
+        self._write = write
         self._hooks: NotifyHooks = hooks or SilentHooks()
         self._environment = ReceiverEnvironment(clock=clock, version=version)
         self._dispatcher = Dispatcher(store, clock=clock, hooks=self._hooks)
+        self._agenda = Agenda(clock=clock, deadline=self._deadline, tick=self._tick)
+        self._silences: dict[str, Silence] = {}
         self._notifier = Notifier(
             routing=Routing(), site=Site(), hooks=self._hooks, incidents=Incidents()
         )
@@ -45,43 +66,133 @@ class Notifying:
         """The breaker of each receiver line, such as ``oncall/slack``."""
         return self._dispatcher.breakers
 
+    # --- life ----------------------------------------------------------------------------
+
     async def start(self, config: NotificationsConfig, site: Site) -> None:
-        """Take up open incidents and the outbox from the store, and begin to deliver.
+        """Take up incidents, groups, silences and the outbox from the store; begin to deliver.
 
         Raises StoreError; ConfigurationError when a receiver cannot be built.
         """
-        rows = await self._store.incidents(open_only=True, limit=ALL_INCIDENTS)
+        now = self._clock.time()
+        running = await self._store.incidents(open_only=True, limit=ALL_INCIDENTS)
+        silences = map(Silence.from_row, await self._store.silences(ends_after=now))
+        self._silences = {silence.id: silence for silence in silences}
         self._notifier = Notifier(
-            routing=Routing.of(config),
+            routing=Routing.of(config, ungrouped_kinds(config)),
             site=site,
             hooks=self._hooks,
-            incidents=Incidents.restored(rows),
+            incidents=Incidents.restored(running),
+            rules=rules_of(config),
+            rows=await self._store.planning(),
+            silences=self._silences.values(),
         )
+        self._commit(self._notifier.resume(now))
         await self._dispatcher.start(endpoints(config, self._environment))
+        self._agenda.start()
 
-    def messages(self, move: Transition) -> list[Message]:
-        """The messages that a transition causes, to be committed with it."""
-        return self._notifier.messages(move)
+    async def reconfigure(self, config: NotificationsConfig, site: Site) -> None:
+        """Bring another configuration into force; what did not change keeps going."""
+        routing = Routing.of(config, ungrouped_kinds(config))
+        now = self._clock.time()
+        self._commit(self._notifier.reconfigure(routing, site, rules_of(config), now))
+        await self._dispatcher.reconfigure(endpoints(config, self._environment))
 
-    def withdraw(self, gone: Iterable[BreakerInfo]) -> list[Message]:
-        """The messages that end open incidents of components that left the configuration."""
-        return self._notifier.withdraw(gone, at=self._clock.time())
+    async def stop(self, deadline: float) -> None:
+        """Let deliveries in flight end, at most ``deadline`` seconds."""
+        await self._agenda.stop()
+        await self._dispatcher.stop(deadline)
+        await self._environment.close()
+
+    # --- what happens --------------------------------------------------------------------
+
+    def follow(self, move: Transition) -> Plan:
+        """What a transition causes, to be committed with it. Never raises.
+
+        A fault here must not cost the transition its place in the journal.
+        """
+        try:
+            plan = self._notifier.follow(move)
+        except Exception:
+            log.exception("transition not followed", extra=fields(component=move.component))
+            plan = Plan()
+        self._agenda.changed()
+        return plan
+
+    def withdraw(self, gone: Iterable[BreakerInfo]) -> Plan:
+        """What ends open incidents of components that left the configuration."""
+        plan = self._notifier.withdraw(gone, at=self._clock.time())
+        self._agenda.changed()
+        return plan
+
+    def isolate(self, *, isolated: bool) -> None:
+        """cbmon is cut off from everything, or not any more."""
+        self._commit(self._notifier.isolate(isolated=isolated, now=self._clock.time()))
 
     def committed(self, messages: Iterable[Message]) -> None:
         """These messages are durable: deliver them."""
         if receivers := {message.receiver for message in messages}:
             self._dispatcher.wake(receivers)
 
-    def kick(self) -> None:
-        """Look at every line now, such as after a dead letter was put back."""
-        self._dispatcher.wake()
+    def _deadline(self) -> float | None:
+        return self._notifier.deadline
 
-    async def reconfigure(self, config: NotificationsConfig, site: Site) -> None:
-        """Bring another configuration into force; what did not change keeps going."""
-        self._notifier.reconfigure(Routing.of(config), site)
-        await self._dispatcher.reconfigure(endpoints(config, self._environment))
+    def _tick(self) -> None:
+        self._commit(self._notifier.tick(self._clock.time()))
 
-    async def stop(self, deadline: float) -> None:
-        """Let deliveries in flight end, at most ``deadline`` seconds."""
-        await self._dispatcher.stop(deadline)
-        await self._environment.close()
+    def _commit(self, plan: Plan) -> None:
+        if plan:
+            self._write(plan)
+        self._agenda.changed()
+
+    # --- silences ------------------------------------------------------------------------
+
+    async def silences(self, *, expired: bool = False) -> Sequence[Silence]:
+        """Silences, the newest first; those that are over too if ``expired``."""
+        if not expired:
+            now = self._clock.time()
+            active = (one for one in self._silences.values() if now < one.ends_at)
+            return sorted(active, key=lambda one: one.id, reverse=True)
+        return [Silence.from_row(row) for row in await self._store.silences()]
+
+    async def add_silence(self, silence: Silence) -> Silence:
+        """Make it durable and heed it; raises StoreError. Its id and time of making are set."""
+        now = self._clock.time()
+        made = replace(silence, id=new_id(now), created_at=now)
+        await self._store.save_silence(made.as_row())
+        self._silences[made.id] = made
+        self._commit(self._notifier.silence(self._silences.values(), now))
+        return made
+
+    async def expire_silence(self, silence_id: str) -> Silence:
+        """End a silence now: what is still news is told. KeyError for none that goes on."""
+        now = self._clock.time()
+        silence = self._silences[silence_id]
+        if now >= silence.ends_at:
+            raise KeyError(silence_id)
+        ended = replace(silence, ends_at=now, starts_at=min(silence.starts_at, now))
+        await self._store.save_silence(ended.as_row())
+        self._silences.pop(silence_id, None)
+        self._commit(self._notifier.silence(self._silences.values(), now))
+        return ended
+
+    # --- the outbox ----------------------------------------------------------------------
+
+    async def messages(
+        self,
+        *,
+        receiver: str | None = None,
+        state: MessageState | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[Message]:
+        """Messages as they lie in the outbox, newest first; raises StoreError."""
+        return await self._store.messages(
+            receiver=receiver, state=state, limit=limit, before=before
+        )
+
+    async def retry(self, message_id: str) -> bool:
+        """Send a dead letter again, with what was dropped behind it; False if it is none."""
+        done = await self._store.resend(message_id, now=self._clock.time())
+        if done:
+            self._dispatcher.wake()
+        return done

@@ -5,8 +5,8 @@ together with its messages; while the store fails everything goes on and the jou
 came, up to its capacity.
 
 What is given up when a store stays away for long, in this order: nothing of the snapshots (only
-the newest of each component is kept anyway), then the oldest moves that caused no message, then
-the oldest moves of all. Each loss is counted and logged; none is silent.
+the newest of each component is kept anyway), then the oldest moves that nobody is to be told of,
+then the oldest moves of all. Each loss is counted and logged; none is silent.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Entry:
 
     event: Transition | Action | None = None
     messages: tuple[Message, ...] = ()
+    planning: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
 
 
 class JournalHooks(Protocol):
@@ -80,7 +81,7 @@ class _Backlog:
         """Keep an entry; the one that had to go for it, if any."""
         self.number += 1
         self.entries[self.number] = entry
-        if not entry.messages:
+        if not entry.messages and not entry.planning:
             self.plain.append(self.number)
         return self._give_up() if len(self.entries) > self.capacity else None
 
@@ -146,12 +147,22 @@ class Journal:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="journal")
 
-    def write(self, event: Transition | Action | None, messages: Sequence[Message] = ()) -> None:
-        """Queue a move or an action with the messages that it causes, or messages alone."""
+    def write(
+        self,
+        event: Transition | Action | None,
+        messages: Sequence[Message] = (),
+        planning: Mapping[str, Mapping[str, Any] | None] | None = None,
+    ) -> None:
+        """Queue a move or an action with the messages that it causes, or messages alone.
+
+        ``planning`` is what lines know and wait for after it; it is in the same transaction.
+        """
         if isinstance(event, Transition):
             # The move carries a newer snapshot of its component than the one that waits.
             self._backlog.snapshots.pop(event.component, None)
-        gone = self._backlog.add(Entry(event=event, messages=tuple(messages)))
+        gone = self._backlog.add(
+            Entry(event=event, messages=tuple(messages), planning=planning or {})
+        )
         if gone is not None:
             self._give_up(gone, "the store has failed for too long")
         self._wake()
@@ -274,4 +285,5 @@ def _commit(batch: Sequence[tuple[int, Entry]]) -> Commit:
         transitions=[e.event for e in entries if isinstance(e.event, Transition)],
         actions=[e.event for e in entries if isinstance(e.event, Action)],
         messages=[message for entry in entries for message in entry.messages],
+        planning={key: row for entry in entries for key, row in entry.planning.items()},
     )

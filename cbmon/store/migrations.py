@@ -54,7 +54,17 @@ CREATE TABLE audit (
 CREATE INDEX audit_at ON audit (at)
 """
 
-STEPS: Final[tuple[str, ...]] = (FIRST,)
+NOTIFYING: Final = """
+CREATE TABLE planning (key {id} PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE silences (
+    id {id} PRIMARY KEY, matchers TEXT NOT NULL, starts_at DOUBLE PRECISION NOT NULL,
+    ends_at DOUBLE PRECISION NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL,
+    created_at DOUBLE PRECISION NOT NULL
+);
+CREATE INDEX silences_ends ON silences (ends_at)
+"""
+
+STEPS: Final[tuple[str, ...]] = (FIRST, NOTIFYING)
 LATEST: Final = len(STEPS)
 
 

@@ -12,7 +12,15 @@ from sqlalchemy import Connection, Select, Table, and_, bindparam, func, not_, o
 
 from cbmon.model import Message, MessageState
 from cbmon.store import rows
-from cbmon.store.schema import audit, breakers, incidents, outbox, transitions
+from cbmon.store.schema import (
+    audit,
+    breakers,
+    incidents,
+    outbox,
+    planning,
+    silences,
+    transitions,
+)
 
 FAR: Final = 7200.0
 """Seconds; nothing is put off for so long, so a time further ahead was written before the wall
@@ -89,6 +97,20 @@ def list_incidents(
         incident["receivers"].append(receiver)
         incident["sequence"] = max(incident["sequence"], sequence)
     return list(found.values())
+
+
+def load_planning(connection: Connection) -> dict[str, dict[str, Any]]:
+    """What lines know and wait for, by key; a row that is no JSON object is left out."""
+    found = connection.execute(select(planning.c.key, planning.c.value))
+    return {key: row for key, value in found if (row := _object(value))}
+
+
+def list_silences(connection: Connection, ends_after: float | None) -> list[dict[str, Any]]:
+    """Silences, newest first."""
+    query = select(silences).order_by(silences.c.id.desc())
+    if ends_after is not None:
+        query = query.where(silences.c.ends_at > ends_after)
+    return [rows.silence_dict(row) for row in connection.execute(query).mappings()]
 
 
 def list_audit(connection: Connection, limit: int, before: str | None) -> list[dict[str, Any]]:

@@ -129,6 +129,21 @@ def action_row(action: Action) -> Row:
     }
 
 
+def planning_row(key: str, value: Mapping[str, Any]) -> Row:
+    """A row of ``planning``."""
+    return {"key": key, "value": encoded(value)}
+
+
+def silence_row(silence: Mapping[str, Any]) -> Row:
+    """A row of ``silences``."""
+    return {**silence, "matchers": encoded(list(silence["matchers"]))}
+
+
+def silence_dict(row: RowMapping) -> Row:
+    """A silence, with its matchers as texts."""
+    return {**row, "matchers": json.loads(row["matchers"])}
+
+
 def snapshot_rows(snapshots: Mapping[str, Mapping[str, Any]], now: float) -> list[Row]:
     """Rows of ``breakers``."""
     return [

@@ -112,6 +112,20 @@ outbox = Table(
     _text("body"),
 )
 
+planning = Table("planning", METADATA, _text("key", key=True), _text("value"))
+
+silences = Table(
+    "silences",
+    METADATA,
+    _text("id", key=True),
+    _text("matchers"),
+    _time("starts_at"),
+    _time("ends_at"),
+    _text("author"),
+    _text("reason"),
+    _time("created_at"),
+)
+
 audit = Table(
     "audit",
     METADATA,

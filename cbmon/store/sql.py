@@ -121,6 +121,19 @@ class SqlStore:
             partial(reads.list_incidents, open_only=open_only, limit=limit, before=before)
         )
 
+    async def planning(self) -> dict[str, dict[str, Any]]:
+        """What lines know and wait for."""
+        return await self._read(reads.load_planning)
+
+    async def silences(self, *, ends_after: float | None = None) -> list[dict[str, Any]]:
+        """Silences, newest first."""
+        return await self._read(partial(reads.list_silences, ends_after=ends_after))
+
+    async def save_silence(self, silence: Mapping[str, Any]) -> None:
+        """Add or replace a silence."""
+        row = rows.silence_row(silence)
+        await self._write(lambda it: writes.save_silence(it, self._backend, row))
+
     async def audit(self, *, limit: int = 100, before: str | None = None) -> list[dict[str, Any]]:
         """What people did, newest first."""
         return await self._read(partial(reads.list_audit, limit=limit, before=before))

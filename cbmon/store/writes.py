@@ -5,7 +5,7 @@ Rule: doing one twice is doing it once; ids decide what is known already.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -27,7 +27,16 @@ from cbmon.model import MessageState
 from cbmon.store import rows
 from cbmon.store.backend import Backend
 from cbmon.store.rows import Row
-from cbmon.store.schema import CleanText, audit, breakers, incidents, outbox, transitions
+from cbmon.store.schema import (
+    CleanText,
+    audit,
+    breakers,
+    incidents,
+    outbox,
+    planning,
+    silences,
+    transitions,
+)
 
 CHUNK: Final = 500
 """Values in one IN list; SQLite's own limit is far above."""
@@ -82,6 +91,7 @@ def commit(connection: Connection, backend: Backend, what: Commit, now: float) -
     _add_to_incidents(connection, backend, moves)
     _insert(connection, backend, outbox, [rows.message_row(message) for message in what.messages])
     _insert(connection, backend, audit, [rows.action_row(action) for action in what.actions])
+    _plan(connection, backend, what.planning)
     snapshots = {move.component: move.snapshot for move in moves if move.snapshot}
     if moves or not what.transitions:
         snapshots |= what.snapshots
@@ -92,6 +102,11 @@ def save_snapshots(connection: Connection, backend: Backend, new: Sequence[Row])
     """Replace the snapshots of the components that ``new`` names."""
     if new:
         connection.execute(backend.upsert(breakers, "component"), list(new))
+
+
+def save_silence(connection: Connection, backend: Backend, silence: Row) -> None:
+    """Add or replace a silence."""
+    connection.execute(backend.upsert(silences, "id"), [silence])
 
 
 def forget(connection: Connection, components: Sequence[str], now: float) -> None:
@@ -169,6 +184,7 @@ def prune(connection: Connection, before: float, limit: int) -> int:
             limit,
         )
         + _drop(connection, audit, audit.c.at < before, None, limit)
+        + _drop(connection, silences, silences.c.ends_at < before, None, limit)
         + _drop(connection, incidents, incidents.c.ended_at < before, None, limit)
     )
 
@@ -180,6 +196,16 @@ def _drop(
         old = and_(old, or_(table.c.incident.is_(None), table.c.incident.not_in(running)))
     doomed = select(table.c.id).where(old).limit(limit).scalar_subquery()
     return connection.execute(delete(table).where(table.c.id.in_(doomed))).rowcount
+
+
+def _plan(
+    connection: Connection, backend: Backend, changes: Mapping[str, Mapping[str, Any] | None]
+) -> None:
+    kept = [rows.planning_row(key, row) for key, row in changes.items() if row is not None]
+    if kept:
+        connection.execute(backend.upsert(planning, "key"), kept)
+    for some in _chunks([key for key, row in changes.items() if row is None]):
+        connection.execute(delete(planning).where(planning.c.key.in_(some)))
 
 
 def _unknown(connection: Connection, moves: Sequence[Transition]) -> list[Transition]:

@@ -38,6 +38,12 @@ def receiver_type(name: str) -> AnyReceiverType:
     return found
 
 
+def ungrouped_kinds(config: NotificationsConfig) -> frozenset[str]:
+    """The configured kinds that put alerts together themselves and want each by itself."""
+    kinds = {kind for receiver in config.receivers for kind, _ in receiver.integrations}
+    return frozenset(kind for kind in kinds if not receiver_type(kind).grouped)
+
+
 def endpoints(config: NotificationsConfig, environment: ReceiverEnvironment) -> list[Endpoint]:
     """One endpoint for each integration of each receiver."""
     return [

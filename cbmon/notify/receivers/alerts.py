@@ -7,10 +7,11 @@ https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from cbmon.model import Message
+from cbmon.notify.messages import singles
 from cbmon.notify.receivers.wording import (
     description,
     generator_url,
@@ -22,6 +23,8 @@ from cbmon.notify.receivers.wording import (
 ALERT_NAME: Final = "CircuitBreakerOpen"
 NEVER: Final = "0001-01-01T00:00:00Z"
 """What Alertmanager writes for the end of something that goes on: Go's zero time."""
+MOST_ALERTS: Final = 500
+"""Alerts in one body; the rest is counted in ``truncatedAlerts``."""
 _FNV_OFFSET: Final = 14_695_981_039_346_656_037
 _FNV_PRIME: Final = 1_099_511_628_211
 _MASK: Final = (1 << 64) - 1
@@ -74,13 +77,14 @@ def alert_of(message: Message) -> dict[str, Any]:
 
 
 def webhook_body(message: Message) -> dict[str, Any]:
-    """The body of Alertmanager's webhook, version 4, with this one alert."""
+    """The body of Alertmanager's webhook, version 4, with an alert for each outage."""
+    if "entries" in message.body:
+        return _body_of_many(message)
     alert = alert_of(message)
     group = {"alertname": ALERT_NAME, "component": str(message.body["component"])}
-    pairs = ", ".join(f'{name}="{_escaped(value)}"' for name, value in group.items())
     return {
         "version": "4",
-        "groupKey": f"{{}}:{{{pairs}}}",
+        "groupKey": _group_key(group),
         "truncatedAlerts": 0,
         "status": alert["status"],
         "receiver": message.body.get("receiver", message.receiver),
@@ -90,6 +94,34 @@ def webhook_body(message: Message) -> dict[str, Any]:
         "externalURL": message.body.get("external_url") or "",
         "alerts": [alert],
     }
+
+
+def _body_of_many(message: Message) -> dict[str, Any]:
+    told = singles(message)
+    alerts = [alert_of(one) for one in told[:MOST_ALERTS]]
+    group = {"alertname": ALERT_NAME, **message.body.get("group_labels", {})}
+    return {
+        "version": "4",
+        "groupKey": _group_key(group),
+        "truncatedAlerts": len(told) - len(alerts),
+        "status": "resolved" if is_over(message) else "firing",
+        "receiver": message.body.get("receiver", message.receiver),
+        "groupLabels": group,
+        "commonLabels": _common([alert["labels"] for alert in alerts]),
+        "commonAnnotations": _common([alert["annotations"] for alert in alerts]),
+        "externalURL": message.body.get("external_url") or "",
+        "alerts": alerts,
+    }
+
+
+def _group_key(group: Mapping[str, str]) -> str:
+    pairs = ", ".join(f'{name}="{_escaped(value)}"' for name, value in group.items())
+    return f"{{}}:{{{pairs}}}"
+
+
+def _common(mappings: Sequence[Mapping[str, str]]) -> Labels:
+    shared = set(mappings[0].items()).intersection(*(each.items() for each in mappings[1:]))
+    return dict(sorted(shared))
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:

@@ -30,6 +30,9 @@ class ReceiverType(Generic[OptionsT]):
     timeout: Callable[[OptionsT], float]
     """Seconds that one delivery may take."""
     build: Callable[[OptionsT, ReceiverEnvironment], Receiver]
+    grouped: bool = True
+    """False for a receiver that puts alerts together itself: it gets each outage at once, by
+    itself, and no reminders or digests."""
 
 
 class ReceiverEnvironment:

@@ -37,7 +37,7 @@ def letter_of(message: Message, sender: str, to: Sequence[str], now: float) -> E
     letter["Subject"] = clipped(" ".join(_subject(message).split()), SUBJECT_LIMIT)
     letter["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
     root = f"<{_safe(message.incident)}.{_safe(message.receiver)}@{_domain(sender)}>"
-    if message.kind == "opened":
+    if message.sequence <= 1 and not is_over(message):
         letter["Message-ID"] = root
     else:
         letter["Message-ID"] = f"<{_safe(message.id)}@{_domain(sender)}>"

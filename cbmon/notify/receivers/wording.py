@@ -8,38 +8,74 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from cbmon.model import Message
-from cbmon.notify.messages import ENDINGS
+from cbmon.notify.messages import ENDINGS, UNCHANGED, singles
+
+NAMES: Final = 3
+DEPENDANTS: Final = 20
+LISTED: Final = 9
+"""Outages that one message lists one by one; Slack shows ten fields."""
+SHORT: Final = 120
 
 
 def is_over(message: Message) -> bool:
-    """Whether the message tells of an end."""
-    return message.kind in ENDINGS
+    """Whether the message tells of an end, of all that it tells of."""
+    return message.kind in ENDINGS or bool(message.body.get("over"))
 
 
 def summary(message: Message) -> str:
     """One line: what is the matter with what."""
+    if "entries" in message.body:
+        return _summary_of_many(message)
     body = message.body
     name, state = body["component"], str(body.get("state", "")).replace("_", " ")
-    if message.kind == "withdrawn":
-        return f"{name} is no longer watched"
+    said = _SUMMARIES.get(message.kind)
+    if said is not None:
+        return said.format(name=name, state=state)
     if not is_over(message):
         return f"{name} is {state}"
     lasted = lasting(body["ended_at"] - body["started_at"]) if body.get("ended_at") else None
     return f"{name} has recovered" + (f" after {lasted}" if lasted else "")
 
 
+_SUMMARIES: Final = {
+    "withdrawn": "{name} is no longer watched",
+    "flapping": "{name} is flapping, now {state}",
+    "settled": "{name} has settled in {state}",
+    "reminder": "{name} is still {state}",
+    UNCHANGED: "{name} is still {state}",
+    "isolated": "cbmon is cut off: none of its reference targets answers",
+    "reconnected": "cbmon is connected again",
+}
+
+
+def _summary_of_many(message: Message) -> str:
+    told = singles(message)
+    over = sum(is_over(one) for one in told)
+    down = len(told) - over
+    where = ", ".join(f"{k}={v}" for k, v in message.body.get("group_labels", {}).items() if v)
+    names = [str(one.body["component"]) for one in told]
+    shown = ", ".join(names[:NAMES]) + (f" and {len(names) - NAMES} more" if names[NAMES:] else "")
+    still = "still " if message.kind == "reminder" else ""
+    counts = [f"{down} {still}down"] if down else []
+    counts += [f"{over} recovered"] if over else []
+    return f"{where + ': ' if where else ''}{', '.join(counts)}: {shown}"
+
+
 def description(message: Message) -> str:
-    """The sentence that the breaker gave, who moved it, and what was late."""
+    """The sentence that the breaker gave, who moved it, what is down with it, what was late."""
     body = message.body
     parts = [str(body["text"])] if body.get("text") else []
     if body.get("actor"):
         parts.append(f"moved by {body['actor']}")
     if body.get("retry_after"):
         parts.append(f"next trial in {lasting(body['retry_after'])}")
+    if names := body.get("dependants"):
+        more = f" and {len(names) - DEPENDANTS} more" if len(names) > DEPENDANTS else ""
+        parts.append(f"down with it: {', '.join(names[:DEPENDANTS])}{more}")
     if body.get("folded"):
         # Not "was not told": a crash may have hit between its arrival and the note of it.
         since = timestamp(body["started_at"])
@@ -78,6 +114,8 @@ def lasting(seconds: float) -> str:
 def facts(message: Message) -> list[tuple[str, str]]:
     """What a person on call wants to see, as pairs of name and value, the important ones first."""
     body = message.body
+    if "entries" in body:
+        return _facts_of_many(message)
     started, ended = body["started_at"], body.get("ended_at")
     found = [
         ("Reason", body.get("reason")),
@@ -91,6 +129,27 @@ def facts(message: Message) -> list[tuple[str, str]]:
         ("Labels", ", ".join(f"{k}={v}" for k, v in sorted(body.get("labels", {}).items()))),
     ]
     return [(name, str(value)) for name, value in found if value]
+
+
+def _facts_of_many(message: Message) -> list[tuple[str, str]]:
+    """A line for each, news first; those that do not fit are counted."""
+    told = singles(message)
+    lines = [(str(one.body["component"]), _in_short(one)) for one in told[:LISTED]]
+    left = len(told) - LISTED
+    return [*lines, ("And", f"{left} more")] if left > 0 else lines
+
+
+def _in_short(message: Message) -> str:
+    body = message.body
+    since, ended = timestamp(body["started_at"]), body.get("ended_at")
+    if is_over(message):
+        lasted = f" after {lasting(ended - body['started_at'])}" if ended else ""
+        return f"recovered{lasted}" + (f", open since {since}" if body.get("folded") else "")
+    state = str(body.get("state", "")).replace("_", " ")
+    still = "still " if message.kind == UNCHANGED else ""
+    why = f": {clipped(str(body['last_error']), SHORT)}" if body.get("last_error") else ""
+    with_it = f"; {len(body['dependants'])} depend on it" if body.get("dependants") else ""
+    return f"{still}{state} since {since}{why}{with_it}"
 
 
 def clipped(text: str, limit: int) -> str:

@@ -30,14 +30,17 @@ from cbmon.model import (
     Reason,
     Verdict,
 )
+from cbmon.notify.agenda import Agenda
+from cbmon.notify.board import Plan
 from cbmon.notify.dispatcher import Dispatcher
 from cbmon.notify.endpoint import Endpoint
 from cbmon.notify.hooks import SilentHooks
 from cbmon.notify.incidents import Incidents
 from cbmon.notify.messages import Site
-from cbmon.notify.notifier import Notifier
+from cbmon.notify.notifier import Notifier, Rules
 from cbmon.notify.outbox import Limits
 from cbmon.notify.routing import Routing
+from cbmon.notify.silences import Silence
 from cbmon.store import open_store
 from cbmon.testing import ManualClock
 
@@ -159,6 +162,12 @@ class Stage:
         self.store: Store
         self.notifier: Notifier
         self.dispatcher: Dispatcher
+        self.agenda: Agenda
+        self.unwritten: list[Plan] = []
+        self.made: list[Message] = []
+        self.silences: tuple[Silence, ...] = ()
+        self.route: dict[str, Any] = {"group_wait": 0.0, "group_interval": 0.0}
+        self.rules = Rules()
         self.waiter: ManualWaiter
 
     def receiver(self, name: str) -> FakeReceiver:
@@ -177,7 +186,11 @@ class Stage:
             site=Site(external_url="https://cbmon.example.net", labels={"site": "fra1"}),
             hooks=self.hooks,
             incidents=Incidents.restored(rows),
+            rules=self.rules,
+            rows=await self.store.planning(),
+            silences=self.silences,
         )
+        self.unwritten = [self.notifier.resume(self.clock.time())]
         self.dispatcher = Dispatcher(
             self.store,
             clock=self.clock,
@@ -187,10 +200,19 @@ class Stage:
             seed=1,
         )
         await self.dispatcher.start(self.endpoints())
+        self.agenda = Agenda(
+            clock=self.clock,
+            deadline=lambda: self.notifier.deadline,
+            tick=lambda: self.unwritten.append(self.notifier.tick(self.clock.time())),
+            wait=self.waiter,
+        )
+        self.agenda.start()
 
     def routing(self) -> Routing:
         names = [line.partition("/")[0] for line in self.lines]
-        everyone = tuple(Route(receiver=name, continue_=True) for name in dict.fromkeys(names))
+        everyone = tuple(
+            Route(receiver=name, continue_=True, **self.route) for name in dict.fromkeys(names)
+        )
         return Routing(
             route=Route(receiver="none", routes=everyone),
             lines={
@@ -214,7 +236,8 @@ class Stage:
     async def reload(self, **lines: str) -> None:
         """Another configuration: line names with what identifies their options."""
         self.lines = {name.replace("_", "/"): identity for name, identity in lines.items()}
-        self.notifier.reconfigure(self.routing(), Site())
+        now = self.clock.time()
+        self.unwritten.append(self.notifier.reconfigure(self.routing(), Site(), self.rules, now))
         await self.dispatcher.reconfigure(self.endpoints())
 
     def move(self, component: str, to_state: str, **fields: Any) -> Transition:
@@ -237,14 +260,37 @@ class Stage:
     async def happen(self, component: str, to_state: str, **fields: Any) -> list[Message]:
         """A transition, committed with its messages, as the journal does it."""
         move = self.move(component, to_state, **fields)
-        messages = self.notifier.messages(move)
-        await self.store.commit(Commit(transitions=[move], messages=messages))
-        self.dispatcher.wake({message.receiver for message in messages})
-        return messages
+        await self.write()
+        plan = self.notifier.follow(move)
+        await self.write(plan, move)
+        self.agenda.changed()
+        return list(plan.messages)
+
+    async def silence(self, *silences: Silence) -> None:
+        """These silences from now on."""
+        self.silences = silences
+        self.unwritten.append(self.notifier.silence(silences, self.clock.time()))
+        self.agenda.changed()
+
+    async def write(self, plan: Plan | None = None, move: Transition | None = None) -> None:
+        """Commit what waits, then this plan, as the journal does it."""
+        waiting, self.unwritten = self.unwritten, []
+        for one in (*waiting, plan or Plan()):
+            last = one is plan
+            moves = [move] if last and move is not None else []
+            if one or moves:
+                made = Commit(transitions=moves, messages=one.messages, planning=one.rows)
+                await self.store.commit(made)
+                self.made.extend(one.messages)
+                self.dispatcher.wake({message.receiver for message in one.messages})
 
     async def settle(self) -> None:
         """Wait until nothing more happens without time or news."""
-        await self.waiter.all_asleep(len(self.lines) + 1)
+        await self.write()
+        await self.waiter.all_asleep(len(self.lines) + 2)
+        while self.unwritten:
+            await self.write()
+            await self.waiter.all_asleep(len(self.lines) + 2)
 
     async def pass_time(self, seconds: float) -> None:
         """Move the clock, stopping at each moment at which someone wakes."""
@@ -257,9 +303,7 @@ class Stage:
     async def crash(self) -> None:
         """Everything stops where it is; only what was committed and what had arrived remains."""
         tasks = [
-            task
-            for task in asyncio.all_tasks()
-            if task.get_name().startswith("line ") or task.get_name() == "notify gauges"
+            task for task in asyncio.all_tasks() if task.get_name().startswith(("line ", "notify "))
         ]
         for task in tasks:
             task.cancel()
@@ -267,6 +311,7 @@ class Stage:
         await self.store.close()
 
     async def stop(self) -> None:
+        await self.agenda.stop()
         await self.dispatcher.stop(5.0)
         await self.store.close()
 

@@ -41,6 +41,9 @@ class Hooks:
             for message in entry.messages:
                 print(message.id, flush=True)
 
+def write(plan):
+    journal.write(None, plan.messages, plan.rows)
+
 def config(url):
     policy = BreakerPolicy(failure_threshold=5, recovery_timeout=0.2)
     receivers = tuple(
@@ -50,18 +53,19 @@ def config(url):
         )
         for name in LINES
     )
-    routes = tuple(Route(receiver=name, continue_=True) for name in LINES)
+    at_once = {"group_wait": 0.0, "group_interval": 0.001}
+    routes = tuple(Route(receiver=name, continue_=True, **at_once) for name in LINES)
     return NotificationsConfig(route=Route(receiver="good", routes=routes), receivers=receivers)
 
 async def main(database, url, drain):
-    global notifying
+    global notifying, journal
     store = open_store(database)
     await store.open()
-    notifying = Notifying(store, clock=SystemClock())
+    notifying = Notifying(store, clock=SystemClock(), write=write)
     running = {row["component"]: row for row in await store.incidents(open_only=True)}
-    await notifying.start(config(url), Site())
     journal = Journal(store, hooks=Hooks())
     journal.start()
+    await notifying.start(config(url), Site())
     number = 0
     while not drain:
         number += 1
@@ -78,7 +82,8 @@ async def main(database, url, drain):
             cause="test", incident=incident, incident_started_at=started,
             info=BreakerInfo(name=name, category=Category.CHECK),
         )
-        journal.write(move, notifying.messages(move))
+        plan = notifying.follow(move)
+        journal.write(move, plan.messages, plan.rows)
         await asyncio.sleep(0.005)
     while any(waiting for waiting, _, _ in (await store.backlog()).values()):
         await asyncio.sleep(0.05)

@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -241,13 +242,14 @@ async def test_from_transition_to_server_and_nothing_secret_is_told(
     caplog.set_level(logging.DEBUG)
     store = open_store(f"sqlite://{tmp_path}/cbmon.db")
     await store.open()
-    notifying = Notifying(store, clock=ManualClock(), version="1.0")
-    await notifying.start(config(peer.url), Site())
+    notifying = Notifying(store, clock=ManualClock(), write=lambda _: None, version="1.0")
+    route = Route(receiver="hook", group_wait=0.0)
+    await notifying.start(replace(config(peer.url), route=route), Site())
     peer.answer = {"status": 500, "text": "TOKEN"}
     move = stage.move("api", "open")
-    messages = notifying.messages(move)
-    await store.commit(Commit(transitions=[move], messages=messages))
-    notifying.committed(messages)
+    plan = notifying.follow(move)
+    await store.commit(Commit(transitions=[move], messages=plan.messages, planning=plan.rows))
+    notifying.committed(plan.messages)
     async with asyncio.timeout(5.0):
         await peer.reached.wait()
     await notifying.stop(5.0)

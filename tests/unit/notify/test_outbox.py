@@ -52,6 +52,10 @@ CASES: dict[str, tuple[list[Message], Step]] = {
     ),
     "a late outage that was disabled meanwhile": (
         [opened(created_at=LATE), message("disabled", 2)],
+        Step.FOLD,
+    ),
+    "a late outage with an update of a line of its own": (
+        [opened(created_at=LATE), message("disabled", 2, incident="other")],
         Step.DELIVER,
     ),
     "a too old outage, not over": ([opened(created_at=OLD)], Step.EXPIRE),
