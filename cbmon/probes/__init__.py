@@ -36,6 +36,7 @@ PROBES: Final[Mapping[str, str]] = {
     "mcp": "cbmon.probes.mcp",
     "postgres": "cbmon.probes.postgres",
     "promql": "cbmon.probes.promql",
+    "python": "cbmon.probes.python",
     "redis": "cbmon.probes.redis",
     "smtp": "cbmon.probes.smtp",
     "ssh": "cbmon.probes.ssh",

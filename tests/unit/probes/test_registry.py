@@ -13,6 +13,7 @@ from cbmon.probes import PROBES, ProbeEnvironment, probe_type
 from cbmon.testing import ManualClock
 
 SMALLEST = {
+    "python": {"call": "acme.checks:queue"},
     "mcp": {"url": "http://a.test/mcp?key=k"},
     "llm": {"url": "http://a.test/v1", "model": "m"},
     "heartbeat": {"token": "0123456789abcdef", "cron": "0 3 * * *"},
@@ -52,6 +53,7 @@ def test_every_kind_is_there_under_its_name(name: str) -> None:
         ("0 3 * * * UTC", "heartbeat"),
         ("http://a.test/v1 m", "llm"),
         ("http://a.test/mcp?key=<secret>", "mcp"),
+        ("acme.checks:queue", "python"),
         ("a.test:80", "tcp"),
         ("a.test:443", "tls"),
         ("wss://a.test/live?token=<secret>", "websocket"),
