@@ -86,7 +86,7 @@ def leave(core: Core, key: object, block: Call | None, error: BaseException | No
         block.depth -= 1
     elif error is not None:
         fail(core, key, block.permit, block.begun, error, scope=block.scope)
-    elif not count_success(core, key, block.permit, block.begun):
+    elif block.scope is not None or not count_success(core, key, block.permit, block.begun):
         settle(core, key, block.permit, block.begun, block.result, scope=block.scope)
 
 

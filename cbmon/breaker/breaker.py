@@ -184,9 +184,7 @@ class CircuitBreaker:
         with core.lock:
             machine = core.advance()
             machine.out = max(0, machine.out - 1)
-            if core.histogram is not None and duration is not None:
-                core.histogram.observe(duration)
-            machine.record(permit, failed=failed, duration=duration, reason=reason, error=error)
+            core.count_outcome(permit, duration, failed=failed, reason=reason, error=error)
             refresh(machine)
         core.tell()
 

@@ -108,11 +108,25 @@ class Core:
             duration = None
             if begun is not None:
                 duration = max(0.0, (machine.now if ended is None else ended) - begun)
-                if self.histogram is not None:
-                    self.histogram.observe(duration)
-            machine.record(permit, failed=failed, duration=duration, reason=reason, error=error)
+            self.count_outcome(permit, duration, failed=failed, reason=reason, error=error)
             refresh(machine)
         self.tell()
+
+    def count_outcome(
+        self,
+        permit: int,
+        duration: float | None,
+        *,
+        failed: bool,
+        reason: str | None,
+        error: str | None,
+    ) -> None:
+        """Tell the machine, and the histogram if it counts; hold the lock."""
+        counted = self.machine.record(
+            permit, failed=failed, duration=duration, reason=reason, error=error
+        )
+        if counted and duration is not None and self.histogram is not None:
+            self.histogram.observe(duration)
 
     def release(self, me: object, permit: int, *, ignored: bool = False) -> None:
         """The guarded call of ``me`` ended without a verdict."""

@@ -152,14 +152,14 @@ class Machine:
         duration: float | None = None,
         reason: str | None = None,
         error: str | None = None,
-    ) -> None:
-        """The outcome of an admitted call, which completed now."""
+    ) -> bool:
+        """The outcome of an admitted call, which completed now; whether it counts for anything."""
         if permit != self.generation:
             self._stale(duration, reason, error)
-            return
+            return False
         if self.state is State.FORCED_CLOSED:
             self.unrecorded += 1
-            return
+            return False
         slow = duration is not None and duration > self.limit
         self.slow_calls += slow
         if failed:
@@ -180,6 +180,7 @@ class Machine:
                 self.learner.learn(failed=failed, duration=duration, baseline=baseline)
             self.run = self.run + 1 if failed else 0
             self.judge()
+        return True
 
     def release(self, permit: int, *, ignored: bool = False) -> None:
         """An admitted call ended without a verdict; a trial gives its permit back."""
@@ -348,3 +349,5 @@ class Machine:
         self.generation += 1
         self.run = self.kept_failures = self.high = self.cycles = self.openings = 0
         self._empty()
+        if self.shedding is not None:
+            self.shedding.begin(None)

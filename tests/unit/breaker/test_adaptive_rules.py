@@ -367,6 +367,12 @@ class TestGradualReturn:
         breaker.close()
         assert all(breaker.try_acquire() is not None for _ in range(50))
 
+    def test_reset_ends_it(self, make: Make, drive: Driver) -> None:
+        breaker = make(gradual_return_seconds=100.0, initial_state="half_open")
+        drive.run(breaker, ".")
+        breaker.reset()
+        assert all(breaker.try_acquire() is not None for _ in range(50))
+
     def test_opening_again_ends_it(self, make: Make, drive: Driver) -> None:
         breaker = make(gradual_return_seconds=100.0, initial_state="half_open")
         drive.run(breaker, ".")

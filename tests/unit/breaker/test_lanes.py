@@ -8,6 +8,7 @@ import itertools
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -104,6 +105,51 @@ def test_an_open_breaker_rejects_without_a_lock(make: Make) -> None:
     with pytest.raises(CircuitOpenError):
         call()
     assert breaker._core.machine.rejections == 1
+
+
+LOOKS: dict[str, Callable[[CircuitBreaker], object]] = {
+    "counts": lambda breaker: breaker.counts,
+    "get_state": lambda breaker: breaker.get_state(),
+    "explain": lambda breaker: breaker.explain(),
+    "snapshot": lambda breaker: breaker.snapshot(),
+    "poll": lambda breaker: breaker.poll(),
+    "listener": lambda breaker: breaker.add_listener(print, ["transition"]),
+    "driver": lambda breaker: breaker.record(breaker.try_acquire() or 0, failed=False),
+    "acquire": lambda breaker: breaker.try_acquire(),
+    "release": lambda breaker: breaker.release(breaker.try_acquire() or 0),
+    "restore": lambda breaker: breaker.restore(breaker.snapshot()),
+    "reconfigure": lambda breaker: breaker.reconfigure(breaker.policy),
+    "reset": lambda breaker: breaker.reset(),
+    "close": lambda breaker: breaker.close(),
+    "awaitable": lambda breaker: asyncio.run(breaker.call(lambda: asyncio.sleep(0))),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_nothing_that_is_done_to_a_closed_breaker_leaves_its_lanes_shut(
+    make: Make, look: str
+) -> None:
+    breaker = make()
+    LOOKS[look](breaker)
+    assert breaker._core.machine.free == breaker._core.machine.generation
+    assert breaker._core.machine.calm == breaker._core.machine.generation
+
+
+@pytest.mark.parametrize("look", ["counts", "snapshot", "listener", "acquire", "reconfigure"])
+def test_nor_the_one_of_an_open_breaker(make: Make, look: str) -> None:
+    breaker = make(initial_state="open")
+    LOOKS[look](breaker)
+    assert breaker._core.machine.shut == breaker.next_deadline
+
+
+def test_a_histogram_and_a_failure_leave_admission_open(make: Make, drive: Driver) -> None:
+    breaker = make()
+    drive.run(breaker, "x")
+    assert breaker._core.machine.free
+    breaker.enable_duration_histogram()
+    assert breaker._core.machine.free
+    breaker.call(int)
+    assert breaker._core.machine.free
 
 
 def test_successes_between_failures_stay_in_the_lane(make: Make, drive: Driver) -> None:

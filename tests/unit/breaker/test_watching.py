@@ -125,6 +125,21 @@ class TestDurations:
         assert (histogram.bounds, histogram.counts, histogram.count) == ((0.1, 1.0), [3, 2, 2], 7)
         assert histogram.sum == pytest.approx(8.65)
 
+    def test_what_counts_for_nothing_is_in_no_bucket(
+        self, make: Make, drive: Driver, clock: ManualClock
+    ) -> None:
+        breaker = make(initial_state="forced_closed")
+        breaker.enable_duration_histogram([1.0])
+        drive.run(breaker, "..")
+        breaker.call(clock.advance, 0.5)
+        late = breaker.try_acquire()
+        assert late is not None
+        breaker.close()
+        breaker.record(late, failed=False, duration=0.5)
+        histogram = breaker.counts.histogram
+        assert histogram is not None
+        assert (histogram.count, histogram.sum) == (0, 0.0)
+
     def test_the_first_to_ask_chooses_the_buckets(self, make: Make) -> None:
         breaker = make()
         breaker.enable_duration_histogram()
