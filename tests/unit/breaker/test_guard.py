@@ -319,11 +319,15 @@ class TestBlocks:
 
     async def test_a_block_inside_a_block_leaves_the_timeout_running(self, make: Make) -> None:
         breaker = make(call_timeout=0.001)
-        with pytest.raises(TimeoutError):
+
+        async def waits() -> None:
             async with breaker:
                 async with breaker:
                     pass
                 await asyncio.Event().wait()
+
+        with pytest.raises(TimeoutError):
+            await waits()
         assert breaker.counts.failures == 1
 
     def test_a_timeout_that_cannot_start_loses_no_permit(self, make: Make) -> None:
