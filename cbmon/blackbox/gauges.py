@@ -32,17 +32,17 @@ class Gauges:
         """A gauge with labels."""
         self._families.setdefault(name, (help, {}))
 
-    def set(self, name: str, value: float, **labels: str) -> None:
+    def set(self, name: str, value: float, /, **labels: str) -> None:
         """The value from now on."""
         self._families[name][1][tuple(labels.items())] = float(value)
 
-    def add(self, name: str, value: float, **labels: str) -> None:
+    def add(self, name: str, value: float, /, **labels: str) -> None:
         """The value grows by so much."""
         samples = self._families[name][1]
         key = tuple(labels.items())
         samples[key] = samples.get(key, 0.0) + value
 
-    def value(self, name: str, **labels: str) -> float | None:
+    def value(self, name: str, /, **labels: str) -> float | None:
         """The present value; None when there is none."""
         _, samples = self._families.get(name, ("", {}))
         return samples.get(tuple(labels.items()))

@@ -29,7 +29,8 @@ def scalar(text: str, plain: bool, tag: str | None) -> object:
     """
     if tag == _BINARY:
         try:
-            return base64.b64decode(text, validate=False).decode(errors="surrogateescape")
+            data = base64.b64decode("".join(text.split()), validate=True)
+            return data.decode(errors="surrogateescape")
         except binascii.Error:
             raise ValueError("!!binary expects base64") from None
     if tag in _TAGS:
