@@ -19,14 +19,14 @@ from cbmon.dashboards.panels import (
     table,
     timeline,
 )
-from cbmon.dashboards.queries import LONG, MEMORY, RATE, Scope, limits
+from cbmon.dashboards.queries import LONG, MEMORY, PER_MINUTE, RATE, Scope, limits
 from cbmon.dashboards.words import BLUE, EVERY_STATE, GREEN, NO_DATA, ORANGE, RED, Json
 from cbmon.rules.plan import Plan
 
 UID: Final = "cbmon-breaker"
 _BY: Final = "job, instance, category"
 _CHOSEN: Final = ('category=~"$category"', 'component="$component"')
-_LIMITS: Final = (dashed("threshold.*", RED),)
+_LIMITS: Final = (dashed("threshold of slow", ORANGE), dashed("threshold(?! of slow).*", RED))
 
 
 def breaker(plan: Plan) -> Json:
@@ -97,7 +97,7 @@ def _now(scope: Scope) -> list[Json]:
         stat(
             "Availability",
             "The mean of the state in the time shown: 1 for closed, 0.5 for half-open, 0 for open.",
-            f"avg(avg_over_time({scope.breaker('state')}[{LONG}]))",
+            scope.share("", scope.breaker("state"), scope.breaker("state")),
             Look(
                 unit="percentunit",
                 decimals=2,
@@ -199,7 +199,7 @@ def _calls(scope: Scope) -> list[Json]:
     shown = ("calls", "failures", "slow_calls", "rejections")
     rates = [
         Query(
-            expr=f"sum(rate({scope.breaker(f'{name}_total')}[{RATE}]))",
+            expr=f"{PER_MINUTE}sum(rate({scope.breaker(f'{name}_total')}[{RATE}]))",
             legend=name.replace("_", " "),
         )
         for name in shown
@@ -208,9 +208,9 @@ def _calls(scope: Scope) -> list[Json]:
     return [
         chart(
             "Calls",
-            "Admitted, failed, slow and rejected calls per second.",
+            "Admitted, failed, slow and rejected calls per minute.",
             rates,
-            Look(unit="cps"),
+            Look(unit="cpm"),
         ),
         heatmap(
             "Latency",

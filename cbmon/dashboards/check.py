@@ -8,7 +8,7 @@ from typing import Final
 from cbmon.dashboards import frame
 from cbmon.dashboards.frame import Line, Section
 from cbmon.dashboards.panels import Look, Query, chart, dashed, stat, table, timeline
-from cbmon.dashboards.queries import LONG, RATE, Scope, limits
+from cbmon.dashboards.queries import LONG, PER_MINUTE, RATE, Scope, limits
 from cbmon.dashboards.words import BLUE, GREEN, ORANGE, RED, STATE, UP, Json
 from cbmon.rules.classes import DAY
 from cbmon.rules.plan import Plan
@@ -163,7 +163,9 @@ def _durations(scope: Scope) -> list[Json]:
                 *_limit(scope, timeouts, "limit: timeout"),
                 *_limit(scope, slow, "limit: slow"),
             ],
-            Look(unit="s", overrides=[dashed("limit.*", RED)]),
+            Look(
+                unit="s", overrides=[dashed("limit: slow", ORANGE), dashed("limit: timeout", RED)]
+            ),
         ),
     ]
 
@@ -180,25 +182,35 @@ def _runs(scope: Scope) -> list[Json]:
     failed = _its(scope, "failures_total")
     skipped = _its(scope, "skipped_total")
     runs = _its(scope, "runs_total")
-    whole = Look(unit="short", decimals=0)
+    whole = Look(unit="cpm")
     return [
         chart(
             "Failed runs by reason",
-            "Runs that failed, by what was wrong.",
-            [Query(expr=f"sum by (reason) (increase({failed}[{RATE}])) > 0", legend="{{reason}}")],
+            "Runs that failed per minute, by what was wrong.",
+            [
+                Query(
+                    expr=f"{PER_MINUTE}sum by (reason) (rate({failed}[{RATE}])) > 0",
+                    legend="{{reason}}",
+                )
+            ],
             whole,
             stacked="bars",
         ),
         chart(
             "Runs",
-            "Runs that ended, whatever they found.",
-            [Query(expr=f"sum(increase({runs}[{RATE}]))", legend="runs")],
+            "Runs that ended per minute, whatever they found.",
+            [Query(expr=f"{PER_MINUTE}sum(rate({runs}[{RATE}]))", legend="runs")],
             whole,
         ),
         chart(
             "Skipped runs by cause",
-            "Planned runs that did not happen, and why.",
-            [Query(expr=f"sum by (cause) (increase({skipped}[{RATE}])) > 0", legend="{{cause}}")],
+            "Planned runs that did not happen, per minute, and why.",
+            [
+                Query(
+                    expr=f"{PER_MINUTE}sum by (cause) (rate({skipped}[{RATE}])) > 0",
+                    legend="{{cause}}",
+                )
+            ],
             whole,
             stacked="bars",
         ),

@@ -7,7 +7,7 @@ from typing import Final
 from cbmon.dashboards import frame
 from cbmon.dashboards.frame import Line, Section
 from cbmon.dashboards.panels import Look, Query, chart, heatmap, override, stat, table
-from cbmon.dashboards.queries import LONG, RATE, Scope
+from cbmon.dashboards.queries import LONG, PER_MINUTE, RATE, Scope
 from cbmon.dashboards.words import BLUE, GREEN, ORANGE, RED, UP, YES_NO, Json
 from cbmon.rules.plan import Plan
 
@@ -89,7 +89,7 @@ def _now(scope: Scope) -> list[Json]:
         stat(
             "Checks",
             "Configured checks.",
-            f"count({scope.of('cbmon_check_info')})",
+            f"count(count by (check) ({scope.of('cbmon_check_info')}))",
             Look(unit="short", nothing="none", steps=((None, BLUE),)),
         ),
     ]
@@ -155,27 +155,37 @@ def _punctuality(scope: Scope) -> list[Json]:
 
 def _runs(scope: Scope) -> list[Json]:
     runs, skipped = scope.of("cbmon_check_runs_total"), scope.of("cbmon_check_skipped_total")
+    errors = scope.of("cbmon_store_errors_total")
     return [
         chart(
             "Runs of checks",
-            "Runs of checks per second.",
-            [Query(expr=f"sum by (instance) (rate({runs}[{RATE}]))", legend="{{instance}}")],
-            Look(unit="cps"),
+            "Runs of checks per minute.",
+            [
+                Query(
+                    expr=f"{PER_MINUTE}sum by (instance) (rate({runs}[{RATE}]))",
+                    legend="{{instance}}",
+                )
+            ],
+            Look(unit="cpm"),
         ),
         chart(
             "Skipped runs by cause",
-            "Planned runs of checks that did not happen, per second.",
-            [Query(expr=f"sum by (cause) (rate({skipped}[{RATE}])) > 0", legend="{{cause}}")],
-            Look(unit="cps"),
+            "Planned runs of checks that did not happen, per minute.",
+            [
+                Query(
+                    expr=f"{PER_MINUTE}sum by (cause) (rate({skipped}[{RATE}])) > 0",
+                    legend="{{cause}}",
+                )
+            ],
+            Look(unit="cpm"),
             stacked="areas",
         ),
         chart(
             "Store errors over time",
-            "Accesses to the store that failed.",
+            "Accesses to the store that failed per minute.",
             [
                 Query(
-                    expr=f"sum by (instance) (increase({scope.of('cbmon_store_errors_total')}"
-                    f"[{RATE}]))",
+                    expr=f"{PER_MINUTE}sum by (instance) (rate({errors}[{RATE}]))",
                     legend="{{instance}}",
                 )
             ],
@@ -227,14 +237,14 @@ def _exporting(scope: Scope) -> list[Json]:
     return [
         chart(
             "Failed exports by reason",
-            "Runs of exports that failed, by what was wrong.",
+            "Runs of exports that failed per minute, by what was wrong.",
             [
                 Query(
-                    expr=f"sum by (export, reason) (increase({failed}[{RATE}])) > 0",
+                    expr=f"{PER_MINUTE}sum by (export, reason) (rate({failed}[{RATE}])) > 0",
                     legend="{{export}}: {{reason}}",
                 )
             ],
-            Look(unit="short", decimals=0),
+            Look(unit="cpm"),
             stacked="bars",
         ),
         chart(

@@ -7,7 +7,7 @@ from typing import Final
 from cbmon.dashboards import frame
 from cbmon.dashboards.frame import Line, Section
 from cbmon.dashboards.panels import Look, Query, chart, stat, timeline
-from cbmon.dashboards.queries import LONG, RATE, Scope
+from cbmon.dashboards.queries import LONG, PER_MINUTE, RATE, Scope
 from cbmon.dashboards.words import BLUE, GREEN, ORANGE, RED, STATE, Json
 from cbmon.rules.plan import Plan
 
@@ -106,25 +106,26 @@ def _breakers(scope: Scope) -> Json:
 def _deliveries(scope: Scope) -> list[Json]:
     attempts, failed = _its(scope, "notifications_total"), _its(scope, "notifications_failed_total")
     buckets = _its(scope, "notification_latency_seconds_bucket")
-    whole = Look(unit="short", decimals=0)
+    whole = Look(unit="cpm")
     late = f"sum by (le) (increase({buckets}[{RATE}]))"
     return [
         chart(
             "Attempts",
-            "Attempts to deliver, failed ones included, by receiver.",
+            "Attempts to deliver per minute, failed ones included, by receiver.",
             [
                 Query(
-                    expr=f"sum by (receiver) (increase({attempts}[{RATE}]))", legend="{{receiver}}"
+                    expr=f"{PER_MINUTE}sum by (receiver) (rate({attempts}[{RATE}]))",
+                    legend="{{receiver}}",
                 )
             ],
             whole,
         ),
         chart(
             "Failed attempts by reason",
-            "Attempts that failed, by receiver and reason.",
+            "Attempts that failed per minute, by receiver and reason.",
             [
                 Query(
-                    expr=f"sum by (receiver, reason) (increase({failed}[{RATE}])) > 0",
+                    expr=f"{PER_MINUTE}sum by (receiver, reason) (rate({failed}[{RATE}])) > 0",
                     legend="{{receiver}}: {{reason}}",
                 )
             ],
@@ -149,14 +150,14 @@ def _held(scope: Scope) -> list[Json]:
     return [
         chart(
             "Held back by reason",
-            "Messages that were not sent on purpose.",
+            "Messages per minute that were not sent on purpose.",
             [
                 Query(
-                    expr=f"sum by (reason) (increase({suppressed}[{RATE}])) > 0",
+                    expr=f"{PER_MINUTE}sum by (reason) (rate({suppressed}[{RATE}])) > 0",
                     legend="{{reason}}",
                 )
             ],
-            Look(unit="short", decimals=0),
+            Look(unit="cpm"),
             stacked="bars",
         )
     ]

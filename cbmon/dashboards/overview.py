@@ -16,7 +16,7 @@ from cbmon.dashboards.panels import (
     table,
     timeline,
 )
-from cbmon.dashboards.queries import LONG, RATE, WORKING, Scope
+from cbmon.dashboards.queries import LONG, PER_MINUTE, RATE, WORKING, Scope
 from cbmon.dashboards.words import BLUE, GREEN, ORANGE, PURPLE, RED, STATE, Json
 from cbmon.rules.classes import DAY
 from cbmon.rules.plan import Plan
@@ -98,7 +98,7 @@ def _count(scope: Scope, title: str, about: str, states: str, color: str) -> Jso
 def _soonest(scope: Scope) -> Json:
     expiry = scope.of("cbmon_check_certificate_expiry_timestamp_seconds")
     return stat(
-        "First certificate to expire",
+        "First certificate",
         "Time until the first certificate expires that a check has seen.",
         f"min({expiry}) - time()",
         Look(unit="s", decimals=0, nothing="none seen", steps=_days(scope.plan)),
@@ -132,20 +132,25 @@ def _failures(scope: Scope) -> list[Json]:
     return [
         chart(
             "Failed calls",
-            "Failed calls per second of each breaker that has any.",
+            "Failed calls per minute of each breaker that has any.",
             [
                 Query(
-                    expr=f"sum by ({_BY}) (rate({failures}[{RATE}])) > 0",
+                    expr=f"{PER_MINUTE}sum by ({_BY}) (rate({failures}[{RATE}])) > 0",
                     legend="{{component}} ({{category}})",
                 )
             ],
-            Look(unit="cps", links=[_to_breaker("${__field.labels.component:percentencode}")]),
+            Look(unit="cpm", links=[_to_breaker("${__field.labels.component:percentencode}")]),
         ),
         chart(
             "Failed runs of checks by reason",
-            "Runs that failed, by what was wrong.",
-            [Query(expr=f"sum by (reason) (increase({reasons}[{RATE}])) > 0", legend="{{reason}}")],
-            Look(unit="short", decimals=0),
+            "Runs that failed per minute, by what was wrong.",
+            [
+                Query(
+                    expr=f"{PER_MINUTE}sum by (reason) (rate({reasons}[{RATE}])) > 0",
+                    legend="{{reason}}",
+                )
+            ],
+            Look(unit="cpm"),
             stacked="bars",
         ),
     ]
@@ -157,12 +162,12 @@ def _incidents(scope: Scope) -> Json:
     working = scope.breaker("status", WORKING)
     last = scope.breaker("last_transition_timestamp_seconds")
     number = f"(sum by ({_BY}) (increase({moves}[{LONG}])) > 0)"
-    closed = f"min by ({_BY}) (sum without (state) (avg_over_time({working}[{LONG}])))"
+    closed = f"({scope.share(_BY, working, scope.breaker('state'))})"
     both = f"and on ({_BY}) {number}"
     return table(
         "Incidents",
         "Breakers that left closed in the time shown: how often, for how long they did not "
-        "let calls through, and when they last moved.",
+        "let calls through, what that leaves, and when they last moved.",
         [
             Query(expr=number, instant=True),
             Query(expr=f"$__range_s * (1 - {closed}) {both}", instant=True),

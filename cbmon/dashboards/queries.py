@@ -22,6 +22,8 @@ MEMORY: Final = "1h"
 """For how long something that is gone is shown as "no data"."""
 LONG: Final = "$__range"
 RATE: Final = "$__rate_interval"
+PER_MINUTE: Final = "60 * "
+"""Rates are shown per minute: one failed run of a check is 0.0083 per second over two minutes."""
 WORKING: Final = 'state=~"closed|observe|forced_closed"'
 
 
@@ -57,6 +59,15 @@ class Scope:
         """A gauge's smallest value, and NO_DATA for an hour after it is gone."""
         gone = f"0 * min by ({by}) (last_over_time({metric}[{MEMORY}])) + {NO_DATA}"
         return f"min by ({by}) ({metric})\nor {gone}"
+
+    def share(self, by: str, part: str, whole: str) -> str:
+        """The mean of gauges in the time shown, each sample alike, so that an instance that
+        was there for a minute weighs a minute; ``whole`` is there as often as ``part``."""
+        grouped = f"sum by ({by})" if by else "sum"
+        return (
+            f"{grouped} (sum_over_time({part}[{LONG}]))"
+            f" / {grouped} (count_over_time({whole}[{LONG}]))"
+        )
 
     def states(self, by: str) -> str:
         """The number of WORDS for the state of breakers."""

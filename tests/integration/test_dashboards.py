@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ from cbmon.dashboards.render import DASHBOARDS, dashboards
 from cbmon.dashboards.words import NO_DATA, WORDS
 from tests.integration.dashboards.grafana import Asked, Series, Viewer, queries
 from tests.integration.dashboards.story import END, ODD, START, Story, backfill, load
-from tests.integration.harness import Prometheus
+from tests.integration.harness import Daemon, Prometheus
 
 MOMENT = 1000.0
 
@@ -179,6 +183,23 @@ def test_a_breaker_without_a_threshold_shows_none(
     assert viewer.ask(rows, chosen(viewer, dashboard, "payments")) == []
 
 
+def test_an_instance_weighs_as_long_as_it_was_there(
+    rendered: dict[str, dict[str, Any]], viewer: Viewer
+) -> None:
+    """The second daemon is there for the last hour only, in which billing is disabled."""
+    overview = rendered["cbmon-overview"]
+    choice = next(viewer.choices(overview))
+    found = {
+        one["metric"]["component"]: float(one["value"][1])
+        for one in viewer.ask(asked(overview, "Incidents: C"), choice)
+    }
+    assert found["billing"] == pytest.approx(3.55 / 7, abs=0.02)
+    assert found["gateway"] == pytest.approx(1 - 0.5 / 7, abs=0.02)
+    assert set(found) == {
+        "billing", "search", "shop-db", "shop-api", "gateway", "geocoder", "chat",
+    }  # fmt: skip
+
+
 def test_annotations_stand_at_the_moment_of_the_move(
     rendered: dict[str, dict[str, Any]], viewer: Viewer
 ) -> None:
@@ -204,3 +225,40 @@ def test_the_dashboards_know_whether_they_are_of_the_configuration_in_force(
     assert own[0]["value"][1] == "1"
     other = dashboards(load(tmp_path, {"checks": []}))["cbmon-itself"]
     assert viewer.ask(asked(other, panel), choice)[0]["value"][1] == "0"
+
+
+def test_every_metric_is_one_that_the_running_daemon_exposes(
+    rendered: dict[str, dict[str, Any]], run_daemon: Callable[..., Daemon]
+) -> None:
+    daemon = run_daemon({"checks": [{"name": "a", "tcp": {"address": "127.0.0.1:1"}}]})
+    text = daemon.get("/metrics").text
+    families = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+    exposed = set(families)
+    for name, kind in families.items():
+        if kind == "histogram":
+            exposed |= {f"{name}_{part}" for part in ("bucket", "sum", "count")}
+    used = {
+        name
+        for dashboard in rendered.values()
+        for one in queries(dashboard)
+        for name in re.findall(r"\b([a-z][a-z0-9_]*)\{", one.expr)
+    }
+    assert len(used) > 30
+    assert used - exposed == set()
+
+
+@pytest.mark.long
+def test_the_installed_wheel_renders_them(tmp_path: Path) -> None:
+    """Built and installed as users get it, away from the checkout."""
+    root = Path(__file__).parents[2]
+    wheels, site = tmp_path / "wheels", tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    run = partial(subprocess.run, check=True, capture_output=True, text=True, timeout=300)
+    run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, root])
+    run([*pip, "install", "--no-deps", "--target", site, *wheels.glob("cbmon-*.whl")])
+    (tmp_path / "cbmon.yml").write_text("checks: []\n")
+    command = [sys.executable, "-m", "cbmon", "dashboards", "--out", "out"]
+    run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"})
+    rendered = {path.name for path in (tmp_path / "out").glob("*.json")}
+    shipped = {path.name for path in (site / "cbmon" / "data" / "dashboards").glob("*.json")}
+    assert rendered == shipped == {f"{uid}.json" for uid in DASHBOARDS}

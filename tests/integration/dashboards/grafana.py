@@ -17,7 +17,6 @@ from tests.integration.dashboards.story import END, HOURS, SCRAPE
 from tests.integration.harness import Prometheus
 
 Series = list[dict[str, Any]]
-POINTS: Final = 360
 _LABEL_VALUES: Final = re.compile(r"label_values\((.*), (\w+)\)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\$(\w+)|\$\{|\[\[")
 
@@ -52,6 +51,7 @@ class Viewer:
     prometheus: Prometheus
     end: float = END
     hours: float = HOURS
+    points: int = 360
 
     def choices(self, dashboard: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         """What can be chosen: all of each variable that allows it, each value of the others."""
@@ -97,7 +97,7 @@ class Viewer:
     @property
     def step(self) -> float:
         """The distance of two points."""
-        return max(SCRAPE, self.hours * 3600 / POINTS)
+        return max(SCRAPE, self.hours * 3600 / self.points)
 
     def filled(self, expr: str, chosen: Mapping[str, str]) -> str:
         """A query with every variable in it filled in."""

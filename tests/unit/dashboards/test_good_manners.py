@@ -18,7 +18,7 @@ from cbmon.dashboards.render import DASHBOARDS
 Json = dict[str, Any]
 Rule = Callable[[Json], Iterator[str]]
 
-UNITS = {"none", "short", "s", "cps", "bytes", "percentunit", "dateTimeFromNow", "dateTimeAsIso"}
+UNITS = {"none", "short", "s", "cpm", "bytes", "percentunit", "dateTimeFromNow", "dateTimeAsIso"}
 """Those we use of @grafana/data's list."""
 NUMBERED = {"stat", "table", "timeseries", "bargauge", "heatmap"}
 SELECTOR = re.compile(r"([a-z_][a-z0-9_]*)\{((?:[^{}\"]|\"(?:[^\"\\]|\\.)*\")*)\}(\[[^\]]*\])?")
@@ -246,7 +246,7 @@ BREAKING: dict[str, tuple[Rule, Callable[[Json], Any]]] = {
     "now and then": (asking, lambda d: panels(d)[0]["targets"][0].update(range=True)),
     "a fixed span": (paced, lambda d: _expr(d, "$__rate_interval", "5m")),
     "every job": (matched, lambda d: _expr(d, 'job=~"$job",', "")),
-    "a bare counter": (counted, lambda d: _expr(d, "increase(", "max_over_time(")),
+    "a bare counter": (counted, lambda d: _expr(d, "rate(", "max_over_time(")),
     "overlap": (placed, lambda d: d["panels"][2]["gridPos"].update(x=0)),
     "no runbook": (linked, lambda d: d.update(links=d["links"][:2])),
     "no page": (linked, lambda d: d.update(links=d["links"][:1])),

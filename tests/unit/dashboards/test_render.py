@@ -150,7 +150,7 @@ def test_certificates_turn_red_when_the_alerts_fire(load: Load) -> None:
         "CbmonCertificateAlmostExpired": {"threshold": 5},
     }
     config = load({"checks": [], "alerting": {"alerts": alerts}})
-    panel = _panel(dashboards(config)["cbmon-overview"], "First certificate to expire")
+    panel = _panel(dashboards(config)["cbmon-overview"], "First certificate")
     steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
     days = [(step["value"] or 0) / 86_400 for step in steps]
     assert days == [0, 5, 30]
