@@ -34,6 +34,7 @@ PROBES: Final[Mapping[str, str]] = {
     "icmp": "cbmon.probes.icmp",
     "llm": "cbmon.probes.llm",
     "mcp": "cbmon.probes.mcp",
+    "mysql": "cbmon.probes.mysql",
     "postgres": "cbmon.probes.postgres",
     "promql": "cbmon.probes.promql",
     "python": "cbmon.probes.python",

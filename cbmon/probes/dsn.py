@@ -31,7 +31,7 @@ class Dsn:
     def shown(self) -> str:
         """Where it leads, without user and password."""
         place = self.path or (f"[{self.host}]" if ":" in self.host else self.host)
-        return f"{place}:{self.port}/{self.database}"
+        return f"{place}:{self.port}/{self.database}".rstrip("/")
 
 
 def parse_dsn(text: str, *, schemes: Sequence[str], port: int, known: Sequence[str] = ()) -> Dsn:
@@ -59,7 +59,7 @@ def parse_dsn(text: str, *, schemes: Sequence[str], port: int, known: Sequence[s
         host=host,
         port=given_port or port,
         user=user,
-        database=database or user,
+        database=database,
         path=host if host.startswith("/") else None,
         password=password,
         sslmode=options.pop("sslmode", None),

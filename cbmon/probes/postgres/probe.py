@@ -45,7 +45,7 @@ class PostgresProbe:
         expiry = None
         try:
             dsn, password = await self._options.read()
-            attempt.facts["database"] = dsn.database
+            attempt.facts["database"] = dsn.database or dsn.user
             link, session = await opened(
                 attempt, self._environment, self._route(dsn), dsn, self._security
             )
@@ -79,7 +79,7 @@ class PostgresProbe:
         await session.log_in(
             dsn.user,
             password,
-            dsn.database,
+            dsn.database or dsn.user,
             application=dsn.options.get("application_name", "cbmon"),
             private=link.chain is not None or dsn.path is not None,
         )
@@ -93,6 +93,7 @@ class PostgresProbe:
         trouble = await session.ready(answer)
         attempt.begin(Phase.TRANSFER)
         attempt.facts["rows"] = answer.rows
+        await session.leave()
         if trouble is not None:
             raise ProbeError(Reason.STATUS, f"the query failed: {trouble.text}")
         judge(self._options.expect, answer)

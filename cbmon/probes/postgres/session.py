@@ -16,10 +16,11 @@ from cbmon.probes.database import Security
 from cbmon.probes.dial import Link, Route, dial, secure
 from cbmon.probes.dsn import Dsn
 from cbmon.probes.environment import ProbeEnvironment
-from cbmon.probes.failure import ProbeError, shown, words
+from cbmon.probes.failure import ProbeError, shown
 from cbmon.probes.postgres import wire
 from cbmon.probes.postgres.scram import Scram, ScramError
 from cbmon.probes.query import Answer
+from cbmon.probes.streams import exactly, streams
 
 
 async def opened(
@@ -30,30 +31,25 @@ async def opened(
     security: Security,
 ) -> tuple[Link[Any], Session]:
     """A connection, over TLS as far as wanted and possible; its transport must be aborted."""
-    streams = _streams()
-    link: Link[Any] = await dial(attempt, environment, route, lambda: streams[1])
+    ends = streams()
+    link: Link[Any] = await dial(attempt, environment, route, lambda: ends[1])
     mode = security.mode(dsn)
     if mode != "disable":
         try:
-            if await _offers_tls(link, streams[0], needed=mode not in {"allow", "prefer"}):
-                streams = _streams()  # nothing that came before the handshake is believed
+            if await _offers_tls(link, ends[0], needed=mode not in {"allow", "prefer"}):
+                ends = streams()  # nothing that came before the handshake is believed
                 tls = await security.tls(dsn)
-                link = await secure(attempt, environment, link, streams[1], tls)
+                link = await secure(attempt, environment, link, ends[1], tls)
         except BaseException:
             link.transport.abort()
             raise
     attempt.begin(Phase.PROCESSING)
-    return link, Session(attempt, streams[0], link.transport, link.endpoint)
-
-
-def _streams() -> tuple[asyncio.StreamReader, asyncio.StreamReaderProtocol]:
-    reader = asyncio.StreamReader()
-    return reader, asyncio.StreamReaderProtocol(reader)
+    return link, Session(attempt, ends[0], link.transport, link.endpoint)
 
 
 async def _offers_tls(link: Link[Any], reader: asyncio.StreamReader, *, needed: bool) -> bool:
     link.transport.write(wire.SSL_REQUEST)
-    answer = await _exactly(reader, 1, link.endpoint)
+    answer = await exactly(reader, 1, link.endpoint)
     if answer not in {b"S", b"N"}:
         text = f"{link.endpoint} does not speak PostgreSQL's protocol"
         raise ProbeError(Reason.PROTOCOL, text)
@@ -128,6 +124,11 @@ class Session:
             elif kind in {b"G", b"H", b"W"}:
                 raise ProbeError(Reason.STATUS, "the query copies data; expected one that answers")
 
+    async def leave(self) -> None:
+        """Say goodbye: a server writes to its log of clients that are just gone."""
+        self.say(wire.message(b"X", b""))
+        await asyncio.sleep(0)  # a loop may send at the end of its turn only
+
     async def _authenticate(
         self, asked: int, data: bytes, user: str, password: str, scram: Scram, *, private: bool
     ) -> None:
@@ -179,21 +180,9 @@ class Session:
                 raise wire.malformed()
 
     async def _message(self) -> wire.Message:
-        head = await _exactly(self._reader, 5, self._endpoint)
-        body = await _exactly(self._reader, wire.body_size(head, self._kinds), self._endpoint)
+        head = await exactly(self._reader, 5, self._endpoint)
+        body = await exactly(self._reader, wire.body_size(head, self._kinds), self._endpoint)
         return wire.Message(head[:1], body)
-
-
-async def _exactly(
-    reader: asyncio.StreamReader, size: int, endpoint: Endpoint | SocketFile
-) -> bytes:
-    try:
-        return await reader.readexactly(size)
-    except asyncio.IncompleteReadError as error:
-        text = f"{endpoint} closed the connection"
-        raise ProbeError(Reason.PROTOCOL, text) from error
-    except OSError as error:
-        raise ProbeError(Reason.PROTOCOL, f"{endpoint} broke off: {words(error)}") from error
 
 
 def _refused(trouble: wire.ServerError) -> ProbeError:

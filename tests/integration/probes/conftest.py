@@ -6,6 +6,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -23,7 +24,14 @@ from cbmon.model import Result
 from cbmon.probes import ProbeEnvironment, probe_type
 from cbmon.probes.run import run_once
 from tests.integration.harness import Prometheus
-from tests.integration.harness.processes import absent, free_port, slowness
+from tests.integration.harness.processes import (
+    Process,
+    absent,
+    eventually,
+    free_port,
+    program,
+    slowness,
+)
 
 
 class SystemClock:
@@ -184,3 +192,56 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         yield server
     finally:
         server.process.clean_up()
+
+
+_USERS = """\
+CREATE USER cbmon@'%' IDENTIFIED BY 'sécret';
+CREATE USER cbmon@localhost IDENTIFIED BY 'sécret';
+CREATE USER secure@'%' IDENTIFIED BY 'secret' REQUIRE SSL;
+CREATE USER free@'%';
+CREATE DATABASE cbmon;
+CREATE TABLE cbmon.made (x int);
+GRANT ALL ON cbmon.* TO cbmon@'%', secure@'%', free@'%';
+"""
+
+
+@pytest.fixture(scope="session")
+def mariadb(authority: Authority) -> Iterator[Database]:
+    """A throw-away MariaDB: TLS for ``db.test``, users with and without a password."""
+    server = program("mariadbd", package="mariadb-server-core")
+    install = program("mariadb-install-db", package="mariadb-server-core")
+    with homes("mysql") as (home, owner):
+        given_to(owner, home)
+        common = ["--no-defaults", f"--datadir={home}/data", f"--tmpdir={home}"]
+        account = [f"--user={owner}"] if owner else []
+        made = subprocess.run(
+            [install, *common, *account, "--auth-root-authentication-method=normal"],
+            cwd=home, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stdout + made.stderr
+        authority.write(home, "db.test")
+        (home / "users.sql").write_text(_USERS)
+        given_to(owner, home / "server.key", home / "server.pem", home / "users.sql")
+        port = free_port()
+        process = Process(
+            "mariadbd",
+            [
+                server, *common, *account, f"--port={port}", "--bind-address=127.0.0.1",
+                f"--socket={home}/db.sock", f"--init-file={home}/users.sql",
+                f"--ssl-cert={home}/server.pem", f"--ssl-key={home}/server.key",
+                "--character-set-server=utf8mb4", "--skip-name-resolve",
+            ],
+            home,
+        )  # fmt: skip
+        process.start()
+        try:
+
+            def listens() -> bool:
+                assert process.alive, process.log()
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return True
+
+            eventually(listens, "MariaDB to listen", 30)
+            yield Database(port, home, authority.file)
+        finally:
+            process.clean_up()

@@ -33,8 +33,8 @@ def test_every_part_is_found() -> None:
 def test_what_is_left_out_has_a_default() -> None:
     found = parse_dsn("postgres://me@[::1]", schemes=SCHEMES, port=5432)
 
-    assert (found.host, found.port, found.database, found.password) == ("::1", 5432, "me", None)
-    assert found.shown == "[::1]:5432/me"
+    assert (found.host, found.port, found.database, found.password) == ("::1", 5432, "", None)
+    assert found.shown == "[::1]:5432"
 
 
 @pytest.mark.parametrize("text", ["postgres://me@/db?host=/run/pg", "postgres://me@%2Frun%2Fpg/db"])

@@ -13,6 +13,7 @@ from cbmon.probes import PROBES, ProbeEnvironment, probe_type
 from cbmon.testing import ManualClock
 
 SMALLEST = {
+    "mysql": {"dsn": "mysql://u:hunter2@a.test/b"},
     "python": {"call": "acme.checks:queue"},
     "mcp": {"url": "http://a.test/mcp?key=k"},
     "llm": {"url": "http://a.test/v1", "model": "m"},
@@ -54,6 +55,7 @@ def test_every_kind_is_there_under_its_name(name: str) -> None:
         ("http://a.test/v1 m", "llm"),
         ("http://a.test/mcp?key=<secret>", "mcp"),
         ("acme.checks:queue", "python"),
+        ("a.test:3306/b", "mysql"),
         ("a.test:80", "tcp"),
         ("a.test:443", "tls"),
         ("wss://a.test/live?token=<secret>", "websocket"),
