@@ -80,7 +80,8 @@ class Notifier:
         self._isolation = IsolationNotice.restored(rows or {})
         self._silences = tuple(silences)
         self._due: dict[str, float] = {}
-        self._agenda: list[tuple[float, str]] = []
+        self._agenda: list[tuple[float, int, str]] = []
+        self._entries = 0
         self._messages: list[Message] = []
         self._held: dict[tuple[str, str], Why] = {}
         self._last = 0.0
@@ -98,7 +99,7 @@ class Notifier:
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` has something to do, in Unix seconds."""
-        while self._agenda and self._due.get(self._agenda[0][1]) != self._agenda[0][0]:
+        while self._agenda and self._due.get(self._agenda[0][2]) != self._agenda[0][0]:
             heapq.heappop(self._agenda)
         first = self._agenda[0][0] if self._agenda else None
         both = (first, self._damper.next_settling)
@@ -134,7 +135,7 @@ class Notifier:
         for component in calm:
             self._settle(component, now)
         while (deadline := self.deadline) is not None and deadline <= now and self._agenda:
-            self._look(self._agenda[0][1], now)
+            self._look(self._agenda[0][2], now)
         return self._plan()
 
     def look_again(self, now: float) -> Plan:
@@ -339,7 +340,8 @@ class Notifier:
             return
         if view.next_look is not None:
             self._due[name] = max(view.next_look, now + 0.001)
-            heapq.heappush(self._agenda, (self._due[name], name))
+            self._entries += 1
+            heapq.heappush(self._agenda, (self._due[name], self._entries, name))
 
     def _wait_for_receiver(self, group: Group) -> None:
         """Its receiver is not configured: it may come back while something goes on."""
@@ -421,4 +423,6 @@ class Notifier:
 
 
 def _ended(member: Member, at: float, move: Mapping[str, Any]) -> Member:
-    return replace(member, status=Status.OVER, since=at, ended_at=at, held_until=None, move=move)
+    """The outage is over; one that was not told yet waits no longer for that."""
+    since, held = (member.since, member.held_until) if member.told is None else (at, None)
+    return replace(member, status=Status.OVER, since=since, ended_at=at, held_until=held, move=move)

@@ -109,7 +109,7 @@ def _quiet_at_this_time(_: Member, conditions: Conditions) -> Hold | None:
 
 
 def _explained_by_what_it_depends_on(member: Member, conditions: Conditions) -> Hold | None:
-    if member.is_over:
+    if member.is_over and member.told is not None:
         return None
     if any(name in conditions.down for name in member.depends_on):
         return Hold(why=Why.DEPENDENCY)
@@ -118,7 +118,7 @@ def _explained_by_what_it_depends_on(member: Member, conditions: Conditions) -> 
 
 def _may_recover_by_itself(member: Member, conditions: Conditions) -> Hold | None:
     until = member.held_until
-    if member.is_over or until is None or conditions.now >= until:
+    if until is None or (conditions.now >= until and not member.is_over):
         return None
     return Hold(why=Why.AWAITING_TRIAL, until=until)
 

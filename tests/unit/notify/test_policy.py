@@ -1,125 +1,379 @@
-"""Who is told what: this table is the specification of incidents, routes and policy.
+"""Who is told what, and when: this table is the specification of the notify room's policy.
 
-Each case is a story of moves; what is expected is what each line gets, in order.
+Each case is a story (see story.py) and what is heard of it. Times are seconds since the beginning;
+the default route has ``group_wait: 10s, group_interval: 5m, repeat_interval: 4h``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cbmon.config.routes import Matcher, Route
-from cbmon.events import Transition
-from cbmon.model import BreakerInfo, Category, Message, Reason
-from cbmon.notify.hooks import SilentHooks
-from cbmon.notify.incidents import Incident, Incidents
-from cbmon.notify.messages import Site
-from cbmon.notify.notifier import Notifier
+from cbmon.model import BreakerInfo, Category
+from cbmon.notify.calendar import Calendar, TimeInterval
+from cbmon.notify.damping import Flapping
+from cbmon.notify.messages import Site, entries_of
+from cbmon.notify.notifier import Rules
 from cbmon.notify.routing import Routing
+from cbmon.notify.silences import Window
+from cbmon.notify.storms import Storm
+from tests.unit.notify.story import BASE, LINES, Story
 
-LINES = {
-    "oncall": ("oncall/slack", "oncall/email"),
-    "shop": ("shop/webhook",),
-    "default": ("default/webhook",),
-}
-TREE = Route(
-    receiver="default",
-    routes=(
-        Route(receiver="oncall", matchers=(Matcher.parse("category=export"),)),
-        Route(receiver="oncall", matchers=(Matcher.parse('tier="1"'),), continue_=True),
-        Route(receiver="shop", matchers=(Matcher.parse("team=shop"),)),
+Case = tuple[list[str], list[str]]
+
+
+def check(name: str, **fields: Any) -> BreakerInfo:
+    return BreakerInfo(**({"name": name, "category": Category.CHECK} | fields))
+
+
+INCIDENTS: dict[str, Case] = {
+    "an outage and its end": (
+        ["0 api open", "100 api closed"],
+        ["10 opened api", "100 recovered api"],
     ),
-)
-
-
-class Suppressions(SilentHooks):
-    def __init__(self) -> None:
-        self.all: list[tuple[str, str]] = []
-
-    def suppressed(self, receiver: str, reason: str) -> None:
-        self.all.append((receiver, reason))
-
-
-def notifier(
-    route: Route | None = TREE, incidents: Incidents | None = None
-) -> tuple[Notifier, Suppressions]:
-    hooks = Suppressions()
-    made = Notifier(
-        routing=Routing(route=route, lines=LINES),
-        site=Site(external_url="https://cbmon.example.net", labels={"site": "fra1"}),
-        hooks=hooks,
-        incidents=incidents or Incidents(),
-    )
-    return made, hooks
-
-
-def moves(states: Sequence[str], incident: str | None = "i1", **fields: Any) -> list[Transition]:
-    """A component's way through these states; the first is where it comes from."""
-    info = fields.pop("info", BreakerInfo(name="api", category=Category.CHECK))
-    return [
-        Transition(
-            id=f"{incident}-{number}",
-            at=100.0 + number,
-            component=info.name,
-            category=info.category,
-            from_state=states[number - 1],
-            to_state=state,
-            cause="test",
-            incident=incident,
-            incident_started_at=101.0,
-            info=info,
-            **fields,
-        )
-        for number, state in enumerate(states)
-        if number > 0
-    ]
-
-
-def told(by: Notifier, story: Sequence[Transition]) -> list[str]:
-    return [f"{m.receiver}:{m.kind}" for move in story for m in by.messages(move)]
-
-
-BOTH = ["default/webhook:opened", "default/webhook:recovered"]
-STORIES = {
-    "an outage and its end": (["closed", "open", "half_open", "closed"], BOTH),
-    "twenty trials are silent": (["closed", *["open", "half_open"] * 20, "closed"], BOTH),
-    "half-open first is not an outage yet": (["closed", "half_open"], []),
-    "half-open first, then open": (["closed", "half_open", "open", "closed"], BOTH),
-    "half-open first, then well": (["closed", "half_open", "closed"], []),
-    "forced open by a person": (["closed", "forced_open", "closed"], BOTH),
-    "disabled by a person": (["closed", "disabled", "closed"], BOTH),
+    "trials are silent": (
+        ["0 api open", "20 api half_open", "21 api open", "40 api half_open", "41 api closed"],
+        ["10 opened api", "41 recovered api"],
+    ),
+    "half-open first is no outage": (["0 api half_open"], []),
+    "half-open first, then well": (["0 api half_open", "5 api closed"], []),
+    "half-open first, then open": (
+        ["0 api half_open", "5 api open", "50 api closed"],
+        ["15 opened api", "50 recovered api"],
+    ),
+    "forced open by a person": (["0 api forced_open"], ["10 opened api"]),
+    "disabled by a person": (["0 api disabled"], ["10 opened api"]),
     "disabled after trials is told too": (
-        ["closed", "open", "half_open", "disabled"],
-        ["default/webhook:opened", "default/webhook:disabled"],
+        ["0 api open", "20 api half_open", "400 api disabled"],
+        ["10 opened api", "410 disabled api"],
     ),
-    "enabled for one more chance, then well": (
-        ["closed", "open", "half_open", "disabled", "half_open", "closed"],
-        ["default/webhook:opened", "default/webhook:disabled", "default/webhook:recovered"],
+    "enabled and failing again is silent": (
+        ["0 api open", "400 api disabled", "500 api half_open", "501 api open"],
+        ["10 opened api", "410 disabled api"],
     ),
-    "forced closed ends it": (["closed", "open", "forced_closed"], BOTH),
-    "observe ends it": (["closed", "open", "observe"], BOTH),
+    "forced closed ends it": (
+        ["0 api open", "50 api forced_closed"],
+        ["10 opened api", "50 recovered api"],
+    ),
+    "observe ends it": (["0 api open", "50 api observe"], ["10 opened api", "50 recovered api"]),
+    "a move outside of any incident is not told": (["0 api observe", "9 api closed"], []),
+    "over before it was told: both in one message": (
+        ["0 api open", "3 api closed"],
+        ["10 recovered api"],
+    ),
+    "no longer configured": (
+        ["0 api open", "50 withdraw api"],
+        ["10 opened api", "50 withdrawn api"],
+    ),
+    "two outages are two stories": (
+        ["0 api open", "20 api closed", "300 api open"],
+        ["10 opened api", "20 recovered api", "310 opened api"],
+    ),
+}
+
+SHOP = [check("api", group="shop"), check("db", group="shop"), check("web", group="shop")]
+GROUPS: dict[str, Case] = {
+    "what opens within group_wait is one message": (
+        ["0 api open", "5 db open"],
+        ["10 opened api=opened db=opened"],
+    ),
+    "what opens later waits for group_interval, and the rest is listed": (
+        ["0 api open", "60 db open"],
+        ["10 opened api", "310 updated db=opened api=unchanged"],
+    ),
+    "an end waits for group_interval while others go on": (
+        ["0 api open", "1 db open", "60 db closed"],
+        ["10 opened api=opened db=opened", "310 updated db=recovered api=unchanged"],
+    ),
+    "the end of everything is told at once": (
+        ["0 api open", "1 db open", "60 db closed", "90 api closed"],
+        ["10 opened api=opened db=opened", "90 recovered api=recovered db=recovered"],
+    ),
+    "one that came and went between two messages is told once, as over": (
+        ["0 api open", "60 db open", "90 db closed"],
+        ["10 opened api", "310 updated db=recovered api=unchanged"],
+    ),
+    "one that went and came back is two entries": (
+        ["0 api open", "1 db open", "60 db closed", "90 db open"],
+        [
+            "10 opened api=opened db=opened",
+            "310 updated db=recovered db=opened api=unchanged",
+        ],
+    ),
+    "components without a group are groups of their own": (
+        ["0 mail open", "2 dns open"],
+        ["10 opened mail", "12 opened dns"],
+    ),
+    "a group that was over begins anew": (
+        ["0 api open", "20 api closed", "30 db open"],
+        ["10 opened api", "20 recovered api", "40 opened db"],
+    ),
+    "group_wait survives a restart": (["0 api open", "4 restart"], ["10 opened api"]),
+    "group_wait that passed during a restart is over": (
+        ["0 api open", "4 restart", "5 restart"],
+        ["10 opened api"],
+    ),
+    "group_interval survives a restart": (
+        ["0 api open", "60 db open", "100 restart"],
+        ["10 opened api", "310 updated db=opened api=unchanged"],
+    ),
+    "a restart tells nothing that is known": (
+        ["0 api open", "20 restart", "30 restart", "50 api closed", "60 restart"],
+        ["10 opened api", "50 recovered api"],
+    ),
+    "a reload tells nothing that is known": (
+        ["0 api open", "20 reload", "50 api closed"],
+        ["10 opened api", "50 recovered api"],
+    ),
+}
+
+DEPENDENT = [
+    check("db"),
+    check("api", depends_on=("db",)),
+    check("web", depends_on=("api",)),
+    check("cache"),
+    check("cart", depends_on=("db", "cache")),
+]
+DEPENDENCIES: dict[str, Case] = {
+    "a dependant is held while what it needs is down": (
+        ["0 db open", "1 api open"],
+        ["10 opened db"],
+    ),
+    "a dependant that fails first is held all the same": (
+        ["0 api open", "5 db open"],
+        ["15 opened db"],
+    ),
+    "a dependant that was told already hears of its end": (
+        ["0 api open", "50 db open", "100 api closed"],
+        ["10 opened api", "60 opened db", "100 recovered api"],
+    ),
+    "a dependant that recovers with it is never told": (
+        ["0 db open", "1 api open", "100 db closed", "120 api half_open", "121 api closed"],
+        ["10 opened db", "100 recovered db"],
+    ),
+    "a dependant whose next trial fails is told then": (
+        ["0 db open", "1 api open", "100 db closed", "120 api half_open", "121 api open"],
+        ["10 opened db", "100 recovered db", "121 opened api"],
+    ),
+    "a dependant that is not tried is told after a while": (
+        ["0 db open", "1 api open", "100 db closed"],
+        ["10 opened db", "100 recovered db", "410 opened api"],
+    ),
+    "a chain is held by its next link": (
+        [
+            "0 db open",
+            "1 api open",
+            "2 web open",
+            "100 db closed",
+            "120 api half_open",
+            "121 api open",
+            "122 web half_open",
+            "123 web open",
+        ],
+        ["10 opened db", "100 recovered db", "121 opened api"],
+    ),
+    "two parents: held until both are well": (
+        [
+            "0 db open",
+            "0 cache open",
+            "1 cart open",
+            "100 db closed",
+            "110 cart half_open",
+            "111 cart open",
+            "200 cache closed",
+            "210 cart half_open",
+            "211 cart open",
+        ],
+        [
+            "10 opened db",
+            "10 opened cache",
+            "100 recovered db",
+            "200 recovered cache",
+            "211 opened cart",
+        ],
+    ),
+    "a dependant is not tied to a healthy parent": (["0 api open"], ["10 opened api"]),
+    "a dependant that comes and goes meanwhile is never told": (
+        ["0 db open", "1 api open", "50 api closed", "100 db closed"],
+        ["10 opened db", "100 recovered db"],
+    ),
+    "held through a restart": (
+        [
+            "0 db open",
+            "1 api open",
+            "50 restart",
+            "100 db closed",
+            "110 restart",
+            "120 api half_open",
+            "121 api open",
+        ],
+        ["10 opened db", "100 recovered db", "121 opened api"],
+    ),
+}
+
+SILENCES: dict[str, Case] = {
+    "what is silenced is not told": (
+        ["0 silence 9999 component=api", "1 api open", "50 api closed"],
+        [],
+    ),
+    "what still goes on at its end is told then": (
+        ["0 silence 100 component=api", "1 api open"],
+        ["100 opened api"],
+    ),
+    "what ended meanwhile is told at its end, to who knew of it": (
+        ["0 api open", "20 silence 100 component=api", "50 api closed"],
+        ["10 opened api", "120 recovered api"],
+    ),
+    "a silence that is ended early tells at once": (
+        ["0 silence 9999 component=api", "1 api open", "60 expire"],
+        ["60 opened api"],
+    ),
+    "others are told": (
+        ["0 silence 9999 component=api", "1 db open", "1 api open"],
+        ["11 opened db"],
+    ),
+    "every matcher must hold": (
+        ["0 silence 9999 component=api team=x", "1 api open"],
+        ["11 opened api"],
+    ),
+    "two silences hold until the later one ends": (
+        ["0 silence 100 component=api", "0 silence 200 category=check", "1 api open"],
+        ["200 opened api"],
+    ),
+    "patterns match whole values": (
+        ["0 silence 999 component=~ap", "1 api open"],
+        ["11 opened api"],
+    ),
+    "a silence survives a restart": (
+        ["0 silence 100 component=api", "1 api open", "50 restart"],
+        ["100 opened api"],
+    ),
+    "a recovery that is silenced comes before the next outage": (
+        ["0 api open", "20 silence 100 component=api", "50 api closed", "60 api open"],
+        ["10 opened api", "310 updated api=recovered api=opened"],
+    ),
+}
+
+ISOLATION: dict[str, Case] = {
+    "cut off is told once, and when it is over": (
+        ["0 isolate", "5 isolate", "60 connect", "61 connect"],
+        ["0 isolated cbmon", "60 reconnected cbmon"],
+    ),
+    "nothing else is told meanwhile": (
+        ["0 isolate", "1 api open", "2 db open"],
+        ["0 isolated cbmon"],
+    ),
+    "false alarms are forgotten": (
+        ["0 isolate", "1 api open", "60 connect", "70 api half_open", "71 api closed"],
+        ["0 isolated cbmon", "60 reconnected cbmon"],
+    ),
+    "what is still down after its next trial is told": (
+        ["0 isolate", "1 api open", "60 connect", "70 api half_open", "71 api open"],
+        ["0 isolated cbmon", "60 reconnected cbmon", "71 opened api"],
+    ),
+    "an end is told afterwards": (
+        ["0 api open", "20 isolate", "30 api closed", "60 connect"],
+        ["10 opened api", "20 isolated cbmon", "60 reconnected cbmon", "60 recovered api"],
+    ),
+    "isolation survives a restart": (
+        ["0 isolate", "1 api open", "20 restart", "60 connect", "70 api half_open", "71 api open"],
+        ["0 isolated cbmon", "60 reconnected cbmon", "71 opened api"],
+    ),
+}
+
+FLAPS: dict[str, Case] = {
+    "up and down: one flapping, silence, one settled": (
+        [f"{20 * n} api {'closed' if n % 2 else 'open'}" for n in range(30)],
+        [
+            "10 opened api",
+            "20 recovered api",
+            "50 opened api",
+            "60 recovered api",
+            "90 flapping api",
+            "880 settled api",
+        ],
+    ),
+    "settled while down, and well much later": (
+        [f"{20 * n} api {'closed' if n % 2 else 'open'}" for n in range(7)] + ["1500 api closed"],
+        [
+            "10 opened api",
+            "20 recovered api",
+            "50 opened api",
+            "60 recovered api",
+            "90 flapping api",
+            "430 settled api",
+            "1500 recovered api",
+        ],
+    ),
+    "slow ups and downs are told each": (
+        [f"{300 * n} api {'closed' if n % 2 else 'open'}" for n in range(6)],
+        [
+            "10 opened api",
+            "300 recovered api",
+            "610 opened api",
+            "900 recovered api",
+            "1210 opened api",
+            "1500 recovered api",
+        ],
+    ),
+    "trials do not count": (
+        ["0 api open", *(f"{20 + n} api {'open' if n % 2 else 'half_open'}" for n in range(30))],
+        ["10 opened api"],
+    ),
+    "flapping survives a restart": (
+        [f"{20 * n} api {'closed' if n % 2 else 'open'}" for n in range(4)]
+        + ["65 restart", "80 api open", "95 restart", "100 api closed", "110 restart"],
+        [
+            "10 opened api",
+            "20 recovered api",
+            "50 opened api",
+            "60 recovered api",
+            "90 flapping api",
+            "400 settled api",
+        ],
+    ),
+}
+
+TABLES = {
+    "incidents": (INCIDENTS, {}),
+    "groups": (GROUPS, {"infos": SHOP}),
+    "dependencies": (DEPENDENCIES, {"infos": DEPENDENT}),
+    "silences": (SILENCES, {}),
+    "isolation": (ISOLATION, {}),
+    "flapping": (FLAPS, {}),
+}
+ALL = {
+    f"{table}: {name}": (case, options)
+    for table, (cases, options) in TABLES.items()
+    for name, case in cases.items()
 }
 
 
-@pytest.mark.parametrize(("states", "expected"), STORIES.values(), ids=STORIES.keys())
-def test_a_story_is_told_like_this(states: list[str], expected: list[str]) -> None:
-    by, _ = notifier()
-    assert told(by, moves(states)) == expected
+@pytest.mark.parametrize(("case", "options"), ALL.values(), ids=ALL.keys())
+def test_a_story_is_told_like_this(case: Case, options: dict[str, Any]) -> None:
+    steps, expected = case
+    assert Story(**options).run(steps) == expected
 
 
-@pytest.mark.parametrize(
-    "states", [["closed", "observe"], ["observe", "closed"], ["closed", "forced_closed"]]
+TREE = Route(
+    receiver="ops",
+    group_wait=0.0,
+    routes=(
+        Route(receiver="oncall", group_wait=0.0, matchers=(Matcher.parse("category=export"),)),
+        Route(
+            receiver="oncall",
+            group_wait=0.0,
+            matchers=(Matcher.parse('tier="1"'),),
+            continue_=True,
+        ),
+        Route(receiver="shop", group_wait=0.0, matchers=(Matcher.parse("team=shop"),)),
+    ),
 )
-def test_a_move_outside_of_any_incident_is_not_told(states: list[str]) -> None:
-    by, hooks = notifier()
-    assert told(by, moves(states, incident=None)) == []
-    assert hooks.all == []
-
-
 ROUTES: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "the root, when nothing matches": ({}, ["default/webhook"]),
+    "the root, when nothing matches": ({}, ["ops/slack"]),
     "a matching child instead of the root": ({"labels": {"team": "shop"}}, ["shop/webhook"]),
     "all integrations of a receiver": (
         {"category": Category.EXPORT},
@@ -135,150 +389,339 @@ ROUTES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a check's own receivers besides": (
         {"receivers": ("shop",)},
-        ["default/webhook", "shop/webhook"],
+        ["ops/slack", "shop/webhook"],
     ),
-    "nobody twice": (
-        {"labels": {"team": "shop"}, "receivers": ("shop", "shop")},
-        ["shop/webhook"],
-    ),
-    "an unknown receiver is nobody": ({"receivers": ("gone",)}, ["default/webhook"]),
+    "nobody twice": ({"labels": {"team": "shop"}, "receivers": ("shop",)}, ["shop/webhook"]),
+    "an unknown receiver is nobody": ({"receivers": ("gone",)}, ["ops/slack"]),
     "a receiver's own breaker tells nobody": ({"category": Category.RECEIVER}, []),
 }
 
 
 @pytest.mark.parametrize(("fields", "expected"), ROUTES.values(), ids=ROUTES.keys())
 def test_news_goes_to(fields: dict[str, Any], expected: list[str]) -> None:
-    by, _ = notifier()
-    info = BreakerInfo(**({"name": "api", "category": Category.CHECK} | fields))
-    story = moves(["closed", "open"], info=info)
-    assert [message.receiver for message in by.messages(story[0])] == expected
+    story = Story(route=TREE, infos=[check("api", **fields)])
+    story.run(["0 api open"], until=5.0)
+    assert [message.receiver for message in story.messages] == expected
 
 
-def test_without_a_route_only_the_checks_own_receivers_hear() -> None:
-    by, _ = notifier(route=None)
-    info = BreakerInfo(name="api", category=Category.CHECK, receivers=("shop",))
-    assert told(by, moves(["closed", "open"], info=info)) == ["shop/webhook:opened"]
-    assert told(by, moves(["closed", "open"], incident="i2")) == []
+GROUP_BYS: dict[str, tuple[tuple[str, ...], int]] = {
+    "nothing: everything together": ((), 1),
+    "a label": (("team",), 2),
+    "two labels": (("team", "group"), 3),
+    "a label that nobody has: each by itself": (("gone",), 4),
+    "...: each by itself": (("...",), 4),
+}
 
 
-def test_every_suppression_has_its_reason() -> None:
-    by, hooks = notifier()
-    told(by, moves(["closed", "open", "half_open", "open", "closed"]))
-    assert hooks.all == [("default/webhook", "trial")] * 2
-    info = BreakerInfo(name="hook", category=Category.RECEIVER)
-    told(by, moves(["closed", "open"], incident="i2", info=info))
-    assert hooks.all[2:] == [("default/webhook", "receiver")]
+@pytest.mark.parametrize(("group_by", "count"), GROUP_BYS.values(), ids=GROUP_BYS.keys())
+def test_grouped_by(group_by: tuple[str, ...], count: int) -> None:
+    infos = [
+        check("a", group="x", labels={"team": "red"}),
+        check("b", group="y", labels={"team": "red"}),
+        check("c", group="x", labels={"team": "blue"}),
+        check("d", group="x", labels={"team": "blue"}),
+    ]
+    story = Story(route=Route(receiver="ops", group_by=group_by), infos=infos)
+    story.run([f"0 {name} open" for name in "abcd"])
+    assert len(story.messages) == count
+
+
+def test_an_outage_that_goes_on_is_told_again_every_repeat_interval() -> None:
+    story = Story(route=Route(receiver="ops", repeat_interval=3600.0))
+    heard = story.run(["0 api open", "8000 api closed"], until=20_000.0)
+    assert heard == [
+        "10 opened api",
+        "3610 reminder api",
+        "7210 reminder api",
+        "8000 recovered api",
+    ]
+
+
+def test_reminders_survive_restarts_and_are_silenced_too() -> None:
+    story = Story(route=Route(receiver="ops", repeat_interval=3600.0))
+    steps = ["0 api open", "3000 restart", "3500 silence 600 component=api"]
+    assert story.run(steps, until=5000.0) == ["10 opened api", "4100 reminder api"]
+
+
+def test_a_parent_lists_what_is_down_with_it() -> None:
+    story = Story(infos=DEPENDENT)
+    story.run(["0 db open", "1 api open", "2 web open", "3 cart open"])
+    [message] = story.messages
+    assert message.body["dependants"] == ["api", "cart", "web"]
+
+
+def test_a_receiver_without_resolved_hears_no_ends() -> None:
+    story = Story(rules=Rules(no_resolved=frozenset({"ops/slack"})))
+    heard = story.run(["0 api open", "50 api closed", "60 db open", "62 db closed"])
+    assert heard == ["10 opened api"]
+    assert story.hooks.suppressions == ["resolved_off", "resolved_off"]
+    assert story.notifier.deadline is None
+
+
+def test_a_receiver_that_groups_itself_gets_each_outage_at_once() -> None:
+    story = Story(
+        route=Route(receiver="pager"), infos=SHOP, ungrouped=frozenset({"pager/pagerduty"})
+    )
+    heard = story.run(["0 api open", "1 db open", "5 db disabled", "9 api closed"], until=90_000)
+    assert heard == [
+        f"{at} pager/pagerduty {kind}"
+        for at, kind in [
+            (0, "opened api"),
+            (1, "opened db"),
+            (5, "disabled db"),
+            (9, "recovered api"),
+        ]
+    ]
+
+
+def test_two_hundred_in_a_second_are_one_digest() -> None:
+    story = Story()
+    heard = story.run([f"{n / 200} c{n:03} open" for n in range(200)], until=250.0)
+    assert len(heard) == 1
+    assert len(entries_of(story.messages[0].body)) == 200
+    assert story.hooks.suppressions.count("storm") == 200
+
+
+def test_two_hundred_without_a_wait_are_few_messages_and_one_digest() -> None:
+    story = Story(route=Route(receiver="ops", group_wait=0.0))
+    story.run([f"{n / 200} c{n:03} open" for n in range(200)], until=250.0)
+    sizes = [len(entries_of(message.body)) for message in story.messages]
+    assert sizes == [1] * 10 + [190]
+
+
+def test_the_end_of_a_storm_is_one_message() -> None:
+    story = Story()
+    steps = [f"{n / 200} c{n:03} open" for n in range(200)]
+    steps += [f"{100 + n / 100} c{n:03} closed" for n in range(200)]
+    heard = story.run(steps)
+    assert [line.split()[:2] for line in heard] == [["10", "opened"], ["101.99", "recovered"]]
+    assert not [row for row in story.rows if not row.startswith("flap:")]
+
+
+def test_outages_told_one_by_one_that_end_together_end_in_a_digest() -> None:
+    story = Story()
+    steps = [f"{n * 100} c{n:02} open" for n in range(30)]
+    heard = story.run([*steps, *(f"5000 c{n:02} closed" for n in range(30))], until=6000.0)
+    assert len(heard) == 30 + 10 + 1
+    digest = story.messages[-1]
+    assert len(digest.body["absorbs"]) == len(entries_of(digest.body)) == 20
+
+
+def test_a_storm_at_one_route_leaves_another_alone() -> None:
+    infos = [check("shop", labels={"team": "shop"})]
+    story = Story(route=replace(TREE, group_wait=10.0), infos=infos)
+    heard = story.run([*(f"0 c{n} open" for n in range(50)), "1 shop open"], until=100.0)
+    assert [line.split()[:2] for line in heard] == [["1", "shop/webhook"], ["10", "opened"]]
+
+
+def test_storms_and_flapping_can_be_switched_off() -> None:
+    rules = Rules(storm=Storm(messages=0), flapping=Flapping(changes=0))
+    story = Story(rules=rules)
+    story.run([f"0 c{n} open" for n in range(50)], until=100.0)
+    assert len(story.messages) == 50
+    steps = [f"{200 + 20 * n} api {'closed' if n % 2 else 'open'}" for n in range(30)]
+    story.run(steps)
+    assert len(story.messages) == 50 + 30
+
+
+NIGHT = TimeInterval(times=((0, 480),), location="Europe/Berlin")
+WEEKEND = TimeInterval(weekdays=((6, 6), (0, 0)), location="Europe/Berlin")
+CALENDAR = Calendar({"night": (NIGHT,), "weekend": (WEEKEND,), "always": (TimeInterval(),)})
+QUIET = Route(
+    receiver="ops",
+    routes=(Route(receiver="ops", matchers=(Matcher.parse("tier=3"),), group_wait=10.0),),
+)
+
+
+def quiet(*, mute: tuple[str, ...] = (), active: tuple[str, ...] = ()) -> Route:
+    """A tree whose child, for tier 3, is quiet at times."""
+    child = replace(QUIET.routes[0], mute_time_intervals=mute, active_time_intervals=active)
+    return replace(QUIET, routes=(child,))
+
+
+# The clocks went forward on 2026-03-29 and back on 2026-10-25, at 01:00 UTC.
+BEFORE_SPRING = 1_774_738_800.0  # 2026-03-29 00:00 in Berlin, UTC+1
+BEFORE_AUTUMN = 1_792_879_200.0  # 2026-10-25 00:00 in Berlin, UTC+2
+HOUR = 3600
+MUTES: dict[str, tuple[Route, float, list[str], list[str]]] = {
+    "a muted route tells when the interval ends": (
+        quiet(mute=("night",)),
+        BEFORE_SPRING - 86_400,
+        ["0 api open"],
+        [f"{8 * HOUR} opened api"],
+    ),
+    "eight o'clock comes an hour early when clocks go forward": (
+        quiet(mute=("night",)),
+        BEFORE_SPRING,
+        ["0 api open"],
+        [f"{7 * HOUR} opened api"],
+    ),
+    "eight o'clock comes an hour late when clocks go back": (
+        quiet(mute=("night",)),
+        BEFORE_AUTUMN,
+        ["0 api open"],
+        [f"{9 * HOUR} opened api"],
+    ),
+    "what is over by then is not told": (
+        quiet(mute=("night",)),
+        BEFORE_SPRING,
+        ["0 api open", "600 api closed"],
+        [],
+    ),
+    "an end at night is told in the morning": (
+        quiet(mute=("night",)),
+        BEFORE_SPRING - 600,
+        ["0 api open", "1200 api closed"],
+        ["10 opened api", f"{600 + 7 * HOUR} recovered api"],
+    ),
+    "a weekend is two days": (
+        quiet(mute=("weekend",)),
+        BEFORE_SPRING - 86_400,
+        ["0 api open"],
+        [f"{47 * HOUR} opened api"],
+    ),
+    "active intervals are the other way round": (
+        quiet(active=("night",)),
+        BEFORE_SPRING - 12 * HOUR,
+        ["0 api open"],
+        [f"{12 * HOUR} opened api"],
+    ),
+    "an interval that nobody defined mutes nothing": (
+        quiet(mute=("gone",)),
+        BEFORE_SPRING,
+        ["0 api open"],
+        ["10 opened api"],
+    ),
+    "muted through a restart": (
+        quiet(mute=("night",)),
+        BEFORE_SPRING,
+        ["0 api open", "3600 restart"],
+        [f"{7 * HOUR} opened api"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("route", "start", "steps", "expected"), MUTES.values(), ids=MUTES.keys())
+def test_quiet_times(route: Route, start: float, steps: list[str], expected: list[str]) -> None:
+    infos = [check("api", labels={"tier": "3"})]
+    story = Story(route=route, rules=Rules(calendar=CALENDAR), infos=infos, start=start)
+    assert story.run(steps, until=3 * 86_400)[: len(expected) + 1][: len(expected)] == expected
+    assert len([line for line in story.heard if "reminder" not in line]) == len(expected)
+
+
+def test_a_maintenance_window_holds_what_it_covers() -> None:
+    window = Window(name="patching", matchers=(Matcher.parse("group=shop"),), during=("night",))
+    rules = Rules(calendar=CALENDAR, windows=(window,))
+    story = Story(rules=rules, infos=SHOP, start=BEFORE_SPRING)
+    heard = story.run(["0 api open", "0 mail open"], until=8 * HOUR)
+    assert heard[0] == "10 opened mail"
+    assert f"{7 * HOUR} opened api" in heard
+    assert "window" in story.hooks.suppressions
+
+
+REASONS: dict[str, tuple[list[str], list[str]]] = {
+    "trial": (["0 api open", "1 api half_open", "2 api open"], ["trial", "trial"]),
+    "dependency": (["0 db open", "1 api open"], ["dependency"]),
+    "awaiting_trial": (
+        ["0 db open", "1 api open", "50 db closed"],
+        ["dependency", "awaiting_trial"],
+    ),
+    "silenced": (["0 silence 5000 component=api", "0 api open"], ["silenced"]),
+    "isolated": (["0 isolate", "0 api open"], ["isolated"]),
+    "flapping": (
+        [f"{n} api {'closed' if n % 2 else 'open'}" for n in range(7)],
+        ["flapping", "flapping"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("steps", "expected"), REASONS.values(), ids=REASONS.keys())
+def test_every_suppression_has_its_reason(steps: list[str], expected: list[str]) -> None:
+    story = Story(infos=DEPENDENT)
+    story.run(steps, until=200.0)
+    assert story.hooks.suppressions == expected
 
 
 def test_who_was_told_of_an_outage_hears_its_end_after_routes_changed() -> None:
-    by, hooks = notifier()
-    story = moves(["closed", "open", "closed"])
-    assert told(by, story[:1]) == ["default/webhook:opened"]
-    by.reconfigure(Routing(route=Route(receiver="shop"), lines=LINES), Site())
-    assert told(by, story[1:]) == ["default/webhook:recovered"]
-    assert hooks.all == [("shop/webhook", "not_told")]
-
-
-def test_a_receiver_that_is_gone_is_not_written_to() -> None:
-    by, _ = notifier()
-    story = moves(["closed", "open", "closed"])
-    told(by, story[:1])
-    lines = {"shop": ("shop/webhook",)}
-    by.reconfigure(Routing(route=Route(receiver="shop"), lines=lines), Site())
-    assert told(by, story[1:]) == []
-
-
-def test_a_restart_in_the_middle_tells_only_the_difference() -> None:
-    first, _ = notifier()
-    story = moves(["closed", "open", "half_open", "open", "half_open", "closed"])
-    assert told(first, story[:2]) == ["default/webhook:opened"]
-    rows = [
-        {
-            "id": "i1",
-            "component": "api",
-            "started_at": 101.0,
-            "receivers": ["default/webhook"],
-            "sequence": 1,
-            "trials": 1,
-            "reason": "connect",
-            "last_error": "refused",
-        }
+    story = Story()
+    story.run(["0 api open"], until=20.0)
+    story.routing = Routing(route=Route(receiver="shop"), lines=LINES)
+    assert story.run(["30 reload", "40 api closed"], until=90.0) == [
+        "10 opened api",
+        "40 recovered api",
     ]
-    second, _ = notifier(incidents=Incidents.restored(rows))
-    assert told(second, story[2:4]) == []
-    [recovered] = second.messages(story[4])
-    assert (recovered.sequence, recovered.body["trials"]) == (2, 2)
+    assert story.hooks.suppressions == ["not_told"]
 
 
-def test_an_outage_that_nobody_was_told_of_is_told_when_it_goes_on() -> None:
-    rows = [
-        {"id": "i1", "component": "api", "started_at": 1.0, "receivers": [], "sequence": 0}
-        | {"trials": 0, "reason": None, "last_error": None}
+def test_a_receiver_that_is_gone_is_not_written_to_and_hears_the_rest_when_it_is_back() -> None:
+    story = Story()
+    story.run(["0 api open", "1 db open"], until=20.0)
+    known = story.routing
+    story.routing = Routing(route=Route(receiver="shop"), lines={"shop": LINES["shop"]})
+    assert len(story.run(["30 reload", "40 api closed"], until=90.0)) == 2
+    story.routing = known
+    assert story.run(["100 reload", "110 db closed"], until=200.0)[2:] == [
+        "110 recovered db",
     ]
-    by, _ = notifier(incidents=Incidents.restored(rows))
-    assert told(by, moves(["half_open", "open"])) == ["default/webhook:opened"]
+
+
+def test_the_wall_clock_may_go_back() -> None:
+    story = Story()
+    story.run(["0 api open"], until=5.0)
+    story.now = story.start - 7200.0
+    story.take(story.notifier.tick(story.now))
+    assert story.notifier.deadline is not None
+    assert story.notifier.deadline - story.now <= 10.0
 
 
 def test_making_a_message_again_makes_the_same_message() -> None:
-    def first_message() -> Message:
-        by, _ = notifier()
-        return by.messages(moves(["closed", "open"])[0])[0]
+    def first() -> Any:
+        story = Story()
+        story.run(["0 api open"])
+        return story.messages[0]
 
-    assert first_message() == first_message()
-    assert first_message().id.startswith("msg_")
+    assert first() == first()
+    assert first().id.startswith("msg_")
 
 
-def test_every_message_of_an_incident_has_the_next_place_in_its_line() -> None:
-    by, _ = notifier()
-    story = moves(["closed", "open", "half_open", "disabled", "closed"])
-    made = [m for move in story for m in by.messages(move)]
-    assert [(m.kind, m.sequence) for m in made] == [
+def test_every_message_of_a_thread_has_the_next_place_in_its_line() -> None:
+    story = Story()
+    story.run(["0 api open", "400 api disabled", "900 api closed"])
+    assert [(m.kind, m.sequence) for m in story.messages] == [
         ("opened", 1),
         ("disabled", 2),
         ("recovered", 3),
     ]
-    assert len({m.id for m in made}) == 3
-    assert len(by.incidents) == 0
+    assert len({m.id for m in story.messages}) == 3
+    assert {m.incident for m in story.messages} == {"i1"}
+    assert len(story.notifier.incidents) == 0
 
 
 def test_a_message_says_what_why_since_when_and_for_how_long() -> None:
-    by, _ = notifier()
-    info = BreakerInfo(
-        name="api",
-        category=Category.CHECK,
+    info = check(
+        "api",
         group="shop",
         target="https://shop.example.net",
         kind="http",
         labels={"team": "core", "site": "own"},
     )
-    story = moves(
-        ["closed", "open", "half_open", "closed"],
-        info=info,
-        reason=Reason.TIMEOUT,
-        last_error="no answer",
-        text="5 failures in a row",
-    )
-    opened, recovered = (m.body for move in story for m in by.messages(move))
+    story = Story(infos=[info])
+    story.run(["0 api open", "20 api half_open", "21 api closed"])
+    opened, recovered = (message.body for message in story.messages)
     assert opened["labels"] == {"site": "own", "team": "core"}
-    assert (opened["reason"], opened["last_error"]) == ("timeout", "no answer")
-    assert (opened["started_at"], opened["ended_at"]) == (101.0, None)
-    assert (opened["text"], opened["state"]) == ("5 failures in a row", "open")
-    assert (recovered["started_at"], recovered["ended_at"]) == (101.0, 103.0)
+    assert (opened["reason"], opened["last_error"]) == ("connect", "refused")
+    assert (opened["started_at"], opened["ended_at"]) == (BASE, None)
+    assert (opened["target"], opened["state"]) == ("https://shop.example.net", "open")
+    assert (recovered["started_at"], recovered["ended_at"]) == (BASE, BASE + 21)
     assert recovered["trials"] == 1
     assert opened["external_url"] == "https://cbmon.example.net"
-    assert opened["receiver"] == "default"
+    assert opened["receiver"] == "ops"
 
 
-def test_what_left_the_configuration_is_withdrawn_where_it_was_told() -> None:
-    incidents = Incidents(
-        [
-            Incident(id="i1", component="api", started_at=1.0, told=("shop/webhook",), sequence=1),
-            Incident(id="i2", component="db", started_at=1.0, told=("gone/slack",), sequence=1),
-        ]
-    )
-    by, _ = notifier(incidents=incidents)
-    gone = [BreakerInfo(name=name, category=Category.CHECK) for name in ("api", "db", "calm")]
-    [message] = by.withdraw(gone, at=50.0)
-    assert (message.receiver, message.kind, message.sequence) == ("shop/webhook", "withdrawn", 2)
-    assert message.body["ended_at"] == 50.0
-    assert len(by.incidents) == 0
+def test_nothing_is_kept_of_what_is_over() -> None:
+    story = Story(infos=SHOP)
+    story.run(["0 api open", "1 db open", "50 api closed", "60 db closed", "5000 web open"])
+    story.run(["5100 web closed"], until=6000.0)
+    assert set(story.rows) == {"flap:web"}
+    assert story.notifier.deadline is None
+    assert Site() == Site(external_url=None)
