@@ -17,7 +17,7 @@ from cbmon import __version__
 from cbmon.blackbox.file import ModuleFile, modules_of
 from cbmon.blackbox.service import Probing
 from cbmon.breaker import SystemClock
-from cbmon.build import Builder, config_types, info_of
+from cbmon.build import Builder, config_types, info_of, plan_of
 from cbmon.component import Component
 from cbmon.config import Config, ConfigError, load_config
 from cbmon.config.fields import HostPort
@@ -36,6 +36,7 @@ from cbmon.notify.policy import Why
 from cbmon.notify.service import Notifying
 from cbmon.options import RunOptions
 from cbmon.probes.environment import ProbeEnvironment
+from cbmon.probes.programs import ProgramPolicy
 from cbmon.probes.heartbeat.heart import Beat
 from cbmon.probes.heartbeat.probe import Hearts
 from cbmon.reload import Changes, Item, active, changes
@@ -132,7 +133,9 @@ class Daemon:
             sinks=(log_event, self._record),
             max_in_flight=descriptors_for_runs(),
         )
-        self._probing = ProbeEnvironment(clock=clock)
+        self._probing = ProbeEnvironment(
+            clock=clock, programs=ProgramPolicy(config.exec_allow)
+        )
         self._exporting = ExportEnvironment()
         self._builder = Builder(
             probing=self._probing,
@@ -329,6 +332,7 @@ class Daemon:
         for path in found.needs_restart:
             log.warning("this change needs a restart", extra=fields(path=path))
         self._config = new
+        self._probing.programs = ProgramPolicy(new.exec_allow)
         self._web.reconfigure(new.web.tokens)
         self._asked.configure(new.web.probe, modules, enable=self._options.enable_probe)
         await self._notifying.reconfigure(new.notifications, site_of(new))
@@ -357,6 +361,7 @@ class Daemon:
         """Bring one changed item into force; its breaker and its counters stay."""
         component = self._monitor.component(new.name)
         component.timeout = new.timeout
+        component.plan = plan_of(new)
         component.info = component.record.info = info_of(new, self._config)
         if old.policy != new.policy:
             component.breaker.reconfigure(new.policy, actor="reload", reason="configuration")

@@ -21,6 +21,7 @@ from cbmon.metrics import Metrics
 from cbmon.model import BreakerInfo, Category, Result
 from cbmon.notify.receivers import RECEIVERS, receiver_type
 from cbmon.probes import PROBES, ProbeEnvironment, probe_type
+from cbmon.probes.run import ONCE, Plan
 
 
 def config_types() -> ConfigTypes:
@@ -73,6 +74,7 @@ class Builder:
             runner=self.runner(item),
             interval=item.interval,
             timeout=item.timeout,
+            plan=plan_of(item),
         )
 
     def runner(self, item: CheckConfig | ExportConfig) -> Runner:
@@ -80,6 +82,18 @@ class Builder:
         if isinstance(item, CheckConfig):
             return probe_type(item.type).build(item.options, self._probing)
         return _Bound(export_type(item.type).build(item.options, self._exporting), self._exposition)
+
+
+def plan_of(item: CheckConfig | ExportConfig) -> Plan:
+    """How often a component of this configuration looks before it counts."""
+    if not isinstance(item, CheckConfig):
+        return ONCE
+    return Plan(
+        confirmations=item.confirmations,
+        delay=item.confirmation_delay,
+        other_address=item.other_address,
+        every_address=item.every_address,
+    )
 
 
 def info_of(item: CheckConfig | ExportConfig, config: Config) -> BreakerInfo:

@@ -14,6 +14,7 @@ from cbmon.events import Transition, new_id
 from cbmon.interfaces import Attempt, Lasting
 from cbmon.metrics import ComponentRecord
 from cbmon.model import BreakerInfo, Reason, Result
+from cbmon.probes.run import ONCE, Plan
 
 CALM: Final = frozenset({State.CLOSED, State.FORCED_CLOSED, State.OBSERVE})
 """The states in which there is no incident."""
@@ -46,6 +47,7 @@ class Component:
         "last",
         "last_run_at",
         "last_success_at",
+        "plan",
         "record",
         "recovery_wake",
         "runner",
@@ -63,6 +65,7 @@ class Component:
         runner: Runner,
         interval: float,
         timeout: float,
+        plan: Plan = ONCE,
     ) -> None:
         self.info = info
         self.breaker = breaker
@@ -70,6 +73,7 @@ class Component:
         self.runner = runner
         self.interval = interval
         self.timeout = timeout
+        self.plan = plan
         self.task: asyncio.Task[None] | None = None
         self.last: Result | None = None
         self.last_run_at: float | None = None

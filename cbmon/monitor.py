@@ -19,7 +19,7 @@ from cbmon.events import Action, Event, SkipStreak, new_id
 from cbmon.interfaces import Clock, Lasting
 from cbmon.logs import fields
 from cbmon.model import Result, SkipCause
-from cbmon.probes.run import run_once
+from cbmon.probes.run import run_planned
 from cbmon.timeline import Fire, phase_of
 
 log = logging.getLogger(__name__)
@@ -166,7 +166,9 @@ class Monitor:
     async def _run(self, component: Component, permit: Any) -> None:
         result: Result | None = None
         try:
-            result = await run_once(component.runner, component.timeout, self._clock)
+            result = await run_planned(
+                component.runner, component.timeout, self._clock, component.plan
+            )
         finally:
             task, component.task = component.task, None
             if task is not None:

@@ -130,12 +130,12 @@ def _given(model: type[Options], target: str) -> dict[str, Any]:
 
 async def _run(kind: str, options: Options, timeout: float) -> Result:
     from cbmon.breaker import SystemClock
-    from cbmon.probes import probe_type
-    from cbmon.probes.environment import ProbeEnvironment
+    from cbmon.probes import ProbeEnvironment, ProgramPolicy, probe_type
     from cbmon.probes.run import run_once
 
     clock = SystemClock()
-    environment = ProbeEnvironment(clock=clock)
+    # Whoever types this may run the program anyway; for a configured check it was looked at.
+    environment = ProbeEnvironment(clock=clock, programs=ProgramPolicy(everything=True))
     runner = probe_type(kind).build(options, environment)
     try:
         return await run_once(runner, timeout, clock)

@@ -70,6 +70,7 @@ class _Builder:
             references=self._references,
             problems=self._problems,
         )
+            programs=settings.exec_allow,
         checks = self._all("checks", self._parts, entries.check)
         exports = self._all("exports", self._parts, entries.export)
         notifications = self._notifications(entries)
@@ -82,6 +83,7 @@ class _Builder:
             labels=settings.labels,
             storage=storage,
             web=web,
+            exec_allow=settings.exec_allow,
             checks=checks,
             exports=exports,
             notifications=notifications,

@@ -25,6 +25,7 @@ def as_json(config: Config) -> dict[str, Any]:
     return {
         "external_url": config.external_url,
         "labels": dict(config.labels),
+        "exec_allow": config.exec_allow,
         "storage": _dumped(config.storage, directory),
         "web": _dumped(config.web, directory),
         "checks": _entries(config.checks, directory),

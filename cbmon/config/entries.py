@@ -22,13 +22,21 @@ from cbmon.config.model import (
 from cbmon.config.nodes import key_place, place_of, value_place
 from cbmon.config.policies import Policies
 from cbmon.config.problems import Problems
+from cbmon.config.programs import may_start
 from cbmon.config.references import References
-from cbmon.config.sections import CheckEntry, DefaultsSection, ExportEntry, ReceiverEntry
+from cbmon.config.sections import (
+    CheckEntry,
+    ConfirmSettings,
+    DefaultsSection,
+    ExportEntry,
+    ReceiverEntry,
+)
 from cbmon.config.translate import keys_of
 from cbmon.config.units import format_duration
 from cbmon.config.validation import Part, Validator
 from cbmon.config.words import nearest
 
+_UNCONFIRMED: Final = ConfirmSettings()
 EntryT = TypeVar("EntryT", ExportEntry, CheckEntry, ReceiverEntry)
 
 _KEYS: Final[Mapping[type[Options], frozenset[str]]] = {
@@ -46,6 +54,8 @@ class Entries:
     validator: Validator
     references: References
     problems: Problems
+    programs: tuple[str, ...] = ()
+    """Patterns of what may be started."""
 
     def check(self, part: Part) -> CheckConfig | None:
         """A check, or None after telling what is wrong."""
@@ -55,6 +65,10 @@ class Entries:
         common = None if entry is None else self._scheduled(entry, part)
         if entry is None or common is None or typed is None:
             return None
+        self._check_programs(typed, part)
+        confirm = entry.confirm or _UNCONFIRMED
+        if entry.confirm is not None:
+            self._check_confirm(entry.confirm, common, part)
         return CheckConfig(
             **common,
             type=typed[0],
@@ -64,6 +78,10 @@ class Entries:
             group=entry.group or "",
             receivers=entry.receivers,
             enabled=entry.enabled,
+            confirmations=confirm.attempts if entry.confirm else 0,
+            confirmation_delay=confirm.delay,
+            other_address=confirm.other_address,
+            every_address=entry.addresses == "all",
         )
 
     def export(self, part: Part) -> ExportConfig | None:
@@ -154,6 +172,26 @@ class Entries:
             )
             self.problems.add(value_place(part.block, "timeout"), part.at("timeout"), message)
         return timeout
+
+    def _check_programs(self, typed: tuple[str, Options], part: Part) -> None:
+        for program in typed[1].programs:
+            if not may_start(program, self.programs):
+                message = f"starting {program} is not allowed; name it in global.exec_allow"
+                place = value_place(part.block, typed[0])
+                self.problems.add(place, part.at(typed[0]), message)
+
+    def _check_confirm(
+        self, confirm: ConfirmSettings, common: Mapping[str, Any], part: Part
+    ) -> None:
+        """All looks together must fit into the interval."""
+        looks = confirm.attempts + 1
+        longest = looks * common["timeout"] + confirm.attempts * confirm.delay
+        if longest > common["interval"]:
+            message = (
+                f"{looks} looks may take {format_duration(longest)}, longer than the interval "
+                f"{format_duration(common['interval'])}; shorten the timeout or the delay"
+            )
+            self.problems.add(value_place(part.block, "confirm"), part.at("confirm"), message)
 
     def _check_window(self, policy: BreakerPolicy, interval: float, part: Part) -> None:
         """A window that is too short for the interval makes a breaker that never opens."""

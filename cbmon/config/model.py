@@ -56,6 +56,11 @@ class CheckConfig(ExportConfig):
     receivers: tuple[str, ...] = ()
     enabled: bool = True
 
+    confirmations: int = 0
+    """How often a failed look is repeated at once, ``confirmation_delay`` seconds after it."""
+    confirmation_delay: float = 0.0
+    other_address: bool = False
+    every_address: bool = False
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverConfig:
@@ -86,6 +91,7 @@ class Config:
     external_url: str | None
     labels: Mapping[str, str]
     storage: StorageSection
+    exec_allow: tuple[str, ...] = ()
     web: WebSection
     checks: tuple[CheckConfig, ...]
     exports: tuple[ExportConfig, ...]

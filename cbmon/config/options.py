@@ -55,6 +55,11 @@ class Options(BaseModel):
             handler.resolve_ref_schema(made)["allOf"] = rules
         return made
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Paths of the programs that it starts: they must be in ``global.exec_allow``."""
+        return ()
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Options:
         """Itself: it is frozen, and so defaults are shared instead of copied for every check."""
         return self

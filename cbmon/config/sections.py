@@ -24,9 +24,11 @@ from cbmon.config.fields import (
     Secret,
     SecretFile,
     Url,
+    ZeroOrMore,
     fault,
     secret_from,
 )
+from cbmon.config.programs import checked_pattern
 from cbmon.config.words import shown
 
 MIN_INTERVAL: Final = 0.1
@@ -92,6 +94,9 @@ Tags = tuple[Annotated[str, AfterValidator(_tag)], ...]
 Interval = Annotated[Duration, AfterValidator(_interval)]
 
 
+ProgramPattern = Annotated[str, AfterValidator(checked_pattern)]
+
+
 class GlobalSection(Options):
     """What is true of the whole daemon."""
 
@@ -100,6 +105,11 @@ class GlobalSection(Options):
     )
     labels: Labels = Field(
         default_factory=dict, description="Labels of everything this daemon watches, such as site."
+    )
+    exec_allow: tuple[ProgramPattern, ...] = Field(
+        (),
+        description="Programs that checks may start, as absolute paths with * for a part of a "
+        "name, such as /usr/lib/nagios/plugins/*; none if empty.",
     )
 
 
@@ -199,6 +209,18 @@ class ExportEntry(Options):
     labels: Labels = Field(default_factory=dict, description="Labels for routing and grouping.")
 
 
+class ConfirmSettings(Options):
+    """Looking again at once after a failed look, before it counts."""
+
+    attempts: int = Field(
+        1, description="How often to look again; the first good look is the result.", ge=1, le=10
+    )
+    delay: ZeroOrMore = Field(0.0, description="Time before each of these looks.")
+    other_address: bool = Field(
+        False, description="Prefer an address of the name that has not failed in this run."
+    )
+
+
 class CheckEntry(ExportEntry):
     """What every check has besides its type."""
 
@@ -207,6 +229,12 @@ class CheckEntry(ExportEntry):
         None, description="What it belongs to: messages and the page are grouped by it."
     )
     tags: Tags = Field((), description="Words to find it by.")
+    confirm: ConfirmSettings | None = Field(
+        None, description="Look again at once after a failed look, before it counts as a failure."
+    )
+    addresses: Literal["one", "all"] = Field(
+        "one", description="all looks at every address of the name; one that fails is a failure."
+    )
     depends_on: tuple[str, ...] = Field(
         (),
         description="Checks without which this one cannot work; while one is open this is quiet.",

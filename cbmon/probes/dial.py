@@ -83,7 +83,10 @@ async def locate(attempt: Attempt, environment: ProbeEnvironment, route: Route) 
     """The address to connect to, resolved and allowed; ProbeError when there is none."""
     attempt.facts["host"] = route.host
     attempt.begin(Phase.RESOLVE)
-    ip = await environment.resolver.resolve(route.host, route.family)
+    found = await environment.resolver.addresses(route.host, route.family)
+    ip = next((one for one in found if one not in attempt.avoid), found[0])
+    if attempt.taken is None:
+        attempt.offered, attempt.taken = tuple(found), ip
     endpoint = Endpoint(ip, route.port)
     attempt.facts["address"] = str(endpoint)
     environment.policy.check(ip)

@@ -7,7 +7,7 @@ they like as the daemon's user.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from cbmon.model import Reason
 from cbmon.probes.failure import ProbeError
@@ -25,9 +25,9 @@ class ProgramPolicy:
 
     def check(self, program: str | Path) -> None:
         """Return, or raise ProbeError with reason ``policy``."""
-        path = PurePosixPath(program)
-        plain = path.is_absolute() and ".." not in path.parts
-        if self._everything or (plain and any(path.match(one) for one in self._allowed)):
+        from cbmon.config.programs import may_start  # noqa: PLC0415 - its room needs RE2
+
+        if self._everything or may_start(str(program), self._allowed):
             return
         text = f"starting {program} is not allowed: it is not in global.exec_allow"
         raise ProbeError(Reason.POLICY, text)

@@ -53,17 +53,22 @@ class Resolver:
         self._ares: aiodns.DNSResolver | None = None
 
     async def resolve(self, host: str, family: Family = "any") -> str:
-        """One address of the host, in the order of RFC 6724; ProbeError (``dns``) if none.
+        """The address of the host that comes first; ProbeError (``dns``) if it has none."""
+        return (await self.addresses(host, family))[0]
+
+    async def addresses(self, host: str, family: Family = "any") -> list[str]:
+        """The addresses of the host, in the order of RFC 6724; ProbeError (``dns``) if none.
 
         Under ``any`` the system's preference decides, ``ipv4`` and ``ipv6`` take nothing else,
-        ``prefer_…`` take the other family when there is no address of the one.
+        ``prefer_…`` put the one family before the other.
         """
         written = literal(host)
         if written is not None:
-            return _fitting(host, written, family)
+            return [_fitting(host, written, family)]
         if host.rstrip(".").lower() == "localhost":
-            return _LOOPBACK.get(family, "127.0.0.1")
-        return _chosen(await self._ask(host, FAMILIES.get(family, socket.AF_UNSPEC)), family)
+            return [_LOOPBACK.get(family, "127.0.0.1")]
+        found = await self._ask(host, FAMILIES.get(family, socket.AF_UNSPEC))
+        return _ordered(list(dict.fromkeys(found)), family)
 
     async def close(self) -> None:
         """End the questions that are still open."""
@@ -94,11 +99,11 @@ def _fitting(host: str, written: socket.AddressFamily, family: Family) -> str:
     return host
 
 
-def _chosen(addresses: list[str], family: Family) -> str:
+def _ordered(addresses: list[str], family: Family) -> list[str]:
     if family in {"prefer_ipv4", "prefer_ipv6"}:
         six = family == "prefer_ipv6"
-        return next((ip for ip in addresses if (":" in ip) == six), addresses[0])
-    return addresses[0]
+        return sorted(addresses, key=lambda ip: (":" in ip) != six)
+    return addresses
 
 
 def _ascii(host: str) -> str:

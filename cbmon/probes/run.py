@@ -1,17 +1,18 @@
 """One run of a probe: its deadline, and a result whatever happens.
 
 Rule: the caller gets a result or the cancellation it asked for, nothing else, and no later than
-the deadline.
+the deadline. A failed run may be confirmed at once, so that one lost packet is no failure.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cbmon.interfaces import Attempt, Clock, Probe
-from cbmon.model import Phase, Reason, Result
+from cbmon.model import Phase, Phases, Reason, Result
 from cbmon.probes.failure import seconds
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,11 @@ async def run_once(probe: Probe, timeout: float, clock: Clock) -> Result:
     should raise, is logged with its traceback and fails with reason ``internal``. CancelledError
     is the only thing that is raised.
     """
-    attempt = Attempt(clock.monotonic, timeout)
-    deadline = asyncio.timeout(timeout)
+    return await _run(probe, Attempt(clock.monotonic, timeout))
+
+
+async def _run(probe: Probe, attempt: Attempt) -> Result:
+    deadline = asyncio.timeout(attempt.timeout)
     try:
         async with deadline:
             return await probe.run(attempt)
@@ -57,3 +61,80 @@ def cut_off(attempt: Attempt) -> Result:
     expiry = attempt.facts.get("certificate", {}).get("expires")
     text = f"no answer within {seconds(attempt.timeout)}, {doing}"
     return attempt.failed(reason, text, certificate_expiry=expiry)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How often a run looks before it counts.
+
+    ``confirmations``: looks after a failed one, at once but for ``delay`` seconds each, the first
+    good one of which is the result; at ``other_address`` of the name if it has one. With
+    ``every_address`` each look is one at all addresses of the name, and the first bad one its
+    result.
+    """
+
+    confirmations: int = 0
+    delay: float = 0.0
+    other_address: bool = False
+    every_address: bool = False
+
+
+ONCE: Final = Plan()
+_FINAL: Final = frozenset({Reason.CONFIG, Reason.POLICY, Reason.INTERNAL, Reason.DEPENDENCY})
+"""Reasons that looking again cannot change."""
+
+
+async def run_planned(probe: Probe, timeout: float, clock: Clock, plan: Plan = ONCE) -> Result:
+    """Run the probe as planned; each look has ``timeout`` seconds.
+
+    The facts of the result say how many looks it took (``attempts``) and what the first one found
+    (``first_failure``), if it was more than one.
+    """
+    result, tried = await _look(probe, timeout, clock, plan, frozenset())
+    first, avoid = result, tried
+    for number in range(2, plan.confirmations + 2):
+        if result.ok or result.reason in _FINAL:
+            break
+        await asyncio.sleep(plan.delay)
+        chosen = avoid if plan.other_address else frozenset()
+        result, tried = await _look(probe, timeout, clock, plan, chosen)
+        avoid |= tried
+        failure = f"{first.reason}: {first.error}"
+        result = replace(
+            result, facts={**result.facts, "attempts": number, "first_failure": failure}
+        )
+    return result
+
+
+async def _look(
+    probe: Probe, timeout: float, clock: Clock, plan: Plan, avoid: frozenset[str]
+) -> tuple[Result, frozenset[str]]:
+    """One look, at one address or at all; the result, and the addresses that it tried."""
+    attempt = Attempt(clock.monotonic, timeout, avoid=avoid)
+    result = await _run(probe, attempt)
+    tried = frozenset(filter(None, [attempt.taken]))
+    if not plan.every_address:
+        return result, tried
+    looks = [result]
+    while looks[-1].ok and set(attempt.offered) - tried:
+        beyond = Attempt(clock.monotonic, attempt.remaining, avoid=tried)
+        looks.append(await _run(probe, beyond))
+        if beyond.taken is None or beyond.taken in tried:
+            break
+        tried |= {beyond.taken}
+    return _together(looks, clock.monotonic() - attempt.started), tried
+
+
+def _together(looks: list[Result], duration: float) -> Result:
+    """The last of the looks as the result of all: the others were good."""
+    if len(looks) == 1:
+        return looks[0]
+    phases = Phases(*map(sum, zip(*(one.phases for one in looks), strict=True)))
+    expiries = [one.certificate_expiry for one in looks if one.certificate_expiry is not None]
+    return replace(
+        looks[-1],
+        duration=duration,
+        phases=phases,
+        certificate_expiry=min(expiries, default=None),
+        facts={**looks[-1].facts, "addresses": [one.facts.get("address") for one in looks]},
+    )
