@@ -9,12 +9,12 @@ from typing import Final
 
 from pydantic import Field, model_validator
 
-from cbmon.config.fields import Duration, HostPort, Options, Regex, fault
+from cbmon.config.fields import Duration, Options, Regex, fault
 from cbmon.interfaces import Attempt
 from cbmon.model import Reason, Result
 from cbmon.probes.conversation import LIMIT as SCRIPT_LIMIT
 from cbmon.probes.conversation import Conversation
-from cbmon.probes.dial import Route, Tls
+from cbmon.probes.dial import Tls
 from cbmon.probes.dialogue import Dialogue, Step, check_steps
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.expectations import check_certificate, check_duration
@@ -22,6 +22,7 @@ from cbmon.probes.failure import ProbeError
 from cbmon.probes.kind import ProbeType
 from cbmon.probes.options import ConnectOptions, TlsOptions
 from cbmon.probes.outcome import outcome
+from cbmon.probes.places import Place, route_to
 
 LIMIT: Final = 16 * 1024
 
@@ -43,8 +44,9 @@ class TcpExpect(Options):
 class TcpOptions(ConnectOptions):
     """A TCP connection."""
 
-    address: HostPort = Field(
-        description="where to connect", examples=["db.example.net:5432", "[::1]:22"]
+    address: Place = Field(
+        description="where to connect: `host:port`, or `unix:/path` of a socket",
+        examples=["db.example.net:5432", "[::1]:22", "unix:/run/app.sock"],
     )
     tls: TlsOptions | None = Field(
         None,
@@ -77,17 +79,14 @@ class TcpProbe:
     def __init__(self, options: TcpOptions, environment: ProbeEnvironment) -> None:
         self._options = options
         self._environment = environment
-        host, port = options.address
-        self._route = Route(
-            host=host, port=port, family=options.usable_family, source=options.source_address
-        )
+        self._route = route_to(options.address, options)
         steps, tls = options.dialogue, options.tls
         self._dialogue = Dialogue(steps) if steps else None
         self._later = any(step.starttls for step in steps)
         settings = (tls or TlsOptions()).settings()
         wanted = tls is not None or self._later
         self._context = environment.contexts.share(settings) if wanted else None
-        self._name = (tls and tls.server_name) or host
+        self._name = (tls and tls.server_name) or self._route.host
         self._send = options.send.encode() if options.send else None
 
     async def run(self, attempt: Attempt) -> Result:

@@ -48,7 +48,10 @@ class Hops:
         """The way of one request of the check."""
         context = self._home if request.home else self._abroad
         name = self._options.tls.server_name if request.home else None
-        return await self._hop(attempt, request.url, context, name or request.name)
+        hop = await self._hop(attempt, request.url, context, name or request.name)
+        if request.home and self._options.unix_socket is not None:
+            hop.route = Route(host=hop.route.host, path=str(self._options.unix_socket))
+        return hop
 
     async def bearer(self, attempt: Attempt) -> str:
         """A token for the check; empty if it uses none."""

@@ -195,6 +195,9 @@ class HttpOptions(ConnectOptions):
     """An HTTP request."""
 
     url: Url = Field(description="what to ask for", examples=["https://shop.example.net/health"])
+    unix_socket: LocalPath | None = Field(
+        None, description="Unix socket to connect to instead of the URL's host and port"
+    )
     method: str = Field("GET", description="request method", pattern=r"^[A-Z]{1,20}$")
     headers: dict[Sendable, HeaderValue] = Field({}, description="request headers")
     host: HeaderValue | None = Field(
@@ -227,6 +230,12 @@ class HttpOptions(ConnectOptions):
     )
     tls: TlsOptions = Field(TlsOptions(), description="how to speak TLS")
     expect: HttpExpect = Field(HttpExpect(), description="what makes the answer a good one")
+
+    @model_validator(mode="after")
+    def _check_socket(self) -> HttpOptions:
+        if self.unix_socket is not None and self.proxy is not None:
+            raise fault("unix_socket and proxy exclude each other; keep one of them")
+        return self
 
     @model_validator(mode="after")
     def _check_credentials(self) -> HttpOptions:
