@@ -34,6 +34,9 @@ COMMANDS: Final[dict[str, Entry]] = {
         "cbmon.cli.dashboards:dashboards", "Render Grafana's dashboards of a configuration."
     ),
     "import": Entry("cbmon.cli.importing:importing", "Take over another monitor's checks."),
+    "sd": Entry("cbmon.cli.sd:sd", "List the checks' targets for Prometheus' file_sd."),
+    "silence": Entry("cbmon.cli.silence:silence", "Hold messages back for a while."),
+    "notify": Entry("cbmon.cli.notify:notify", "Try receivers, send dead letters again."),
     "reload": Entry("cbmon.cli.reload:reload", "Bring a changed configuration into force."),
 }
 

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from cbmon.web import actions, api, heartbeat, openapi, pages, probing, scrape
+from cbmon.web import (
+    actions,
+    api,
+    discovery,
+    heartbeat,
+    notifications,
+    openapi,
+    pages,
+    probing,
+    scrape,
+)
 from cbmon.web.auth import Role
 from cbmon.web.route import API, Route
 from cbmon.web.services import Operation
@@ -60,6 +70,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         errors=(404,),
     ),
     Route(path="/metrics", handler=scrape.metrics, summary="Every metric, for Prometheus"),
+    Route(path="/sd", handler=discovery.targets, summary="The checks' targets, for http_sd"),
     Route(
         path="/probe",
         handler=probing.probe,
@@ -185,6 +196,61 @@ ROUTES: Final[tuple[Route, ...]] = (
         answer="Events",
         errors=(400,),
         query=("component", "limit", "cursor"),
+    ),
+    Route(
+        path=f"{API}/notifications",
+        handler=notifications.notifications,
+        summary="Messages of the outbox, newest first",
+        answer="Notifications",
+        errors=(400,),
+        query=("receiver", "outcome", "limit", "cursor"),
+    ),
+    Route(
+        method="POST",
+        path=f"{API}/notifications/test",
+        handler=notifications.test,
+        role=Role.OPERATOR,
+        summary="Send a test message to a receiver, or only show it",
+        answer="Tested",
+        errors=(400, 404),
+        body=notifications.TEST,
+    ),
+    Route(
+        method="POST",
+        path=f"{API}/notifications/{{id}}/retry",
+        handler=notifications.retry,
+        role=Role.OPERATOR,
+        summary="Send a dead letter again, with what was dropped behind it",
+        answer="Retried",
+        errors=(400, 404),
+        body={"reason": str},
+    ),
+    Route(
+        path=f"{API}/silences",
+        handler=notifications.silences,
+        summary="Silences, newest first",
+        answer="Silences",
+        errors=(400,),
+        query=("expired",),
+    ),
+    Route(
+        method="POST",
+        path=f"{API}/silences",
+        handler=notifications.add_silence,
+        role=Role.OPERATOR,
+        summary="Hold back messages for a while",
+        answer="Silence",
+        errors=(400,),
+        body=notifications.SILENCE,
+    ),
+    Route(
+        method="DELETE",
+        path=f"{API}/silences/{{id}}",
+        handler=notifications.expire_silence,
+        role=Role.OPERATOR,
+        summary="End a silence now; what is still news is told",
+        answer="Silence",
+        errors=(404,),
     ),
     Route(path=f"{API}/openapi.json", handler=openapi.openapi, summary="This API, described"),
 )
