@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 from cbmon.blackbox.modules import HttpModule
@@ -44,22 +45,24 @@ def trouble(options: HttpModule, text: bytes) -> str | None:
 
 def _evaluated(expression: str, body: Any) -> bool | str:
     """What the expression says of the body, or what is wrong with it."""
-    try:
-        import celpy  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise MissingExtraError("fail_if_body_json_matches_cel", "cel") from error
-    from celpy.celtypes import BoolType  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
-
+    celpy = _celpy()
+    errors = (celpy.CELEvalError, celpy.CELParseError, RecursionError, ValueError, TypeError)
     try:
         value = _program(expression).evaluate({"body": celpy.json_to_cel(body)})
-    except (celpy.CELEvalError, celpy.CELParseError, RecursionError, ValueError) as error:
+    except errors as error:
         return f"Error evaluating CEL expression: {error.args[0] if error.args else error}"
-    return bool(value) if isinstance(value, BoolType) else "CEL evaluation result is not a boolean"
+    is_flag = isinstance(value, celpy.celtypes.BoolType)
+    return bool(value) if is_flag else "CEL evaluation result is not a boolean"
 
 
 @lru_cache(maxsize=256)
 def _program(expression: str) -> Any:
-    import celpy  # noqa: PLC0415
-
-    environment = celpy.Environment()
+    environment = _celpy().Environment()
     return environment.program(environment.compile(expression))
+
+
+def _celpy() -> Any:
+    try:
+        return import_module("celpy")
+    except ImportError as error:
+        raise MissingExtraError("fail_if_body_json_matches_cel", "cel") from error

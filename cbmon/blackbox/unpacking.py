@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any, Final, Protocol
 
 from cbmon.errors import MissingExtraError
@@ -70,7 +71,7 @@ class _Brotli:
 
     def __init__(self) -> None:
         try:
-            import brotli  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - an extra
+            brotli: Any = import_module("brotli")
         except ImportError as error:
             raise MissingExtraError("compression: br", "brotli") from error
         self._error: type[Exception] = brotli.error
@@ -78,9 +79,12 @@ class _Brotli:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         try:
-            yield self._stream.process(data, output_buffer_limit=STEP)
-            while not self._stream.can_accept_more_data():
-                yield self._stream.process(b"", output_buffer_limit=STEP)
+            piece = self._stream.process(data, output_buffer_limit=STEP)
+            while piece:
+                yield piece
+                if self._stream.is_finished():
+                    return
+                piece = self._stream.process(b"", output_buffer_limit=STEP)
         except self._error as error:
             raise ProbeError(Reason.PROTOCOL, f"cannot decompress: {error}") from error
 

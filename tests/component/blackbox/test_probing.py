@@ -308,3 +308,39 @@ async def test_a_refused_port_is_told_apart_from_a_name(bench: Any) -> None:
     assert outcome.reason is Reason.CONNECT
     named = await bench.probe("nowhere.invalid:1", {"prober": "tcp", "timeout": "3s"})
     assert named.reason is Reason.DNS
+
+
+@pytest.mark.parametrize(
+    ("key", "expression", "ok"),
+    [
+        ("fail_if_body_json_not_matches_cel", "body.foo == 'bar' && body.n > 2", True),
+        ("fail_if_body_json_not_matches_cel", "body.foo == 'baz'", False),
+        ("fail_if_body_json_matches_cel", "body.list.exists(x, x == 2)", False),
+        ("fail_if_body_json_matches_cel", "body.none == 1", False),
+        ("fail_if_body_json_matches_cel", "body.n", False),
+        ("fail_if_body_json_matches_cel", "body.n ==", False),
+    ],
+)
+async def test_cel_looks_at_a_json_body(bench: Any, key: str, expression: str, ok: bool) -> None:
+    pytest.importorskip("celpy")
+    body = b'{"foo": "bar", "n": 3, "list": [1, 2]}'
+    port = await bench.answering(
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    )
+    outcome = await bench.probe(f"127.0.0.1:{port}", {**HTTP, "http": {key: expression}})
+    assert outcome.ok is ok
+    assert sample(outcome, "probe_failed_due_to_cel") == (not ok)
+
+
+async def test_brotli_is_unpacked(bench: Any) -> None:
+    brotli = pytest.importorskip("brotli")
+    body = brotli.compress(b"hello " * 100_000)
+    port = await bench.answering(
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    )
+    options = {"compression": "br", "fail_if_body_not_matches_regexp": ["^(hello )+$"]}
+    outcome = await bench.probe(f"127.0.0.1:{port}", {**HTTP, "http": options})
+    assert outcome.ok
+    assert sample(outcome, "probe_http_uncompressed_body_length") == 600_000
+    cut = await bench.answering(b"HTTP/1.1 200 OK\r\n\r\n" + body[:-3])
+    assert not (await bench.probe(f"127.0.0.1:{cut}")).ok
