@@ -69,8 +69,8 @@ class _Builder:
             validator=self._validator,
             references=self._references,
             problems=self._problems,
-        )
             programs=settings.exec_allow,
+        )
         checks = self._all("checks", self._parts, entries.check)
         exports = self._all("exports", self._parts, entries.export)
         notifications = self._notifications(entries)
@@ -81,9 +81,9 @@ class _Builder:
             files=tuple(self._documents.paths),
             external_url=settings.external_url,
             labels=settings.labels,
+            exec_allow=settings.exec_allow,
             storage=storage,
             web=web,
-            exec_allow=settings.exec_allow,
             checks=checks,
             exports=exports,
             notifications=notifications,

@@ -55,12 +55,12 @@ class CheckConfig(ExportConfig):
     group: str = ""
     receivers: tuple[str, ...] = ()
     enabled: bool = True
-
     confirmations: int = 0
     """How often a failed look is repeated at once, ``confirmation_delay`` seconds after it."""
     confirmation_delay: float = 0.0
     other_address: bool = False
     every_address: bool = False
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverConfig:
@@ -90,8 +90,8 @@ class Config:
     """What works, but probably not as meant."""
     external_url: str | None
     labels: Mapping[str, str]
-    storage: StorageSection
     exec_allow: tuple[str, ...] = ()
+    storage: StorageSection
     web: WebSection
     checks: tuple[CheckConfig, ...]
     exports: tuple[ExportConfig, ...]
