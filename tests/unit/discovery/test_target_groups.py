@@ -64,7 +64,7 @@ def config(tmp_path: Path) -> Path:
         "checks:\n"
         "  - {name: db, tcp: {address: 'db.example.net:5432'}, tags: [eu]}\n"
         "  - {name: resting, tcp: {address: 'off.example.net:1'}, enabled: false}\n"
-        "  - {name: web, http: {url: 'https://www.example.net/?token=secret'}}\n"
+        "  - {name: web, http: {url: 'https://www.example.net/?token=hunter2'}}\n"
     )
     return path
 
@@ -80,7 +80,7 @@ def test_the_command_prints_what_would_be_watched(config: Path) -> None:
 
 
 def test_no_password_leaves(config: Path) -> None:
-    assert "secret" not in sd(config).stdout
+    assert "hunter2" not in sd(config).stdout
     assert "www.example.net" in sd(config).stdout
 
 
