@@ -47,7 +47,10 @@ class DatabaseOptions(ConnectOptions):
     @classmethod
     def _check_dsn(cls, value: Secret | None) -> Secret | None:
         if value is not None:
-            cls.parsed(value.reveal())
+            try:
+                cls.parsed(value.reveal())
+            except ValueError as error:
+                raise ValueError(f"{error} (not shown: a secret)") from None
         return value
 
     @field_validator("query")

@@ -45,9 +45,9 @@ def parse_dsn(text: str, *, schemes: Sequence[str], port: int, known: Sequence[s
         given_port = url.port
         options = dict(parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query)))
     except ValueError:
-        raise ValueError(f"expected a URL such as {example} (not shown: a secret)") from None
+        raise ValueError(f"expected a URL such as {example}") from None
     if url.scheme not in schemes or url.fragment:
-        raise ValueError(f"expected a URL such as {example} (not shown: a secret)")
+        raise ValueError(f"expected a URL such as {example}")
     host = options.pop("host", "") or unquote(url.hostname or "")
     user = unquote(url.username or "") or options.pop("user", "")
     database = unquote(url.path.removeprefix("/"))

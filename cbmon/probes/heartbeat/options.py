@@ -50,7 +50,9 @@ class HeartbeatOptions(Options):
     @classmethod
     def _check_token(cls, value: Secret | None) -> Secret | None:
         if value is not None and not TOKEN.fullmatch(value.reveal()):
-            raise ValueError("expected 16 to 200 letters, digits, '.', '_', '~' or '-'")
+            raise ValueError(
+                "expected 16 to 200 letters, digits, '.', '_', '~' or '-' (not shown: a secret)"
+            )
         return value
 
     @field_validator("timezone")
