@@ -161,13 +161,15 @@ def _incidents(scope: Scope) -> Json:
     moves = scope.breaker("transitions_total", 'from_state="closed"', leaving)
     working = scope.breaker("status", WORKING)
     last = scope.breaker("last_transition_timestamp_seconds")
-    number = f"(sum by ({_BY}) (increase({moves}[{LONG}])) > 0)"
+    increase = f"sum without (from_state, to_state) (increase({moves}[{LONG}]))"
+    number = f"(max by ({_BY}) ({increase}) > 0)"  # two daemons that see one incident see one
     closed = f"({scope.share(_BY, working, scope.breaker('state'))})"
     both = f"and on ({_BY}) {number}"
     return table(
         "Incidents",
         "Breakers that left closed in the time shown: how often, for how long they did not "
-        "let calls through, what that leaves, and when they last moved.",
+        "let calls through, what that leaves, and when they last moved. "
+        "Incidents are those of the instance that saw most.",
         [
             Query(expr=number, instant=True),
             Query(expr=f"$__range_s * (1 - {closed}) {both}", instant=True),

@@ -19,6 +19,7 @@ from cbmon.dashboards.words import NO_DATA, WORDS
 from tests.integration.dashboards.grafana import Asked, Series, Viewer, queries
 from tests.integration.dashboards.story import END, ODD, START, Story, backfill, load
 from tests.integration.harness import Daemon, Prometheus
+from tests.unit.dashboards.conftest import CONFIGS, ENVIRONMENT
 
 MOMENT = 1000.0
 
@@ -198,6 +199,26 @@ def test_an_instance_weighs_as_long_as_it_was_there(
     assert set(found) == {
         "billing", "search", "shop-db", "shop-api", "gateway", "geocoder", "chat",
     }  # fmt: skip
+
+
+def test_an_incident_that_two_daemons_saw_is_one(
+    rendered: dict[str, dict[str, Any]], viewer: Viewer
+) -> None:
+    overview = rendered["cbmon-overview"]
+    series = viewer.ask(asked(overview, "Incidents: A"), next(viewer.choices(overview)))
+    found = {one["metric"]["component"]: round(float(one["value"][1])) for one in series}
+    assert (found["search"], found["shop-db"], found["billing"]) == (2, 2, 1)
+
+
+@pytest.mark.parametrize("name", ["hostile", "many"])
+def test_prometheus_reads_the_queries_of_every_configuration(
+    stranger: Viewer, tmp_path: Path, name: str
+) -> None:
+    config = load(tmp_path, CONFIGS[name], ENVIRONMENT)
+    for dashboard in dashboards(config).values():
+        for choice in stranger.choices(dashboard):
+            for one in queries(dashboard):
+                stranger.ask(one, choice)
 
 
 def test_annotations_stand_at_the_moment_of_the_move(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -93,11 +93,13 @@ Ends = Callable[[float], Result]
 """How a run at an hour of the story ends."""
 
 
-def load(directory: Path, config: dict[str, Any] = CONFIG) -> Config:
+def load(
+    directory: Path, config: dict[str, Any] = CONFIG, environ: Mapping[str, str] | None = None
+) -> Config:
     """The configuration as the daemon would have read it."""
     path = directory / "cbmon.yml"
     path.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
-    return load_config(path, types=config_types())
+    return load_config(path, types=config_types(), environ=environ or {})
 
 
 def _good(seconds: float, expiry_days: float | None = None) -> Result:
