@@ -67,12 +67,9 @@ class Probing:
         file: ModuleFile | None,
         *,
         enable: bool = False,
-        breaker: BreakerPolicy | None = None,
     ) -> None:
-        """These modules and this policy from now on; ``enable`` overrides the section's no.
-
-        With ``breaker`` each target gets one.
-        """
+        """These modules and this policy from now on; ``enable`` overrides the section's no."""
+        breaker = section.policy
         self._modules = file.modules if file else {}
         self._contexts = Contexts(self._base.contexts)
         self.enabled = section.enabled or enable

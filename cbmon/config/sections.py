@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from cbmon.breaker import BreakerPolicy
 from cbmon.config.breakers import Breaker
 from cbmon.config.fields import (
     Cidr,
@@ -28,6 +29,7 @@ from cbmon.config.fields import (
     fault,
     secret_from,
 )
+from cbmon.config.policies import BUILT_IN
 from cbmon.config.programs import checked_pattern
 from cbmon.config.words import shown
 
@@ -170,6 +172,32 @@ class ProbeSection(Options):
         description="Networks that are never probed; checked on the final address.",
     )
     allow_unix: bool = Field(False, description="Allow unix sockets as targets of /probe.")
+    breaker: Breaker | None = Field(
+        None,
+        description="A breaker for each target of /probe: a built-in template, or a mapping of "
+        "settings; none without it.",
+    )
+
+    @property
+    def policy(self) -> BreakerPolicy | None:
+        """The policy of those breakers; None without them. ValueError for an impossible one."""
+        if self.breaker is None:
+            return None
+        if isinstance(self.breaker, str):
+            name, given = self.breaker, {}
+        else:
+            name, given = self.breaker.template or "conservative", self.breaker.given()
+        if name not in BUILT_IN:
+            raise ValueError(f"expected a built-in template, got {shown(name)}")
+        return BreakerPolicy(**{**BUILT_IN[name][1], **given})
+
+    @model_validator(mode="after")
+    def _check_breaker(self) -> ProbeSection:
+        try:
+            self.policy  # noqa: B018 - made to see whether it can be
+        except ValueError as error:
+            raise fault(str(error), "breaker") from None
+        return self
 
 
 class WebSection(Options):

@@ -16,7 +16,6 @@ import yaml
 from cbmon.blackbox.file import ModuleFile, parse_modules
 from cbmon.blackbox.prober import Outcome
 from cbmon.blackbox.service import Inquiry, Probing
-from cbmon.breaker import BreakerPolicy
 from cbmon.config.problems import Problems
 from cbmon.config.sections import ProbeSection
 from cbmon.probes import ProbeEnvironment
@@ -77,14 +76,12 @@ class Bench:
     def use(
         self,
         modules: dict[str, Any],
-        *,
-        breaker: BreakerPolicy | None = None,
         **section: Any,
     ) -> None:
         text = yaml.safe_dump({"modules": modules}).encode()
         file = ModuleFile(Path("x"), parse_modules(text, "x", Problems()))
         made = ProbeSection(enabled=True, **section)
-        self.probing.configure(made, file, breaker=breaker)
+        self.probing.configure(made, file)
 
     async def probe(
         self, target: str, module: dict[str, Any] | None = None, **more: str

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from cbmon.blackbox.service import Inquiry, RefusedError
-from cbmon.breaker import BreakerPolicy
 from cbmon.model import Reason
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -92,7 +91,7 @@ async def test_a_unix_socket_has_to_be_allowed(bench: Any, tmp_path: Path) -> No
 
 
 async def test_a_breaker_spares_a_target_that_fails(bench: Any) -> None:
-    bench.use({"m": HTTP}, breaker=BreakerPolicy(failure_threshold=2))
+    bench.use({"m": HTTP}, breaker={"failure_threshold": 2})
     for _ in range(2):
         assert (await bench.probe("http://127.0.0.1:1/")).reason is Reason.CONNECT
     spared = await bench.probe("http://127.0.0.1:1/")
