@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from cbmon.config.alerting import AlertingSection, check_slos
 from cbmon.config.breakers import TemplateSettings
 from cbmon.config.entries import Entries
 from cbmon.config.fields import Options
@@ -30,7 +31,7 @@ from cbmon.config.translate import tell_key
 from cbmon.config.validation import Part, Validator
 from cbmon.config.words import shown
 
-SINGLE: Final = ("global", "storage", "web", "defaults")
+SINGLE: Final = ("global", "storage", "web", "defaults", "alerting")
 """Sections that stand in one file only."""
 SECTIONS: Final = (*SINGLE, "templates", "include", "checks", "exports", "notifications")
 NOTIFICATION_KEYS: Final = ("route", "receivers")
@@ -74,6 +75,7 @@ class _Builder:
         checks = self._all("checks", self._parts, entries.check)
         exports = self._all("exports", self._parts, entries.export)
         notifications = self._notifications(entries)
+        alerting = self._alerting()
         self._references.check()
         return Config(
             source=source,
@@ -87,6 +89,7 @@ class _Builder:
             checks=checks,
             exports=exports,
             notifications=notifications,
+            alerting=alerting,
         )
 
     def _all(
@@ -114,6 +117,15 @@ class _Builder:
     def _section(self, key: str, model: type[SectionT]) -> SectionT | None:
         part = self._single(self._parts, key)
         return None if part is None else self._validator.validate(model, part)
+
+    def _alerting(self) -> AlertingSection:
+        part = self._single(self._parts, "alerting")
+        if part is None:
+            return AlertingSection()
+        if self._documents.complete:
+            roots = [one.block for one in self._parts]
+            check_slos(part.block, part.path, roots, self._problems)
+        return self._validator.validate(AlertingSection, part) or AlertingSection()
 
     def _single(self, parents: list[Part], key: str) -> Part | None:
         """The one mapping under a key that only one file may have."""

@@ -28,6 +28,7 @@ def as_json(config: Config) -> dict[str, Any]:
         "exec_allow": config.exec_allow,
         "storage": _dumped(config.storage, directory),
         "web": _dumped(config.web, directory),
+        "alerting": _dumped(config.alerting, directory),
         "checks": _entries(config.checks, directory),
         "exports": _entries(config.exports, directory),
         "notifications": {

@@ -17,6 +17,7 @@ from cbmon.config.problems import Problem
 from cbmon.config.routes import Route
 
 if TYPE_CHECKING:
+    from cbmon.config.alerting import AlertingSection
     from cbmon.config.fields import Options
     from cbmon.config.sections import StorageSection, WebSection
 
@@ -96,6 +97,7 @@ class Config:
     checks: tuple[CheckConfig, ...]
     exports: tuple[ExportConfig, ...]
     notifications: NotificationsConfig
+    alerting: AlertingSection
 
     @cached_property
     def hash(self) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from cbmon.config.alerting import AlertingSection, AlertSettings, SloEntry
 from cbmon.config.breakers import BreakerSettings
 from cbmon.config.policies import BUILT_IN
 from cbmon.config.routes import RouteSection
@@ -45,6 +46,9 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "breaker": BreakerSettings,
     "route": RouteSection,
     "receivers": ReceiverEntry,
+    "alerting": AlertingSection,
+    "slos": SloEntry,
+    "alerts": AlertSettings,
 }
 
 _BLOCK: Final = re.compile(r"(<!-- options: ([\w.-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from cbmon.config.alerting import AlertingSection
 from cbmon.config.breakers import TemplateSettings
 from cbmon.config.fields import HostPort, Options
 from cbmon.config.model import ConfigTypes, OptionsSource
@@ -37,6 +38,7 @@ _SECTIONS: Final[Mapping[str, type[Options]]] = {
     "storage": StorageSection,
     "web": WebSection,
     "defaults": DefaultsSection,
+    "alerting": AlertingSection,
 }
 _HINTS: Final[Mapping[str, str]] = {
     "duration": "A duration: 500ms, 30s, 5m, 1h30m, 7d, or a number of seconds.",
