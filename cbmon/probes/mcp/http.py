@@ -14,7 +14,15 @@ from cbmon.interfaces import Attempt
 from cbmon.model import Reason
 from cbmon.probes.api import Api, Reply, parsed
 from cbmon.probes.failure import ProbeError
-from cbmon.probes.mcp.messages import Message, initialized, is_answer, request, result
+from cbmon.probes.mcp.messages import (
+    MOST_OTHERS,
+    Message,
+    chatter,
+    initialized,
+    is_answer,
+    request,
+    result,
+)
 
 ACCEPT: Final = "application/json, text/event-stream"
 FAREWELL: Final = 0.5
@@ -73,10 +81,14 @@ class HttpTransport:
 
 async def _answer(reply: Reply, number: int, method: str) -> Message:
     if "text/event-stream" in reply.headers.get("Content-Type", ""):
+        passed_over = 0
         async for event in _events(reply):
             if is_answer(event, number):
                 heard: Message = event
                 return heard
+            passed_over += 1
+            if passed_over >= MOST_OTHERS:
+                raise chatter()
         raise ProbeError(Reason.PROTOCOL, f"the stream ends without an answer to {method}")
     message = await reply.json()
     if not is_answer(message, number):

@@ -16,6 +16,8 @@ VERSION: Final = "2025-06-18"
 """The revision of the protocol that is asked for."""
 KNOWN: Final = frozenset({"2024-11-05", "2025-03-26", VERSION, "2025-11-25"})
 """Those whose messages, as far as they are used here, are the same."""
+MOST_OTHERS: Final = 1000
+"""Messages that may come before the answer to a request: reading them takes time of the loop."""
 Message = Mapping[str, Any]
 
 
@@ -44,6 +46,12 @@ def is_answer(message: Any, number: int) -> bool:
         return False
     unreadable = message.get("id") is None and "error" in message
     return message.get("id") == number or unreadable
+
+
+def chatter() -> ProbeError:
+    """For a server that says everything but the answer."""
+    text = f"{MOST_OTHERS} messages came, but not the answer"
+    return ProbeError(Reason.PROTOCOL, text)
 
 
 def result(message: Message, method: str) -> Message:

@@ -18,7 +18,15 @@ from cbmon.interfaces import Attempt
 from cbmon.model import Phase, Reason
 from cbmon.probes.api import parsed
 from cbmon.probes.failure import ProbeError, words
-from cbmon.probes.mcp.messages import Message, initialized, is_answer, request, result
+from cbmon.probes.mcp.messages import (
+    MOST_OTHERS,
+    Message,
+    chatter,
+    initialized,
+    is_answer,
+    request,
+    result,
+)
 
 LIMIT: Final = 4 * 1024 * 1024
 """Bytes that the program may say in all, and on one line."""
@@ -66,10 +74,11 @@ class StdioTransport:
         self._number += 1
         self._attempt.begin(Phase.PROCESSING)
         await self._say(request(self._number, method, params))
-        while True:
+        for _ in range(MOST_OTHERS):
             message = parsed(await self._line(method))
             if is_answer(message, self._number):
                 return result(message, method)
+        raise chatter()
 
     async def settle(self, _version: str) -> None:
         """The handshake is over."""

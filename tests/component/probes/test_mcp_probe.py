@@ -169,6 +169,7 @@ async def test_an_answer_that_is_wrong_has_its_reason(
         (Reason.PROTOCOL, "holds no result", lambda b: web.json_response({"id": b["id"]})),
         (Reason.PROTOCOL, "ends without an answer", lambda _: stream("data: {}\n\n")),
         (Reason.PROTOCOL, "expected JSON", lambda _: stream("data: {\n\n")),
+        (Reason.PROTOCOL, "but not the answer", lambda _: stream(*["data: {}\n\n"] * 2000)),
         (Reason.STATUS, "failed", lambda _: web.json_response({"id": None, "error": {"code": 1}})),
     ],
 )

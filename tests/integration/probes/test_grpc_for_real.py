@@ -73,7 +73,7 @@ async def test_a_service_that_serves_is_good(look: Any, server: Server, service:
         (Reason.STATUS, "service bad is NOT_SERVING, expected SERVING", {"service": "bad"}),
         (Reason.STATUS, "got NOT_FOUND, expected OK", {"service": "nobody"}),
         (Reason.AUTH, 'DENIED, expected OK: "go é"', {"metadata": {"x-user": "mallory"}}),
-        (Reason.TLS, "does not speak TLS", {"tls": {}}),
+        (Reason.TLS, "TLS", {"tls": {}}),
         (Reason.LATENCY, "expected at most 0.1ms", {"expect": {"max_duration": 0.0001}}),
         (Reason.TLS, "no TLS was spoken", {"expect": {"certificate_days": 1}}),
     ],

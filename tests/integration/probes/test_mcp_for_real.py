@@ -152,7 +152,7 @@ async def test_a_program_that_hangs_is_killed_with_all_it_started(look: Any) -> 
         (Reason.CONNECT, "the program ended", ["/bin/sh", "-c", "exit 3"]),
         (Reason.PROTOCOL, "expected JSON", ["/bin/sh", "-c", "echo hello; sleep 5"]),
         (Reason.SIZE, "said more than", ["/bin/sh", "-c", "yes 1 | tr -d '\\n'"]),
-        (Reason.SIZE, "said more than", ["/bin/sh", "-c", "yes '{}'"]),
+        (Reason.PROTOCOL, "but not the answer", ["/bin/sh", "-c", "yes '{}'"]),
         (Reason.CONFIG, "cannot start /bin/nowhere", ["/bin/nowhere"]),
         (Reason.POLICY, "not allowed", ["/sbin/nowhere"]),
     ],
