@@ -373,6 +373,11 @@ class Daemon:
     # --- what the web asks ---------------------------------------------------------------
 
     @property
+    def notifying(self) -> Notifying:
+        """Messages and silences."""
+        return self._notifying
+
+    @property
     def exposition(self) -> Exposition:
         """Renders the metrics."""
         return self._metrics.exposition

@@ -99,6 +99,10 @@ class Daemon:
         """
         return self._ask("POST", path, json.dumps(dict(body or {})))
 
+    def delete(self, path: str) -> Any:
+        """The JSON answer to the end of something; as :meth:`post`."""
+        return self._ask("DELETE", path, None)
+
     def _ask(self, method: str, path: str, body: str | None) -> Any:
         status, answer = self._exchange(method, path, body)
         if status == 403 and self._use_named_socket(answer):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from cbmon.breaker.breaker import CircuitBreaker
 from cbmon.config import NotificationsConfig
+from cbmon.config.routes import Matcher
 from cbmon.events import Transition, new_id
 from cbmon.interfaces import Clock, Store
 from cbmon.logs import fields
@@ -28,6 +30,7 @@ from cbmon.notify.receivers.kind import ReceiverEnvironment
 from cbmon.notify.routing import Routing
 from cbmon.notify.rules import rules_of
 from cbmon.notify.silences import Silence
+from cbmon.notify.trial import trial
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,8 @@ class Notifying:
         self._dispatcher = Dispatcher(store, clock=clock, hooks=self._hooks)
         self._agenda = Agenda(clock=clock, deadline=self._deadline, tick=self._tick)
         self._silences: dict[str, Silence] = {}
+        self._config = NotificationsConfig()
+        self._site = Site()
         self._notifier = Notifier(
             routing=Routing(), site=Site(), hooks=self._hooks, incidents=Incidents()
         )
@@ -74,6 +79,7 @@ class Notifying:
         Raises StoreError; ConfigurationError when a receiver cannot be built.
         """
         now = self._clock.time()
+        self._config, self._site = config, site
         running = await self._store.incidents(open_only=True, limit=ALL_INCIDENTS)
         silences = map(Silence.from_row, await self._store.silences(ends_after=now))
         self._silences = {silence.id: silence for silence in silences}
@@ -92,6 +98,7 @@ class Notifying:
 
     async def reconfigure(self, config: NotificationsConfig, site: Site) -> None:
         """Bring another configuration into force; what did not change keeps going."""
+        self._config, self._site = config, site
         routing = Routing.of(config, ungrouped_kinds(config))
         now = self._clock.time()
         self._commit(self._notifier.reconfigure(routing, site, rules_of(config), now))
@@ -154,10 +161,20 @@ class Notifying:
             return sorted(active, key=lambda one: one.id, reverse=True)
         return [Silence.from_row(row) for row in await self._store.silences()]
 
-    async def add_silence(self, silence: Silence) -> Silence:
-        """Make it durable and heed it; raises StoreError. Its id and time of making are set."""
+    async def mute(
+        self, matchers: Sequence[Matcher], seconds: float, *, author: str, reason: str
+    ) -> Silence:
+        """A silence from now on, durable when this returns; raises StoreError."""
         now = self._clock.time()
-        made = replace(silence, id=new_id(now), created_at=now)
+        made = Silence(
+            id=new_id(now),
+            matchers=tuple(matchers),
+            starts_at=now,
+            ends_at=now + seconds,
+            author=author,
+            reason=reason,
+            created_at=now,
+        )
         await self._store.save_silence(made.as_row())
         self._silences[made.id] = made
         self._commit(self._notifier.silence(self._silences.values(), now))
@@ -174,6 +191,19 @@ class Notifying:
         self._silences.pop(silence_id, None)
         self._commit(self._notifier.silence(self._silences.values(), now))
         return ended
+
+    async def try_receiver(self, receiver: str, *, dry_run: bool) -> list[dict[str, Any]]:
+        """Send a test message to each integration of a receiver, or only render it; KeyError.
+
+        It goes past the outbox and the breakers: a person waits for what comes of it.
+        """
+        found = [one for one in self._config.receivers if one.name == receiver]
+        if not found:
+            raise KeyError(receiver)
+        return [
+            await trial(receiver, kind, options, self._environment, self._site, dry_run=dry_run)
+            for kind, options in found[0].integrations
+        ]
 
     # --- the outbox ----------------------------------------------------------------------
 

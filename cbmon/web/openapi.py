@@ -28,6 +28,9 @@ QUERY: Final[dict[str, tuple[Schema, str]]] = {
     "tag": (schemas.TEXT, "only those that have this tag"),
     "q": (schemas.TEXT, "only those with this text in name, target, group or a tag"),
     "component": (schemas.TEXT, "only events of this check or export"),
+    "receiver": (schemas.TEXT, "only messages for this receiver line, such as oncall/slack"),
+    "outcome": (schemas.OUTCOME, "only messages with which this happened"),
+    "expired": ({"type": "string", "enum": ["true", "false"]}, "true: those that are over too"),
     "limit": (
         {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE},
         "entries per page",
@@ -44,6 +47,12 @@ BODY: Final[dict[str, tuple[Schema, str]]] = {
         {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 366 * 86_400},
         "wait just that before the first trial",
     ),
+    "matchers": (
+        {"type": "array", "items": schemas.TEXT, "minItems": 1, "maxItems": 20},
+        'what it covers, such as team="shop"; all must hold',
+    ),
+    "receiver": (schemas.TEXT, "the receiver's name"),
+    "dry_run": ({"type": ["boolean", "null"]}, "show the message, send nothing"),
     "hold": ({"type": ["boolean", "null"]}, "keep the state until someone releases it"),
     "reset_counters": (
         {"type": ["boolean", "null"]},

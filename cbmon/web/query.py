@@ -141,7 +141,7 @@ def _check_type(name: str, value: Any, expected: type) -> None:
     number = expected is float and isinstance(value, int) and not isinstance(value, bool)
     if value is None or number or type(value) is expected:
         return
-    words = {float: "a number", str: "text", bool: "true or false"}
+    words = {float: "a number", str: "text", bool: "true or false", list: "a list"}
     raise bad_request(f"{name}: expected {words[expected]}, got {_kind(value)}", field=name)
 
 

@@ -217,7 +217,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route(
         method="POST",
-        path=f"{API}/notifications/{{id}}/retry",
+        path=f"{API}/notifications/{{name}}/retry",
         handler=notifications.retry,
         role=Role.OPERATOR,
         summary="Send a dead letter again, with what was dropped behind it",
@@ -245,7 +245,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route(
         method="DELETE",
-        path=f"{API}/silences/{{id}}",
+        path=f"{API}/silences/{{name}}",
         handler=notifications.expire_silence,
         role=Role.OPERATOR,
         summary="End a silence now; what is still news is told",

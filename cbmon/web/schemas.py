@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from cbmon.breaker import State
-from cbmon.model import Category, Reason, SkipCause
+from cbmon.model import Category, MessageState, Reason, SkipCause
 
 Schema = dict[str, Any]
 
@@ -23,6 +23,7 @@ MAYBE_NUMBER: Final[Schema] = {"type": ["number", "null"]}
 NAMES: Final[Schema] = {"type": "array", "items": TEXT}
 PERCENTAGE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 100}
 ANYTHING: Final[Schema] = {"type": "object"}
+OUTCOME: Final[Schema] = {"type": "string", "enum": [state.value for state in MessageState]}
 STATE: Final[Schema] = {"type": "string", "enum": [state.value for state in State]}
 CATEGORY: Final[Schema] = {"type": "string", "enum": [item.value for item in Category]}
 
@@ -192,6 +193,51 @@ SCHEMAS: Final[dict[str, Schema]] = {
     },
     "Events": many("events", "Event"),
     "Heartbeat": closed({"ok": FLAG, "heard": TEXT}),
+    "Notification": closed(
+        {
+            "id": TEXT,
+            "receiver": TEXT,
+            "kind": TEXT,
+            "incident": TEXT,
+            "component": TEXT,
+            "outcome": OUTCOME,
+            "attempts": COUNT,
+            "created_at": TIME,
+            "last_error": MAYBE_TEXT,
+        }
+    ),
+    "Notifications": many("notifications", "Notification"),
+    "Retried": closed({"id": TEXT, "retried": FLAG}),
+    "Tested": closed(
+        {
+            "receiver": TEXT,
+            "integrations": {
+                "type": "array",
+                "items": closed(
+                    {
+                        "line": TEXT,
+                        "outcome": TEXT,
+                        "reason": MAYBE_TEXT,
+                        "error": MAYBE_TEXT,
+                        "rendered": MAYBE_TEXT,
+                    }
+                ),
+            },
+        }
+    ),
+    "Silence": closed(
+        {
+            "id": TEXT,
+            "matchers": NAMES,
+            "starts_at": TIME,
+            "ends_at": TIME,
+            "author": TEXT,
+            "reason": TEXT,
+            "created_at": TIME,
+            "state": {"type": "string", "enum": ["pending", "active", "expired"]},
+        }
+    ),
+    "Silences": closed({"silences": {"type": "array", "items": ref("Silence")}}),
     "Reload": closed({"ok": FLAG, "added": NAMES, "removed": NAMES, "changed": NAMES}),
     "Ready": closed({"ready": FLAG, "reasons": NAMES}),
 }

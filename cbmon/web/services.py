@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cbmon.breaker import CircuitBreaker
 from cbmon.interfaces import Clock
 from cbmon.model import BreakerInfo, Result, SkipCause
+
+if TYPE_CHECKING:
+    from cbmon.web.notifications import Messaging
 
 
 class Operation(StrEnum):
@@ -108,6 +111,11 @@ class Rendering(Protocol):
 
 class Services(Protocol):
     """The daemon, as far as the web sees it."""
+
+    @property
+    def notifying(self) -> Messaging:
+        """Messages and silences."""
+        ...
 
     @property
     def version(self) -> str:

@@ -204,4 +204,7 @@ TYPE: Final = ReceiverType(
     target=lambda options: ", ".join(options.to),
     timeout=lambda options: options.timeout,
     build=build,
+    render=lambda options, message: letter_of(
+        message, options.from_, options.to, message.created_at
+    ).as_string(),
 )

@@ -14,6 +14,7 @@ import aiohttp
 
 from cbmon.config.fields import Options
 from cbmon.interfaces import Clock, Receiver
+from cbmon.model import Message
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -30,6 +31,8 @@ class ReceiverType(Generic[OptionsT]):
     timeout: Callable[[OptionsT], float]
     """Seconds that one delivery may take."""
     build: Callable[[OptionsT, ReceiverEnvironment], Receiver]
+    render: Callable[[OptionsT, Message], str] | None = None
+    """What would be sent for a message, as text without secrets; None when there is no such."""
     grouped: bool = True
     """False for a receiver that puts alerts together itself: it gets each outage at once, by
     itself, and no reminders or digests."""

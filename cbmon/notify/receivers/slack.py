@@ -143,4 +143,5 @@ TYPE: Final = ReceiverType(
     target=lambda options: host_of(options.webhook_url),
     timeout=lambda options: options.timeout,
     build=build,
+    render=lambda _, message: json.dumps(payload_of(message), indent=2, ensure_ascii=False),
 )

@@ -121,4 +121,5 @@ TYPE: Final = ReceiverType(
     target=lambda options: host_of(options.url),
     timeout=lambda options: options.timeout,
     build=build,
+    render=lambda _, message: json.dumps(webhook_body(message), indent=2, ensure_ascii=False),
 )

@@ -7,7 +7,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,16 @@ import pytest
 from cbmon.breaker import BreakerPolicy, CircuitBreaker
 from cbmon.config.secrets import Secret, SecretFile
 from cbmon.errors import StoreError
-from cbmon.model import BreakerInfo, Category, Reason, Result, SkipCause
+from cbmon.model import (
+    BreakerInfo,
+    Category,
+    Message,
+    MessageState,
+    Reason,
+    Result,
+    SkipCause,
+)
+from cbmon.notify.silences import Silence
 from cbmon.testing import ManualClock
 from cbmon.web.connections import Limits
 from cbmon.web.server import WebServer
@@ -44,6 +53,65 @@ class FakeExposition:
 
 
 @dataclass
+class FakeMessaging:
+    """The notify room's silences and messages, in memory."""
+
+    clock: ManualClock
+    made: list[Silence] = field(default_factory=list)
+    outbox: list[Message] = field(default_factory=list)
+    retried: list[str] = field(default_factory=list)
+
+    async def silences(self, *, expired: bool = False) -> list[Silence]:
+        now = self.clock.time()
+        return [one for one in reversed(self.made) if expired or now < one.ends_at]
+
+    async def mute(
+        self, matchers: Sequence[Any], seconds: float, *, author: str, reason: str
+    ) -> Silence:
+        now = self.clock.time()
+        name = f"silence-{len(self.made)}"
+        times = {"starts_at": now, "ends_at": now + seconds, "created_at": now}
+        made = Silence(id=name, matchers=tuple(matchers), author=author, reason=reason, **times)
+        self.made.append(made)
+        return made
+
+    async def expire_silence(self, silence_id: str) -> Silence:
+        found = {one.id: one for one in await self.silences()}[silence_id]
+        self.made.remove(found)
+        ended = replace(found, ends_at=self.clock.time())
+        self.made.append(ended)
+        return ended
+
+    async def messages(
+        self,
+        *,
+        receiver: str | None = None,
+        state: MessageState | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[Message]:
+        newest = sorted(self.outbox, key=lambda one: one.id, reverse=True)
+        return [
+            one
+            for one in newest
+            if receiver in {None, one.receiver} and state in {None, one.state}
+            if before is None or one.id < before
+        ][:limit]
+
+    async def retry(self, message_id: str) -> bool:
+        self.retried.append(message_id)
+        return any(one.id == message_id and one.state == "dead" for one in self.outbox)
+
+    async def try_receiver(self, receiver: str, *, dry_run: bool) -> list[dict[str, Any]]:
+        if receiver != "oncall":
+            raise KeyError(receiver)
+        shown = {"reason": None, "error": None, "rendered": "the text" if dry_run else None}
+        good = {"line": "oncall/slack", "outcome": "rendered" if dry_run else "delivered", **shown}
+        bad = {"line": "oncall/email", "outcome": "temporary", **shown, "error": "no answer"}
+        return [good] if dry_run else [good, bad]
+
+
+@dataclass
 class FakeDaemon:
     """What the web asks, without a monitor, a scheduler and a store."""
 
@@ -60,6 +128,7 @@ class FakeDaemon:
 
     def __post_init__(self) -> None:
         self.started_at = self.clock.time()
+        self.notifying = FakeMessaging(self.clock)
         self._components: dict[str, FakeComponent] = {}
         self._rows: list[dict[str, Any]] = []
 

@@ -229,7 +229,7 @@ async def test_the_openapi_document_is_served_and_is_one(web: Any) -> None:
     for schema in document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
     operations = [op for path in document["paths"].values() for op in path.values()]
-    assert len({op["operationId"] for op in operations}) == len(operations) == 17
+    assert len({op["operationId"] for op in operations}) == len(operations) == 27
 
 
 async def test_every_address_in_the_document_answers_as_it_says(web: Any, daemon: Any) -> None:
