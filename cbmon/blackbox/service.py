@@ -6,7 +6,7 @@ a reason. A module file comes into force whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cbmon.blackbox.file import ModuleFile
@@ -49,7 +49,11 @@ class RefusedError(Exception):
 class Probing:
     """Everything that ``/probe`` needs; one per daemon."""
 
-    def __init__(self, environment: ProbeEnvironment) -> None:
+    def __init__(
+        self, environment: ProbeEnvironment, *, unknown_module: Callable[[], None] = lambda: None
+    ) -> None:
+        """``unknown_module`` is called for each request for a module that does not exist."""
+        self._tell_unknown = unknown_module
         self._base = environment
         self._environment = environment
         self._modules: Mapping[str, Module] = {}
@@ -57,8 +61,6 @@ class Probing:
         self._breakers: BreakerRegistry | None = None
         self._policy: BreakerPolicy | None = None
         self.enabled = False
-        self.unknown_modules = 0
-        """Requests for modules that do not exist."""
         self.history = History()
 
     def configure(
@@ -90,7 +92,7 @@ class Probing:
         name = inquiry.module or DEFAULT_MODULE
         module = self._modules.get(name)
         if module is None:
-            self.unknown_modules += 1
+            self._tell_unknown()
             raise RefusedError(400, f'Unknown module "{name[:200]}"')
         look = self._look(inquiry, module)
         found = await self._behind_breaker(name, module, look)

@@ -384,7 +384,12 @@ STORE_ERRORS: Final = Family(
     type="counter",
     help="Accesses to the store that failed.",
 )
-ITSELF: Final = (BUILD, RELOAD_OK, RELOAD_AT, HASH, LATENESS, LAG, STORE_ERRORS)
+UNKNOWN_MODULES: Final = Family(
+    name="blackbox_module_unknown_total",
+    type="counter",
+    help="Requests to /probe for modules that do not exist; the name is blackbox_exporter's.",
+)
+ITSELF: Final = (BUILD, RELOAD_OK, RELOAD_AT, HASH, LATENESS, LAG, STORE_ERRORS, UNKNOWN_MODULES)
 
 
 def every() -> tuple[Family, ...]:

@@ -38,7 +38,16 @@ LAG_WINDOW: Final = 60.0
 class Itself:
     """What the daemon counts about itself."""
 
-    __slots__ = ("hash", "lag", "lateness", "reload_at", "reload_ok", "store_errors", "version")
+    __slots__ = (
+        "hash",
+        "lag",
+        "lateness",
+        "reload_at",
+        "reload_ok",
+        "store_errors",
+        "unknown_modules",
+        "version",
+    )
 
     def __init__(self, version: str) -> None:
         self.version = version
@@ -48,6 +57,7 @@ class Itself:
         self.lateness = Distribution(f.LATENESS_BOUNDS)
         self.lag = Recent(LAG_WINDOW)
         self.store_errors = 0
+        self.unknown_modules = 0
 
     def sections(self, now: float) -> Iterator[tuple[Family, bytes]]:
         """Each family with its lines; ``now`` is monotonic."""
@@ -60,6 +70,7 @@ class Itself:
         yield f.LATENESS, histogram(_LATENESS, b"", lateness.counts, lateness.sum)
         yield f.LAG, lines([f.LAG.name], f"{lag:.6f}")
         yield f.STORE_ERRORS, lines([f.STORE_ERRORS.name], number(self.store_errors))
+        yield f.UNKNOWN_MODULES, lines([f.UNKNOWN_MODULES.name], number(self.unknown_modules))
 
 
 class Recent:

@@ -112,6 +112,10 @@ class Metrics:
         """An access to the store failed."""
         self._itself.store_errors += 1
 
+    def unknown_module(self) -> None:
+        """/probe was asked for a module that does not exist."""
+        self._itself.unknown_modules += 1
+
     def reloaded(self, ok: bool, at: float, hash: str) -> None:  # noqa: A002
         """A configuration came into force at the Unix time ``at``, or was refused (``ok``).
 

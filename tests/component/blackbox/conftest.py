@@ -41,6 +41,7 @@ class Bench:
     probing: Probing
     servers: list[asyncio.Server] = field(default_factory=list)
     heard: list[bytes] = field(default_factory=list)
+    unknown: list[None] = field(default_factory=list)
 
     async def raw(self, converse: Converse) -> int:
         async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -94,7 +95,9 @@ class Bench:
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     environment = ProbeEnvironment(clock=SystemClock())
-    made = Bench(environment, Probing(environment))
+    unknown: list[None] = []
+    probing = Probing(environment, unknown_module=lambda: unknown.append(None))
+    made = Bench(environment, probing, unknown=unknown)
     yield made
     for server in made.servers:
         server.close()
