@@ -1,15 +1,26 @@
 """Bytes of a known number from a connection.
 
-Rule: what was not asked for yet stays in the kernel, but for a little.
+Rule: what was not asked for yet stays in the kernel, but for a little, and a target that sends
+very many very small messages does not keep the loop from others.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from cbmon.model import Reason
 from cbmon.probes.addresses import Endpoint, SocketFile
 from cbmon.probes.failure import ProbeError, words
+
+BREATH: Final = 256
+"""Messages after which the loop is let go."""
+
+
+async def breathe(count: int) -> None:
+    """Let others go on after every so many messages; ``count`` is how many there were."""
+    if count % BREATH == 0:
+        await asyncio.sleep(0)
 
 
 def streams() -> tuple[asyncio.StreamReader, asyncio.StreamReaderProtocol]:

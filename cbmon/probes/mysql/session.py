@@ -18,7 +18,7 @@ from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.failure import ProbeError, shown
 from cbmon.probes.mysql import wire
 from cbmon.probes.query import Answer
-from cbmon.probes.streams import exactly, streams
+from cbmon.probes.streams import breathe, exactly, streams
 
 _FAST, _FULL = 3, 4
 
@@ -30,6 +30,7 @@ class Session:
         self.link = link
         self._reader = reader
         self._number = 0
+        self._count = 0
         self.greeting = wire.Greeting("", 0, "", b"")
 
     @classmethod
@@ -120,6 +121,8 @@ class Session:
         self._number += 1
 
     async def _packet(self) -> bytes:
+        self._count += 1
+        await breathe(self._count)
         head = await exactly(self._reader, 4, self.link.endpoint)
         self._number = head[3] + 1
         body = await exactly(self._reader, wire.size(head), self.link.endpoint)

@@ -20,7 +20,7 @@ from cbmon.probes.failure import ProbeError, shown
 from cbmon.probes.postgres import wire
 from cbmon.probes.postgres.scram import Scram, ScramError
 from cbmon.probes.query import Answer
-from cbmon.probes.streams import exactly, streams
+from cbmon.probes.streams import breathe, exactly, streams
 
 
 async def opened(
@@ -72,6 +72,7 @@ class Session:
         self._reader = reader
         self._endpoint = endpoint
         self._kinds: bytes | None = wire.AT_LOGIN
+        self._count = 0
         self.say: Callable[[bytes], None] = transport.write
 
     async def log_in(
@@ -180,6 +181,8 @@ class Session:
                 raise wire.malformed()
 
     async def _message(self) -> wire.Message:
+        self._count += 1
+        await breathe(self._count)
         head = await exactly(self._reader, 5, self._endpoint)
         body = await exactly(self._reader, wire.body_size(head, self._kinds), self._endpoint)
         return wire.Message(head[:1], body)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -123,3 +125,32 @@ async def test_a_cancelled_run_leaves_no_connection(bench: Any) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.wait_for(gone.wait(), 2)
+
+
+async def test_a_flood_of_small_messages_does_not_hold_the_loop(bench: Any) -> None:
+    async def flood(reader: Reader, writer: Writer) -> None:
+        await reader.readexactly(8)
+        writer.write(b"N" + OK)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(said(b"S", b"") * 10_000)
+                await writer.drain()
+
+    longest, last = 0.0, time.monotonic()
+
+    async def tick() -> None:
+        nonlocal longest, last
+        while True:
+            await asyncio.sleep(0)
+            now = time.monotonic()
+            longest, last = max(longest, now - last), now
+
+    beside = asyncio.ensure_future(tick())
+    task = asyncio.ensure_future(look(bench, flood))
+    await asyncio.sleep(0.5)
+    task.cancel()
+    await asyncio.wait([task])
+    beside.cancel()
+
+    assert task.cancelled()
+    assert longest < 0.25
