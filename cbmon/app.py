@@ -144,7 +144,7 @@ class Daemon:
             exposition=metrics.exposition,
             clock=clock,
         )
-        self._asked = Probing(self._probing)
+        self._asked = Probing(self._probing, unknown_module=metrics.unknown_module)
         self._asked.configure(config.web.probe, modules, enable=options.enable_probe)
         self._web = WebServer(self, tokens=config.web.tokens, probing=self._asked)
 
