@@ -57,7 +57,11 @@ def _add(draft: Draft, name: str, module: Module, target: str, interval: str) ->
     options = _KINDS[kind](module, target, lambda text: draft.note(name, text))
     if options is None:
         return
-    check: Json = {"name": f"{name} {target}".strip(), kind: options, "group": name}
+    check: Json = {
+        "name": f"{name} {target.partition('://')[2] or target}".strip(),
+        kind: options,
+        "group": name,
+    }
     if module.timeout > 0:
         check["timeout"] = format_duration(module.timeout)
         check["interval"] = interval or format_duration(max(30.0, module.timeout))
