@@ -141,7 +141,7 @@ async def test_an_answer_is_read_as_it_streams(bench: Any, models: Models) -> No
     assert result.ok, result.error
     assert result.facts["tokens"] == 3
     assert result.facts["answer"] == '"Yes."'
-    assert 0.01 < result.facts["first_token_seconds"] < result.duration
+    assert 0.01 < result.facts["first_token_seconds"] < result.duration - 0.025
     assert 1 < result.facts["tokens_per_second"] < 200
     assert result.phases.processing > 0
     assert result.phases.transfer > 0
