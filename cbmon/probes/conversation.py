@@ -60,6 +60,7 @@ class Conversation:
     async def say(self, data: bytes) -> None:
         """Send; the answer is waited for from now on."""
         self._open.transport.write(data)
+        self._open.protocol.fresh = not self.heard
         await asyncio.sleep(0)  # a loop may send at the end of its turn only
 
     async def line(self) -> bytes:
@@ -128,10 +129,11 @@ class Conversation:
         return self._link
 
     def _listen(self) -> None:
-        """The phase of waiting begins, or that of hearing when something is there already."""
-        hearing = Phase.TRANSFER if self.heard else Phase.PROCESSING
-        if self._attempt.phase is not hearing:
-            self._attempt.begin(hearing)
+        """The phase of waiting begins, or that of hearing when the answer has begun already."""
+        waiting = self._open.protocol.fresh and not self.heard
+        phase = Phase.PROCESSING if waiting else Phase.TRANSFER
+        if self._attempt.phase is not phase:
+            self._attempt.begin(phase)
 
     def _ear(self) -> _Ear:
         return _Ear(self._attempt, self.heard, self._limit)
@@ -152,6 +154,8 @@ class _Ear(asyncio.Protocol):
     def __init__(self, attempt: Attempt, heard: bytearray, limit: int) -> None:
         self.total = 0
         self.over = False
+        self.fresh = True
+        """Whether nothing has come since something was said."""
         self.trouble: OSError | None = None
         self._attempt = attempt
         self._heard = heard
@@ -171,6 +175,7 @@ class _Ear(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._attempt.phase is Phase.PROCESSING:
             self._attempt.begin(Phase.TRANSFER)
+        self.fresh = False
         self.total += len(data)
         self._heard += data
         if self.total > self._limit:

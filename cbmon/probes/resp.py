@@ -15,6 +15,8 @@ from cbmon.probes.failure import ProbeError, shown
 
 LARGEST: Final = 1024 * 1024
 """Bytes of all replies of a run together, protocol included."""
+PARTS: Final = 10_000
+"""Parts of one reply, itself and the lists in it included."""
 _DEEPEST: Final = 8
 _DIGITS: Final = 19
 
@@ -42,22 +44,36 @@ def command(*words: str) -> bytes:
     return head + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
 
 
-async def reply(conversation: Conversation, depth: int = 0) -> Reply:
+async def reply(conversation: Conversation) -> Reply:
     """The next reply."""
-    line = await conversation.line()
-    kind, rest = line[:1], line[1:]
-    if kind == b"+":
-        return rest.decode(errors="replace")
-    if kind == b"-":
-        return Refusal(rest.decode(errors="replace"))
-    if kind == b":":
-        return _number(line)
-    if kind == b"$":
-        return await _bulk(conversation, _size(line))
-    if kind == b"*" and depth < _DEEPEST:
-        size = _size(line)
-        return None if size < 0 else [await reply(conversation, depth + 1) for _ in range(size)]
-    raise _malformed(line)
+    return await _Replies(conversation).next(0)
+
+
+class _Replies:
+    """Reads one reply and counts its parts: each costs more time than its bytes tell."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._left = PARTS
+
+    async def next(self, depth: int) -> Reply:
+        self._left -= 1
+        if self._left < 0:
+            raise ProbeError(Reason.SIZE, f"a reply has more than {PARTS} parts")
+        line = await self._conversation.line()
+        kind, rest = line[:1], line[1:]
+        if kind == b"+":
+            return rest.decode(errors="replace")
+        if kind == b"-":
+            return Refusal(rest.decode(errors="replace"))
+        if kind == b":":
+            return _number(line)
+        if kind == b"$":
+            return await _bulk(self._conversation, _size(line))
+        if kind == b"*" and depth < _DEEPEST:
+            size = _size(line)
+            return None if size < 0 else [await self.next(depth + 1) for _ in range(size)]
+        raise _malformed(line)
 
 
 async def _bulk(conversation: Conversation, size: int) -> str | None:

@@ -48,6 +48,14 @@ def pytest_asyncio_loop_factories(
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """asyncio's own loop takes its turn in the long tier: the daemon runs on uvloop."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.parent == here and "[asyncio" in item.name:
+            item.add_marker(pytest.mark.long)
+
+
 @dataclass
 class Authority:
     """A certificate authority that the probes are told to trust."""

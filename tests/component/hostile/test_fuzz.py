@@ -1,0 +1,250 @@
+"""Rule: no bytes of a target and no options of a person make a check crash: each run has a reason.
+
+What is drawn is noise, and good answers that something was done to. The short tier draws a few;
+the long one goes on for ten minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import pytest
+import uvloop
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from cbmon.model import Reason, Result
+from cbmon.probes import ProbeEnvironment, probe_type
+from cbmon.probes.dns.message import MalformedError, answers, parse, question
+from cbmon.probes.exec.perfdata import parse as parse_perfdata
+from cbmon.probes.exec.perfdata import split_output
+from cbmon.probes.icmp.echo import is_reply, request, without_ip
+from cbmon.probes.run import run_once
+
+LONG: Final = 600.0
+"""Seconds of the long tier, all subjects together."""
+_ASKED: Final = question(7, "a.test", "A", "IN", recursive=True)
+_DNS: Final = bytes.fromhex(
+    "0007818000010002000100000161047465737400000100 01c00c00010001000000050004c0000201"
+    "c00c0010000100000005000403616263c00c00060001000000050016c00cc00c0000000100000002"
+    "000000030000000400000005".replace(" ", "")
+)
+_SAMPLES: Final[dict[str, tuple[bytes, ...]]] = {
+    "http": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nok\r\n0\r\nA: b\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 302 Found\r\nLocation: http://[::1/\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0",
+        b'HTTP/1.1 200 OK\r\nLast-Modified: now\r\nSet-Cookie: a\r\n\r\n{"a": [1e999, NaN, {}]}',
+    ),
+    "redis": (
+        b"*3\r\n$3\r\nabc\r\n:-12\r\n*-1\r\n",
+        b"$11\r\nrole:master\r\n",
+        b"-ERR no\r\n",
+        b"+PONG\r\n",
+    ),
+    "ssh": (b"hello\r\nSSH-2.0-OpenSSH_9.2p1 Debian\r\n", b"SSH-1.99-x\n"),
+    "smtp": (b"220 mx ESMTP\r\n250-mx\r\n250-STARTTLS\r\n250 AUTH=PLAIN\r\n221 x\r\n",),
+    "tcp": (b"* OK a1\r\n\xff\xfb\x01login: 250 x\r\n",),
+}
+_OPTIONS: Final[dict[str, dict[str, Any]]] = {
+    "http": {
+        "expect": {
+            "body": {"matches": "ok|a"},
+            "json": {"$.a[0]": {"above": 1}},
+            "headers": {"matches": {"Location": "x"}, "allow_missing": ["Location"]},
+            "last_modified_age": "1h",
+        },
+        "compression": ["gzip"],
+        "max_body_size": "1MB",
+    },
+    "redis": {"expect": {"fields": {"role": "master"}, "value": "> 1"}},
+    "ssh": {"expect": {"matches": "OpenSSH"}},
+    "smtp": {"expect": {"capabilities": ["AUTH PLAIN"]}},
+    "tcp": {
+        "dialogue": [
+            {"expect": "(OK|NO) (a1)?"},
+            {"send": "$1$2\r\n"},
+            {"expect_hex": "ff"},
+            {"expect_text": "login: "},
+            {"expect": "^250 "},
+        ]
+    },
+}
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, samples: tuple[bytes, ...]) -> bytes:
+    """A good answer of which parts are cut, repeated or replaced."""
+    data = bytearray(draw(st.sampled_from(samples)))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(data)))
+        end = draw(st.integers(at, min(len(data), at + 12)))
+        noise = st.one_of(
+            st.binary(max_size=8),
+            st.sampled_from([b"\r\n", b"\n", b"\0", b"-1", b"99999999999999999999", b"\xff" * 9]),
+            st.just(bytes(data[at:end]) * 3),
+        )
+        data[at:end] = draw(noise)
+    return bytes(data)
+
+
+def said(kind: str) -> st.SearchStrategy[bytes]:
+    return st.one_of(spoilt(_SAMPLES[kind]), st.binary(max_size=400))
+
+
+class _Clock:
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def time(self) -> float:
+        return time.time()
+
+
+@contextmanager
+def looking(kind: str) -> Iterator[Callable[[bytes], Result]]:
+    """``look(data)``: the result of a check whose target says just that."""
+    data = b""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        writer.close()
+
+    async def begin() -> tuple[asyncio.Server, ProbeEnvironment, Any]:
+        server = await asyncio.start_server(converse, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        place = {"http": "url", "redis": "url"}.get(kind, "address")
+        scheme = f"{kind}://" if place == "url" else ""
+        environment = ProbeEnvironment(clock=_Clock())
+        found = probe_type(kind)
+        given_options = {place: f"{scheme}127.0.0.1:{port}", **_OPTIONS[kind]}
+        probe = found.build(found.options.model_validate(given_options), environment)
+        return server, environment, probe
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        server, environment, probe = runner.run(begin())
+
+        def look(said: bytes) -> Result:
+            nonlocal data
+            data = said
+            return runner.run(run_once(probe, 5.0, environment.clock))
+
+        yield look
+        server.close()
+        runner.run(environment.close())
+
+
+def judged(kind: str) -> Callable[[int, int], None]:
+    """A subject: ``run(examples, seed)`` looks at so many targets."""
+
+    def run(examples: int, number: int) -> None:
+        with looking(kind) as look:
+
+            def check(data: bytes) -> None:
+                result = look(data)
+                assert result.reason is not Reason.INTERNAL, (data, result.error)
+                assert result.reason is not Reason.TIMEOUT, data
+                assert result.ok == (result.reason is None)
+
+            drawn(check, said(kind), examples, number)
+
+    return run
+
+
+def pure(check: Callable[[Any], None], strategy: st.SearchStrategy[Any]) -> Callable[..., None]:
+    def run(examples: int, number: int) -> None:
+        drawn(check, strategy, examples * 10, number)
+
+    return run
+
+
+def drawn(
+    check: Callable[[Any], None], strategy: st.SearchStrategy[Any], examples: int, number: int
+) -> None:
+    limits = settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    seed(number)(limits(given(strategy)(check)))()
+
+
+def dns_message(data: bytes) -> None:
+    answers(_ASKED, data)
+    try:
+        parse(data)
+    except MalformedError:
+        return
+
+
+def echo(data: bytes) -> None:
+    sent = request(4, 1, 2, b"0123456789abcdef")
+    assert not is_reply(4, without_ip(data), sent, identified=True)
+    assert not is_reply(6, data, sent, identified=True)
+
+
+def perfdata(text: str) -> None:
+    parse_perfdata(text)
+    parse_perfdata(split_output(text)[2])
+
+
+def options(given_options: Any) -> None:
+    kind, values = given_options
+    try:
+        found = probe_type(kind).options.model_validate(values)
+    except ValidationError:
+        return
+    probe_type(kind).target(found)
+    found.model_dump_json(by_alias=True)
+
+
+_PLUGIN: Final = st.text(alphabet="abU'|=; \n\t0123456789.,-+e%smuBKiG\0é", max_size=200)
+_NAMES: Final = st.sampled_from(
+    [
+        "url", "address", "host", "expect", "headers", "matches", "status", "json", "$.a", "tls",
+        "proxy", "oauth2", "dialogue", "send", "command", "ttl", "size", "family", "body",
+        "allow_missing", "starttls", "fields", "environment", "max_duration", "source_address",
+    ]
+)  # fmt: skip
+_LEAVES: Final = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
+    st.sampled_from(["http://a.test/", "a.test:1", "$1", "(a)", "2xx", "1h", "ipv6", "/bin/x"]),
+)  # fmt: skip
+_VALUES: Final = st.recursive(
+    _LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(_NAMES, inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+_KINDS: Final = st.sampled_from(["http", "tcp", "redis", "smtp", "ssh", "icmp", "exec", "tls"])
+
+SUBJECTS: Final[dict[str, Callable[[int, int], None]]] = {
+    **{kind: judged(kind) for kind in _SAMPLES},
+    "dns": pure(dns_message, st.one_of(spoilt((_DNS,)), st.binary(max_size=200))),
+    "icmp": pure(echo, st.binary(max_size=80)),
+    "perfdata": pure(perfdata, st.one_of(_PLUGIN, st.text(max_size=200))),
+    "options": pure(options, st.tuples(_KINDS, st.dictionaries(_NAMES, _VALUES, max_size=6))),
+}
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_nothing_that_is_drawn_makes_it_crash(subject: str) -> None:
+    SUBJECTS[subject](40, 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_nothing_makes_it_crash_for_a_long_time(subject: str) -> None:
+    end = time.monotonic() + LONG / len(SUBJECTS)
+    number = int(time.time())
+    while time.monotonic() < end:
+        number += 1
+        SUBJECTS[subject](500, number)
