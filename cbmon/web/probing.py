@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from cbmon.blackbox.service import Inquiry, Probing, RefusedError
 from cbmon.web.errors import ApiError
+from cbmon.web.negotiation import takes_gzip
 from cbmon.web.scrape import TEXT
 
 PROBING: Final[web.AppKey[Probing]] = web.AppKey("probing", Probing)
@@ -33,7 +34,8 @@ async def probe(request: web.Request) -> web.Response:
     if query.get("debug") == "true":
         return web.Response(text=found.debug, headers={"X-Content-Type-Options": "nosniff"})
     response = web.Response(body=found.metrics.encode(), headers={"Content-Type": TEXT})
-    response.enable_compression()
+    if takes_gzip(request.headers.get(hdrs.ACCEPT_ENCODING)):
+        response.enable_compression(web.ContentCoding.gzip)
     return response
 
 
