@@ -136,10 +136,10 @@ def transitions(scope: Scope, color: str = GREY, *states: str) -> Json:
     It is the moment the breaker noted itself, not that of the scrape that saw it.
     """
     only = [f'state=~"{"|".join(states)}"'] if states else []
-    on = "job, instance, category, component"
+    last = scope.breaker("last_transition_timestamp_seconds")
     expr = (
         f"1000 * ({scope.breaker('status', *only)} == 1)\n"
-        f"* on ({on}) group_left () ({scope.breaker('last_transition_timestamp_seconds')} > 0)"
+        f"* ignoring (state) group_left () ({last} > 0)"
     )
     return moments("Transitions", expr, color, "{{component}}: {{state}}", "category,component")
 

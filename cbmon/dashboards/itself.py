@@ -15,7 +15,8 @@ UID: Final = "cbmon-itself"
 _BUILD: Final = "cbmon_build_info"
 _HASH_DIGITS: Final = 12
 """As ``cbmon_config_hash`` has them."""
-_ON: Final = "on (job, instance) group_left ()"
+_ON: Final = "ignoring (version, python_version) group_left ()"
+"""Everything but what is the build's alone: clusters may share a job's and an instance's name."""
 
 
 def itself(plan: Plan) -> Json:
@@ -104,8 +105,8 @@ def _instances(scope: Scope) -> Json:
         "Each daemon with its version, its start and the moment its configuration came into force.",
         [
             Query(
-                expr=f"1000 * max by (job, instance, version, python_version) ({build} * on (job, "
-                f"instance) group_left () {started})",
+                expr="1000 * max by (job, instance, version, python_version) "
+                f"({build} * {_ON} {started})",
                 instant=True,
             ),
             Query(expr=f"1000 * max by (job, instance) ({read})", instant=True),

@@ -70,12 +70,12 @@ class Scope:
         )
 
     def states(self, by: str) -> str:
-        """The number of WORDS for the state of breakers."""
+        """The number of WORDS for the state of breakers; of several the worst."""
         each = "\n  or ".join(
             f"{code} * {self.breaker('status', equal('state', state.value))}"
             for state, (code, _, _) in WORDS.items()
         )
-        return f"sum by ({by}) (\n  {each}\n)"
+        return f"max by ({by}) (sum without (state) (\n  {each}\n))"
 
 
 def limits(metric: Metric, label: str, values: Mapping[str, float], *, whole: bool) -> str:

@@ -278,6 +278,8 @@ class Story:
             yield labelled(daemon, at, job="cbmon", instance="10.0.0.1:9813")
             if self.hour >= 5:
                 yield labelled(daemon, at, job="cbmon", instance="10.0.0.2:9813")
+            if self.hour >= 5.9:  # another cluster, whose daemon has the same name there
+                yield labelled(daemon, at, job="cbmon", instance="10.0.0.1:9813", cluster="b")
             application = generate_latest(self.scraped).decode()  # type: ignore[no-untyped-call]
             yield labelled(application, at, job="shop", instance="10.0.0.3:8000")
 
