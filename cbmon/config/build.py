@@ -17,6 +17,7 @@ from cbmon.config.fields import Options
 from cbmon.config.includes import Document, Documents
 from cbmon.config.model import Config, ConfigTypes, NotificationsConfig, ReceiverConfig
 from cbmon.config.nodes import Block, Items, key_place, place_of
+from cbmon.config.notifying import RULE_KEYS, NotificationRules
 from cbmon.config.policies import BUILT_IN, Policies
 from cbmon.config.problems import Place, Problems
 from cbmon.config.references import References
@@ -34,7 +35,7 @@ from cbmon.config.words import shown
 SINGLE: Final = ("global", "storage", "web", "defaults", "alerting")
 """Sections that stand in one file only."""
 SECTIONS: Final = (*SINGLE, "templates", "include", "checks", "exports", "notifications")
-NOTIFICATION_KEYS: Final = ("route", "receivers")
+NOTIFICATION_KEYS: Final = ("route", "receivers", *RULE_KEYS)
 PRIVATE: Final = "x-"
 """Keys of the top level that begin so are left alone: a place for anchors."""
 
@@ -180,7 +181,30 @@ class _Builder:
         receivers = self._all("receivers", parents, entries.receiver)
         part = self._single(parents, "route")
         route = self._route(part) if part else self._default_route(parents, receivers)
-        return NotificationsConfig(route=route, receivers=receivers)
+        rules = self._rules(parents)
+        if route is not None and part is not None and rules is not None:
+            for message in rules.unknown_intervals(route):
+                self._problems.add(place_of(part.block), part.path, message)
+        return NotificationsConfig(
+            route=route, receivers=receivers, rules=rules or NotificationRules()
+        )
+
+    def _rules(self, parents: list[Part]) -> NotificationRules | None:
+        """When to be silent; None when that cannot be said."""
+        found: NotificationRules | None = None
+        for parent in parents:
+            data = {key: value for key, value in parent.block.items() if key in RULE_KEYS}
+            if not data:
+                continue
+            if found is not None:
+                message = f"{', '.join(map(shown, RULE_KEYS))} stand in one file only"
+                self._problems.add(key_place(parent.block, next(iter(data))), parent.path, message)
+                continue
+            known = NOTIFICATION_KEYS
+            found = self._validator.validate(NotificationRules, parent, data=data, known=known)
+            if found is None:
+                return None
+        return found or (NotificationRules() if self._documents.complete else None)
 
     def _route(self, part: Part) -> Route | None:
         section = self._validator.validate(RouteSection, part)

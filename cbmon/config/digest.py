@@ -34,6 +34,7 @@ def as_json(config: Config) -> dict[str, Any]:
         "notifications": {
             "route": None if notifications.route is None else _route(notifications.route),
             "receivers": [_receiver(one, directory) for one in notifications.receivers],
+            **_dumped(notifications.rules, directory),
         },
     }
 
@@ -62,7 +63,8 @@ def _entry(entry: ExportConfig, directory: Path) -> dict[str, Any]:
 
 def _receiver(receiver: ReceiverConfig, directory: Path) -> dict[str, Any]:
     data: dict[str, Any] = {kind: _dumped(one, directory) for kind, one in receiver.integrations}
-    return {**data, "name": receiver.name, "policy": receiver.policy.as_dict()}
+    own = {"name": receiver.name, "send_resolved": receiver.send_resolved}
+    return {**data, **own, "policy": receiver.policy.as_dict()}
 
 
 def _route(route: Route) -> dict[str, Any]:

@@ -110,7 +110,12 @@ class Entries:
         if entry is None:
             return None
         policy = self.policies.make(entry.breaker, part.block, part.path)
-        return ReceiverConfig(name=entry.name, integrations=tuple(found), policy=policy)
+        return ReceiverConfig(
+            name=entry.name,
+            integrations=tuple(found),
+            policy=policy,
+            send_resolved=entry.send_resolved,
+        )
 
     def _entry(
         self, model: type[EntryT], part: Part, sources: Mapping[str, OptionsSource]

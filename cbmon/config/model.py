@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from cbmon.breaker import BreakerPolicy
+from cbmon.config.notifying import NotificationRules
 from cbmon.config.problems import Problem
 from cbmon.config.routes import Route
 
@@ -70,6 +71,7 @@ class ReceiverConfig:
     name: str
     integrations: tuple[tuple[str, Options], ...]
     policy: BreakerPolicy
+    send_resolved: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,7 @@ class NotificationsConfig:
 
     route: Route | None = None
     receivers: tuple[ReceiverConfig, ...] = ()
+    rules: NotificationRules = field(default_factory=NotificationRules)
 
 
 @dataclass(frozen=True, kw_only=True)

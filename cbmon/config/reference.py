@@ -18,6 +18,14 @@ from pydantic import BaseModel
 
 from cbmon.config.alerting import AlertingSection, AlertSettings, SloEntry
 from cbmon.config.breakers import BreakerSettings
+from cbmon.config.notifying import (
+    FlappingSection,
+    HeartbeatSection,
+    IsolationSection,
+    MaintenanceEntry,
+    NotificationRules,
+    StormSection,
+)
 from cbmon.config.policies import BUILT_IN
 from cbmon.config.routes import RouteSection
 from cbmon.config.schema import Schema, model_schema
@@ -32,6 +40,7 @@ from cbmon.config.sections import (
     TokenEntry,
     WebSection,
 )
+from cbmon.config.times import TimeIntervalSpec
 from cbmon.config.units import format_duration
 
 MODELS: Final[Mapping[str, type[BaseModel]]] = {
@@ -46,6 +55,13 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "breaker": BreakerSettings,
     "route": RouteSection,
     "receivers": ReceiverEntry,
+    "notifications": NotificationRules,
+    "time_intervals": TimeIntervalSpec,
+    "maintenance": MaintenanceEntry,
+    "flapping": FlappingSection,
+    "storm": StormSection,
+    "isolation": IsolationSection,
+    "heartbeat": HeartbeatSection,
     "alerting": AlertingSection,
     "slos": SloEntry,
     "alerts": AlertSettings,

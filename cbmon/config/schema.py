@@ -16,6 +16,7 @@ from cbmon.config.alerting import AlertingSection
 from cbmon.config.breakers import TemplateSettings
 from cbmon.config.fields import HostPort, Options
 from cbmon.config.model import ConfigTypes, OptionsSource
+from cbmon.config.notifying import NotificationRules
 from cbmon.config.policies import BUILT_IN
 from cbmon.config.routes import RouteSection
 from cbmon.config.sections import (
@@ -55,7 +56,7 @@ def json_schema(types: ConfigTypes) -> Schema:
         loaded(sources) for sources in (types.checks, types.exports, types.receivers)
     )
     models: list[type[BaseModel]] = [*_SECTIONS.values(), TemplateSettings, RouteSection]
-    models += [CheckEntry, ExportEntry, ReceiverEntry]
+    models += [NotificationRules, CheckEntry, ExportEntry, ReceiverEntry]
     for kinds in (checks, exports, receivers):
         models += [model for model in kinds.values() if model is not None]
     refs, definitions = _definitions(models)
@@ -79,6 +80,7 @@ def json_schema(types: ConfigTypes) -> Schema:
         "properties": {
             "route": refs[RouteSection],
             "receivers": _entries(definitions, refs, ReceiverEntry, receivers),
+            **_rules(definitions, refs),
         },
     }
     return {
@@ -151,6 +153,13 @@ def _entries(
     if kinds:
         typed[choice] = [{"required": [kind]} for kind in kinds]
     return {"type": "array", "items": refs[entry], "description": typed["description"]}
+
+
+def _rules(definitions: Schema, refs: Mapping[type[BaseModel], Schema]) -> Schema:
+    """The keys of ``notifications`` besides routes and receivers."""
+    name = str(refs[NotificationRules]["$ref"]).rpartition("/")[2]
+    rules: Schema = definitions[name]["properties"]
+    return rules
 
 
 def _or_nothing(schema: Schema) -> Schema:

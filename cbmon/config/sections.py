@@ -277,3 +277,4 @@ class ReceiverEntry(Options):
 
     name: Name = Field(description="Unique among checks, exports and receivers; a label value.")
     breaker: Breaker | None = Field(None, description="A template, or a mapping of settings.")
+    send_resolved: bool = Field(True, description="Whether it is told of the end of outages.")

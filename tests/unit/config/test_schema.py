@@ -161,7 +161,7 @@ def test_the_option_tables_of_the_page_are_those_of_the_models() -> None:
 
 
 def test_what_the_page_shows_is_true(load: Any, refuse: Any) -> None:
-    good, messages = re.findall(r"```(?:yaml)?\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    good, messages, *_ = re.findall(r"```(?:yaml)?\n(.*?)```", PAGE.read_text(), re.DOTALL)
     bad = good.replace("expect:", "expcet:").replace("[shop-db]", "[shop-bd]")
     bad = bad.replace("interval: 15s", "interval: 15s\n    timeout: 30s")
 
