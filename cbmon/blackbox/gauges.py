@@ -7,6 +7,8 @@ value on. Families are written in the order of their names, numbers as Go writes
 from __future__ import annotations
 
 import math
+from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from cbmon.metrics.text import Family, labelled
@@ -57,9 +59,13 @@ class Gauges:
 
 
 def _family(name: str, help_text: str, samples: dict[Labels, float]) -> str:
-    head = Family(name=name, type="gauge", help=help_text).head
     series = sorted((labelled(name, dict(labels)), value) for labels, value in samples.items())
-    return head + "".join(f"{each} {number(value)}\n" for each, value in series)
+    return _head(name, help_text) + "".join(f"{each} {number(value)}\n" for each, value in series)
+
+
+@lru_cache(maxsize=256)
+def _head(name: str, help_text: str) -> str:
+    return Family(name=name, type="gauge", help=help_text).head
 
 
 def number(value: float) -> str:
@@ -72,9 +78,8 @@ def number(value: float) -> str:
         return str(int(value))
     if _EXACT > abs(value) >= 1e-4:
         return repr(value)
-    digits, _, exponent = f"{value:.17e}".partition("e")
-    for precision in range(17):
-        digits, _, exponent = f"{value:.{precision}e}".partition("e")
-        if float(f"{digits}e{exponent}") == value:
-            break
-    return f"{digits}e{exponent}"
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)  # noqa: S101 - it is finite
+    first, rest = str(digits[0]), "".join(map(str, digits[1:]))
+    mantissa = f"{'-' * sign}{first}{'.' * bool(rest)}{rest}"
+    return f"{mantissa}e{exponent + len(digits) - 1:+03d}"

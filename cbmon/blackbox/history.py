@@ -6,7 +6,7 @@ Rule: bounded in number and in size; a failure that leaves the list is kept long
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,13 +16,18 @@ LONGEST: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One probe that was made. ``text`` is what ``debug=true`` would have shown."""
+    """One probe that was made; ``report`` tells of it."""
 
     number: int
     module: str
     target: str
     ok: bool
-    text: str
+    report: Callable[[], str]
+
+    @property
+    def text(self) -> str:
+        """What ``debug=true`` would have shown."""
+        return self.report()[:LONGEST]
 
 
 class History:
@@ -39,9 +44,9 @@ class History:
         yield from reversed(self._recent)
         yield from reversed(self._failures)
 
-    def add(self, module: str, target: str, text: str, *, ok: bool) -> None:
+    def add(self, module: str, target: str, report: Callable[[], str], *, ok: bool) -> None:
         """Remember one."""
-        entry = Entry(self._number, module, target, ok, text[:LONGEST])
+        entry = Entry(self._number, module, target, ok, report)
         self._number += 1
         self._recent.append(entry)
         if len(self._recent) > self._limit:

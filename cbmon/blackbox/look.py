@@ -18,7 +18,9 @@ from cbmon.model import Phase, Reason
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.failure import ProbeError, seconds
 
-MOST_LINES: Final = 500
+MOST_LINES: Final = 200
+Line = tuple[float, str, str, Mapping[str, object]]
+"""When, how bad, what, and more of it."""
 _DOING: Final[Mapping[Phase | None, str]] = {
     Phase.RESOLVE: "resolving the name",
     Phase.CONNECT: "connecting",
@@ -43,7 +45,7 @@ class Look:
     reason: Reason | None = None
     """Why it failed, the first time something did."""
     error: str = ""
-    lines: list[tuple[float, str, str, Mapping[str, object]]] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
     attempt: Attempt = field(init=False)
     _until: float = field(init=False)
 

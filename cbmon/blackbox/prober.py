@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import yaml
 
-from cbmon.blackbox.look import Look
+from cbmon.blackbox.look import Line, Look
 from cbmon.blackbox.modules import Module, shown
 from cbmon.model import Reason
 
@@ -49,10 +49,23 @@ class Outcome:
 
     ok: bool
     metrics: str
-    debug: str
     duration: float
+    module: tuple[str, Module]
+    target: str
+    lines: Sequence[Line]
     reason: Reason | None = None
     error: str = ""
+
+    @property
+    def debug(self) -> str:
+        """Log, metrics and module as text, made when somebody wants to see it."""
+        name, module = self.module
+        lines = "".join(_line(line, name, self.target) for line in self.lines)
+        return (
+            f"Logs for the probe:\n{lines}\n\n\n"
+            f"Metrics that would have been returned:\n{self.metrics}\n\n\n"
+            f"Module configuration:\n{as_yaml(shown(module))}"
+        )
 
 
 def prober(name: str) -> ProbeFunction:
@@ -107,12 +120,13 @@ def outcome(name: str, module: Module, look: Look, *, ok: bool, duration: float)
     if not ok:
         gauges.declare_labelled("cbmon_probe_failure_info", "Why the probe failed")
         gauges.set("cbmon_probe_failure_info", 1, reason=look.reason or Reason.INTERNAL)
-    metrics = gauges.text()
     return Outcome(
         ok=ok,
-        metrics=metrics,
-        debug=_debug(name, module, look, metrics),
+        metrics=gauges.text(),
         duration=duration,
+        module=(name, module),
+        target=look.target,
+        lines=look.lines,
         reason=None if ok else look.reason,
         error="" if ok else look.error,
     )
@@ -133,22 +147,13 @@ def usable(target: str, module: Module) -> str:
     return target
 
 
-def _debug(name: str, module: Module, look: Look, metrics: str) -> str:
-    lines = [_line(entry, name, look.target) for entry in look.lines]
-    return (
-        f"Logs for the probe:\n{''.join(lines)}\n\n\n"
-        f"Metrics that would have been returned:\n{metrics}\n\n\n"
-        f"Module configuration:\n{as_yaml(shown(module))}"
-    )
-
-
 def as_yaml(data: object) -> str:
     """For people to read."""
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=False)
 
 
-def _line(entry: tuple[float, str, str, Mapping[str, object]], name: str, target: str) -> str:
-    at, level, text, more = entry
+def _line(line: Line, name: str, target: str) -> str:
+    at, level, text, more = line
     stamp = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
     pairs = {"module": name, "target": target, "level": level, "msg": text, **more}
     told = " ".join(f"{key}={_value(value)}" for key, value in pairs.items())

@@ -96,7 +96,7 @@ class Probing:
             raise RefusedError(400, f'Unknown module "{name[:200]}"')
         look = self._look(inquiry, module)
         found = await self._behind_breaker(name, module, look)
-        self.history.add(name, look.target, found.debug, ok=found.ok)
+        self.history.add(name, look.target, lambda: found.debug, ok=found.ok)
         return found
 
     def configuration(self) -> str:

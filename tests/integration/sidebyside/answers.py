@@ -44,6 +44,7 @@ HEADERS = "".join(f"X-Header-{n}: {n}\r\n" for n in range(300)).encode()
 
 FIXED: Mapping[str, bytes | Talk] = {
     "/": answer("200 OK", TEXT),
+    "/cookie-out": answer("200 OK"),
     "/loop/0": answer("200 OK", TEXT),
     "/201": answer("201 Created"),
     "/204": b"HTTP/1.1 204 No Content\r\n\r\n",
@@ -108,19 +109,26 @@ def respond(head: str, body: bytes) -> bytes | Talk:
     first, *lines = head.split("\r\n")
     method, path, _ = first.split(" ")
     headers = {name.lower(): value for name, _, value in (one.partition(": ") for one in lines)}
+    said = _computed(first, headers, body) or FIXED.get(path.partition("?")[0])
+    said = answer("404 Not Found") if said is None else said
+    if method == "HEAD" and isinstance(said, bytes):
+        return said.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    return said
+
+
+def _computed(first: str, headers: dict[str, str], body: bytes) -> bytes | None:
+    """What depends on the request."""
+    method, path, _ = first.split(" ")
     if path.startswith("/loop/") and (left := int(path.rpartition("/")[2])):
         return redirect(f"/loop/{left - 1}")
     if path == "/method":
         return answer("200 OK", f"{method} {body.decode()}".encode())
-    if path == "/cookie-out":
-        return answer("200 OK" if headers.get("cookie") == "session=abc" else "403 No")
+    if path == "/cookie-out" and headers.get("cookie") != "session=abc":
+        return answer("403 No")
     if path.partition("?")[0] == "/echo":
         headers.pop("user-agent")
         told = "\n".join(f"{name}: {value}" for name, value in sorted(headers.items()))
         return answer("200 OK", f"{first}\n{told}\n\n".encode() + body)
     if path.startswith("/absolute"):
         return redirect(f"http://{path.partition('=')[2]}/")
-    said = FIXED.get(path.partition("?")[0], answer("404 Not Found"))
-    if method == "HEAD" and isinstance(said, bytes):
-        return said.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-    return said
+    return None

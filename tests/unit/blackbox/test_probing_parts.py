@@ -159,7 +159,7 @@ def test_ciphers_have_the_standards_names(name: str, standard: str) -> None:
 def test_failures_are_remembered_longer() -> None:
     history = History(limit=2)
     for number_, ok in enumerate([False, True, True, False, True, True]):
-        history.add("m", f"t{number_}", "x" * (2 * LONGEST), ok=ok)
+        history.add("m", f"t{number_}", lambda: "x" * (2 * LONGEST), ok=ok)
     assert [entry.target for entry in history] == ["t5", "t4", "t3", "t0"]
     assert all(len(entry.text) == LONGEST for entry in history)
     assert history.by_number(3) is not None
@@ -168,8 +168,8 @@ def test_failures_are_remembered_longer() -> None:
 
 def test_the_newest_probe_of_a_target_is_found() -> None:
     history = History()
-    history.add("a", "t", "first", ok=True)
-    history.add("b", "t", "second", ok=True)
+    history.add("a", "t", lambda: "first", ok=True)
+    history.add("b", "t", lambda: "second", ok=True)
     newest, of_a = history.by_target("t"), history.by_target("t", "a")
     assert newest is not None
     assert of_a is not None
