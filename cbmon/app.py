@@ -132,10 +132,10 @@ class Daemon:
             clock=clock,
             sinks=(log_event, self._record),
             max_in_flight=descriptors_for_runs(),
+            gate=lambda it: SkipCause.WINDOW if self._notifying.skips(it.info) else None,
+            blind=lambda: self._notifying.isolated,
         )
-        self._probing = ProbeEnvironment(
-            clock=clock, programs=ProgramPolicy(config.exec_allow)
-        )
+        self._probing = ProbeEnvironment(clock=clock, programs=ProgramPolicy(config.exec_allow))
         self._exporting = ExportEnvironment()
         self._builder = Builder(
             probing=self._probing,

@@ -77,7 +77,11 @@ class Monitor:
         clock: Clock,
         sinks: Sequence[Sink] = (),
         max_in_flight: int = 10_000,
+        gate: Callable[[Component], SkipCause | None] = lambda _: None,
+        blind: Callable[[], bool] = lambda: False,
     ) -> None:
+        """``gate`` gives the cause why a planned run is skipped; while ``blind`` says that cbmon
+        itself is cut off, a failure says nothing of its target and counts for no breaker."""
         self._timetable = timetable
         self._clock = clock
         self._sinks = tuple(sinks)
@@ -85,6 +89,8 @@ class Monitor:
         self._in_flight: set[asyncio.Task[None]] = set()
         self._queue: dict[str, None] = {}
         self._max_in_flight = max_in_flight
+        self._gate = gate
+        self._blind = blind
         self._unsaved: set[str] = set()
         self._closing = False
 
@@ -141,6 +147,9 @@ class Monitor:
             return
         if missed:
             component.record.skip(SkipCause.MISSED, missed)
+        if (cause := self._gate(component)) is not None:
+            component.record.skip(cause, 1)
+            return
         if component.task is not None:
             component.record.skip(SkipCause.OVERRUN, 1)
             return
@@ -188,6 +197,9 @@ class Monitor:
         if result.ok:
             component.last_success_at = now
         component.record.observe(result, now)
+        if not result.ok and self._blind():
+            component.breaker.release(permit)
+            return
         component.breaker.record(
             permit,
             failed=not result.ok,

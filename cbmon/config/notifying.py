@@ -5,9 +5,10 @@ Rule: one model is validator, example and reference at once, as in :mod:`cbmon.c
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import ClassVar, Final
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cbmon.config.addresses import HostPort, SecretUrl
 from cbmon.config.options import Options, fault
@@ -51,11 +52,22 @@ class IsolationSection(Options):
 
     targets: tuple[HostPort, ...] = Field(
         min_length=1,
-        description="TCP addresses that always answer, such as your gateway and a resolver; "
-        "cbmon is cut off when none of them does.",
+        description="TCP addresses (no names) that always answer, such as your gateway and a "
+        "resolver; cbmon is cut off when none of them does.",
     )
     interval: Duration = Field(10.0, description="Time between two looks.")
     timeout: Duration = Field(2.0, description="How long one look may take.")
+
+    @field_validator("targets")
+    @classmethod
+    def _need_no_resolver(cls, targets: tuple[HostPort, ...]) -> tuple[HostPort, ...]:
+        for target in targets:
+            try:
+                ip_address(target.host)
+            except ValueError:
+                # Who is cut off cannot resolve a name, and a lookup would outlast the deadline.
+                raise ValueError(f"expected an IP address, got {shown(target.host)}") from None
+        return targets
 
 
 class HeartbeatSection(Options):

@@ -6,6 +6,7 @@ the journal, and delivered after that.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -20,16 +21,18 @@ from cbmon.logs import fields
 from cbmon.model import BreakerInfo, Message, MessageState
 from cbmon.notify.agenda import Agenda
 from cbmon.notify.board import Plan
+from cbmon.notify.calendar import Calendar
 from cbmon.notify.dispatcher import Dispatcher
+from cbmon.notify.guard import Guard, Heart
 from cbmon.notify.hooks import NotifyHooks, SilentHooks
 from cbmon.notify.incidents import Incidents
 from cbmon.notify.messages import Site
 from cbmon.notify.notifier import Notifier
 from cbmon.notify.receivers import endpoints, ungrouped_kinds
 from cbmon.notify.receivers.kind import ReceiverEnvironment
-from cbmon.notify.routing import Routing
-from cbmon.notify.rules import rules_of
-from cbmon.notify.silences import Silence
+from cbmon.notify.routing import Routing, labels_of
+from cbmon.notify.rules import calendar_of, rules_of, windows_of
+from cbmon.notify.silences import Silence, Window
 from cbmon.notify.trial import trial
 
 log = logging.getLogger(__name__)
@@ -60,6 +63,9 @@ class Notifying:
         self._dispatcher = Dispatcher(store, clock=clock, hooks=self._hooks)
         self._agenda = Agenda(clock=clock, deadline=self._deadline, tick=self._tick)
         self._silences: dict[str, Silence] = {}
+        self._watches: list[asyncio.Task[None]] = []
+        self._windows: tuple[Window, ...] = ()
+        self._calendar = Calendar()
         self._config = NotificationsConfig()
         self._site = Site()
         self._notifier = Notifier(
@@ -95,6 +101,7 @@ class Notifying:
         self._commit(self._notifier.resume(now))
         await self._dispatcher.start(endpoints(config, self._environment))
         self._agenda.start()
+        await self._watch()
 
     async def reconfigure(self, config: NotificationsConfig, site: Site) -> None:
         """Bring another configuration into force; what did not change keeps going."""
@@ -103,12 +110,36 @@ class Notifying:
         now = self._clock.time()
         self._commit(self._notifier.reconfigure(routing, site, rules_of(config), now))
         await self._dispatcher.reconfigure(endpoints(config, self._environment))
+        await self._watch()
 
     async def stop(self, deadline: float) -> None:
         """Let deliveries in flight end, at most ``deadline`` seconds."""
+        await self._unwatch()
         await self._agenda.stop()
         await self._dispatcher.stop(deadline)
         await self._environment.close()
+
+    async def _watch(self) -> None:
+        """Look whether cbmon is cut off, and beat, as far as that is configured."""
+        await self._unwatch()
+        rules, start = self._config.rules, asyncio.get_running_loop().create_task
+        self._windows = tuple(one for one in windows_of(self._config) if one.skip_runs)
+        self._calendar = calendar_of(self._config)
+        if rules.isolation is not None:
+            guard = Guard(rules.isolation, self._isolate, isolated=self.isolated)
+            self._watches.append(start(guard.run(), name="notify isolation"))
+        elif self.isolated:
+            self._isolate(False)
+        if rules.heartbeat is not None:
+            heart = Heart(rules.heartbeat, self._environment)
+            self._watches.append(start(heart.run(), name="notify heartbeat"))
+
+    async def _unwatch(self) -> None:
+        watches, self._watches = self._watches, []
+        for task in watches:
+            task.cancel()
+        if watches:
+            await asyncio.wait(watches)
 
     # --- what happens --------------------------------------------------------------------
 
@@ -131,8 +162,19 @@ class Notifying:
         self._agenda.changed()
         return plan
 
-    def isolate(self, *, isolated: bool) -> None:
-        """cbmon is cut off from everything, or not any more."""
+    @property
+    def isolated(self) -> bool:
+        """Whether cbmon itself is cut off: what fails now says nothing of its target."""
+        return self._notifier.isolated
+
+    def skips(self, info: BreakerInfo) -> bool:
+        """Whether a maintenance window goes on in which this is not run."""
+        return any(
+            window.covers(labels_of(info)) and self._calendar.any(window.during, self._clock.time())
+            for window in self._windows
+        )
+
+    def _isolate(self, isolated: bool) -> None:
         self._commit(self._notifier.isolate(isolated=isolated, now=self._clock.time()))
 
     def committed(self, messages: Iterable[Message]) -> None:
