@@ -28,7 +28,6 @@ class Shedding:
     __slots__ = ("policy", "returned_at", "sum", "turned_away")
 
     def __init__(self, policy: BreakerPolicy, seed: int) -> None:
-        self.policy = policy
         self.sum = (draw(seed, -1) + 1.0) / 2.0
         self.returned_at: float | None = None
         self.turned_away: TimeWindow | None = None
@@ -37,8 +36,10 @@ class Shedding:
     def follow(self, policy: BreakerPolicy) -> None:
         """Another policy, the same place in the sum."""
         self.policy = policy
-        if throttles(policy) != (self.turned_away is not None):
-            self.turned_away = TimeWindow(policy.window_seconds) if throttles(policy) else None
+        if not throttles(policy):
+            self.turned_away = None
+        elif self.turned_away is None or self.turned_away.seconds != policy.window_seconds:
+            self.turned_away = TimeWindow(policy.window_seconds)
 
     def begin(self, returned_at: float | None) -> None:
         """Closed again: after a recovery at that time, or by hand (None)."""

@@ -88,6 +88,8 @@ def half_open(machine: Machine, trials: Trials) -> Verdict | None:
     if trials.done < policy.trial_calls:
         return None
     findings = () if policy.kind == "count" else tuple(_trial_rates(machine, trials))
+    if not findings:
+        text = f"{trials.done - trials.failures} of {trials.done} trial calls succeeded"
     return Verdict(passed=not findings, text=text, findings=findings)
 
 

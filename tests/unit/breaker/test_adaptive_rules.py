@@ -200,6 +200,26 @@ class TestThrottling:
         drive.run(breaker, "." * 60 + "x" * 40)
         assert all(breaker.try_acquire() is not None for _ in range(50))
 
+    def test_another_window_is_one_for_what_was_turned_away_too(self, make: Make) -> None:
+        breaker = make(**self.FIELDS)
+        shedding = breaker._core.machine.shedding
+        assert shedding is not None
+        before = shedding.turned_away
+        breaker.reconfigure(breaker.policy.replace(adaptive_floor=0.3))
+        assert shedding.turned_away is before
+        breaker.reconfigure(breaker.policy.replace(window_seconds=7.0))
+        assert shedding.turned_away is not None
+        assert shedding.turned_away.seconds == 7.0
+        breaker.reconfigure(breaker.policy.replace(adaptive_rules=("error_rate",)))
+        assert breaker._core.machine.shedding is None
+
+    def test_at_the_floor_it_begins(self, make: Make, drive: Driver) -> None:
+        breaker = make(**self.FIELDS, adaptive_multiplier=1.0, adaptive_floor=0.5)
+        drive.run(breaker, "." * 5 + "x" * 5)
+        learnt = breaker.counts.adaptive
+        assert learnt is not None
+        assert learnt["rejection_share"] == pytest.approx(5 / 11)
+
     def test_without_failures_calls_take_the_lane(self, make: Make, drive: Driver) -> None:
         breaker = make(**self.FIELDS)
         drive.run(breaker, "." * 20)
@@ -246,6 +266,17 @@ class TestLatency:
             timed(breaker, 5.0)
             timed(breaker, 0.1, 50)
         assert breaker.state == "closed"
+
+    def test_one_call_adds_at_most_two_and_a_half_and_takes_no_less_than_all(self) -> None:
+        one = learner(adaptive_rules=("latency",), minimum_calls=5)
+        for _ in range(5):
+            one.learn(failed=False, duration=1.0, baseline=True)
+        one.learn(failed=False, duration=1000.0, baseline=False)
+        assert one.drift == 2.5
+        one.learn(failed=False, duration=1.0, baseline=False)
+        assert one.drift == 2.0
+        one.learn(failed=False, duration=0.001, baseline=False)
+        assert one.drift == 0.0
 
     def test_below_the_floor_it_never_does(self, make: Make) -> None:
         breaker = make(**self.FIELDS, adaptive_latency_floor=4.0)

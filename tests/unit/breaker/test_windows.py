@@ -174,6 +174,13 @@ class TestR5TimeWindow:
         twin.load(window.dump(now, offset), now, offset)
         assert shown(twin) == shown(window)
 
+    def test_a_full_one_comes_back_bucket_by_bucket(self) -> None:
+        window, twin = TimeWindow(60.0), TimeWindow(60.0)
+        for second in range(0, 60, 5):
+            window.add(FAILED, float(second))
+        twin.load(window.dump(55.0, 7.0), 55.0, 7.0)
+        assert shown(twin) == shown(window) == (12, 12, 0)
+
     @pytest.mark.parametrize("data", [
         None, "x", 5, [1], [[1, 2, 3]], [[1, 1, 2, 0]], [[1, 1, 0, 2]], [[1, 1, -1, 0]],
         [[1, 1, 0, -1]], [[True, 1, 0, 0]], [[1e12, 1, 0, 0]], [[float("nan"), 1, 0, 0]],
