@@ -197,7 +197,7 @@ def framing(method: str, head: Head) -> tuple[int, bool]:
     length = int(given) if given.isascii() and given.isdigit() else -1
     chunked = "chunked" in ",".join(head.values("transfer-encoding")).lower()
     if method == "HEAD":
-        return length, True
+        return (-1 if chunked else length), True
     if head.status in {204, 304} or head.status < 200:
         return 0, True
     return (-1 if chunked else length), False

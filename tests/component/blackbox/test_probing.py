@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,7 @@ async def test_an_unknown_module_is_refused_and_counted(bench: Any) -> None:
 async def test_a_denied_target_is_a_failed_probe_with_a_reason(
     bench: Any, section: dict[str, Any], target: str
 ) -> None:
-    networks = {
-        key: tuple(__import__("ipaddress").ip_network(one) for one in value)
-        for key, value in section.items()
-    }
+    networks = {key: tuple(map(ip_network, value)) for key, value in section.items()}
     bench.use({"m": HTTP}, **networks)
     outcome = await bench.probe(target)
     assert (outcome.ok, outcome.reason) == (False, Reason.POLICY)
@@ -73,6 +71,14 @@ async def test_a_redirect_does_not_get_around_the_policy(bench: Any) -> None:
     outcome = await bench.probe(f"http://127.0.0.1:{port}/", HTTP)
     assert (outcome.ok, outcome.reason) == (False, Reason.POLICY)
     assert sample(outcome, "probe_http_redirects") == 1
+
+
+@pytest.mark.parametrize("prober", ["icmp", "tcp", "grpc", "dns"])
+async def test_every_prober_asks_the_policy(bench: Any, prober: str) -> None:
+    target = "127.0.0.1" if prober == "icmp" else "127.0.0.1:1"
+    module = {"prober": prober, "timeout": "2s", "dns": {"query_name": "a"}}
+    bench.use({"m": module}, deny_cidrs=(ip_network("127.0.0.0/8"),))
+    assert (await bench.probe(target)).reason is Reason.POLICY
 
 
 async def test_a_unix_socket_has_to_be_allowed(bench: Any, tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ FIXED: Mapping[str, bytes | Talk] = {
     "/modified-850": answer("200 OK", Last_Modified="Wednesday, 21-Oct-15 07:28:00 GMT"),
     "/chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nTrailer: x\r\n\r\n",
+    "/chunked-long": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"5\r\nhello\r\n0\r\n\r\n",
     "/chunked-broken": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
     "/chunked-bad": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n",
     "/until-close": b"HTTP/1.1 200 OK\r\n\r\nuntil the end",

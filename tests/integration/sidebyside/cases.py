@@ -188,6 +188,8 @@ BODIES = [
     http("a limit counts after unpacking", "/gzip-large", False, compression="gzip",
          body_size_limit="1MB"),
     http("chunks", "/chunked", True, fail_if_body_not_matches_regexp=["^hello world$"]),
+    http("chunks with a length besides", "/chunked-long", True),
+    http("HEAD of chunks with a length", "/chunked-long", True, method="HEAD"),
     http("chunks that break off", "/chunked-broken", False),
     http("chunks that are none", "/chunked-bad", False),
     http("a body until the end", "/until-close", True),
