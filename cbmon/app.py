@@ -36,10 +36,10 @@ from cbmon.notify.policy import Why
 from cbmon.notify.service import Notifying
 from cbmon.options import RunOptions
 from cbmon.probes.environment import ProbeEnvironment
-from cbmon.probes.programs import ProgramPolicy
 from cbmon.probes.heartbeat.heart import Beat
 from cbmon.probes.heartbeat.probe import Hearts
-from cbmon.reload import Changes, Item, active, changes
+from cbmon.probes.programs import ProgramPolicy
+from cbmon.reload import Changes, Item, active, changes, start_only
 from cbmon.scheduler import Scheduler
 from cbmon.sdnotify import Notifier as Systemd
 from cbmon.store import Journal, open_store
@@ -108,7 +108,7 @@ class Daemon:
         self.clock = clock = SystemClock()
         self.started_at = clock.time()
         self._options = options
-        self._config = config
+        self._config = self._started_with = config
         self._not_ready = "starting"
         self._lifecycle = Lifecycle()
         self._stopping = asyncio.Event()
@@ -329,7 +329,8 @@ class Daemon:
         except ConfigError as error:
             return ReloadOutcome(ok=False, problems=tuple(str(each) for each in error.problems))
         found = changes(self._config, new)
-        for path in found.needs_restart:
+        waiting = tuple(start_only(self._started_with, new))
+        for path in waiting:
             log.warning("this change needs a restart", extra=fields(path=path))
         self._config = new
         self._probing.programs = ProgramPolicy(new.exec_allow)
@@ -342,6 +343,7 @@ class Daemon:
             added=tuple(item.name for item in found.added),
             removed=found.removed,
             changed=tuple(item.name for _, item in found.changed),
+            needs_restart=waiting,
         )
 
     async def _apply(self, found: Changes) -> None:

@@ -20,6 +20,8 @@ from typing import Any, Final, TextIO
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("logfmt", "json")
+LIBRARIES: Final = ("aiohttp", "apscheduler", "asyncio", "sqlalchemy")
+"""Whose warnings go the same way, so that every line has the form that was asked for."""
 QUEUE_LENGTH: Final = 10_000
 """Lines that may wait for a slow reader; more are dropped and counted in a later line."""
 
@@ -41,9 +43,9 @@ def fields(**values: Any) -> dict[str, dict[str, Any]]:
 def logging_to(
     stream: TextIO, *, level: str = "info", form: str = "logfmt", journal: bool | None = None
 ) -> Iterator[None]:
-    """Send the ``cbmon`` loggers to ``stream`` until the block ends, then write out the rest.
+    """Send cbmon's loggers to ``stream`` until the block ends, then write out the rest.
 
-    ``journal`` says whether ``stream`` is systemd's journal; None asks the environment.
+    The warnings of LIBRARIES go with them. ``journal`` says whether ``stream`` is systemd's journal; None asks the environment.
     """
     if journal is None:
         journal = "JOURNAL_STREAM" in os.environ
@@ -52,19 +54,23 @@ def logging_to(
     writer.setFormatter(JsonFormatter() if form == "json" else LogfmtFormatter(journal=journal))
     entrance = _DroppingHandler(waiting)
     listener = logging.handlers.QueueListener(waiting, writer)
-    root = logging.getLogger("cbmon")
-    before = (root.level, root.propagate)
-    root.setLevel(level.upper())
-    root.propagate = False
-    root.addHandler(entrance)
+    ours, others = logging.getLogger("cbmon"), [logging.getLogger(name) for name in LIBRARIES]
+    before = [(each, each.level, each.propagate) for each in (ours, *others)]
+    ours.setLevel(level.upper())
+    for each in others:
+        each.setLevel(max(logging.WARNING, ours.level))
+    for each in (ours, *others):
+        each.propagate = False
+        each.addHandler(entrance)
     listener.start()
     try:
         yield
     finally:
-        root.removeHandler(entrance)
         listener.stop()
-        root.setLevel(before[0])
-        root.propagate = before[1]
+        for each, old_level, propagate in before:
+            each.removeHandler(entrance)
+            each.setLevel(old_level)
+            each.propagate = propagate
 
 
 class LogfmtFormatter(logging.Formatter):

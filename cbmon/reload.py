@@ -16,14 +16,12 @@ Item = CheckConfig | ExportConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What to add, remove and change; and what only a restart can bring into force."""
+    """What to add, remove and change."""
 
     added: tuple[Item, ...] = ()
     removed: tuple[str, ...] = ()
     changed: tuple[tuple[Item, Item], ...] = ()
     """Pairs of old and new."""
-    needs_restart: tuple[str, ...] = ()
-    """Paths of keys that differ but are read only at start."""
 
 
 def changes(old: Config, new: Config) -> Changes:
@@ -44,7 +42,6 @@ def changes(old: Config, new: Config) -> Changes:
             for name, item in after.items()
             if name in before and name not in moved and before[name] != item
         ),
-        needs_restart=tuple(_start_only(old, new)),
     )
 
 
@@ -54,7 +51,8 @@ def active(config: Config) -> Iterable[Item]:
     yield from config.exports
 
 
-def _start_only(old: Config, new: Config) -> Iterable[str]:
+def start_only(old: Config, new: Config) -> Iterable[str]:
+    """Paths of the keys that differ from those started with and are read only at start."""
     if old.storage.url != new.storage.url:
         yield "storage.url"
     if old.web.listen != new.web.listen:

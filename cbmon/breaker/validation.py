@@ -146,7 +146,7 @@ def _classes(name: str, value: object) -> tuple[type, ...]:
     if not isinstance(classes, tuple | list | set | frozenset):
         _refuse(name, value, "a tuple of exception classes")
     for item in classes:
-        if not (isinstance(item, type) and issubclass(item, BaseException)):
+        if not isinstance(item, type):
             _refuse(name, item, "an exception class")
     return tuple(classes)
 

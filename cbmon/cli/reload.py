@@ -44,6 +44,8 @@ def reload(
         return
     changes = [f"{len(outcome[what])} {what}" for what in ("added", "removed", "changed")]
     click.echo(f"configuration reloaded: {', '.join(changes)}")
+    for path in outcome["needs_restart"]:
+        click.echo(f"needs a restart to come into force: {path}")
 
 
 def _socket_of(path: Path) -> Path | None:

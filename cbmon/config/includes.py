@@ -86,6 +86,9 @@ class _Includes:
         self._include(document, (*chain, path.resolve()))
 
     def _data(self, path: Path, file: str, named_at: Place, key: str) -> bytes | None:
+        if path.is_fifo() or path.is_socket():
+            self._problems.add(named_at, key, f"cannot read {shown(file)}: it is no regular file")
+            return None
         try:
             with path.open("rb") as stream:
                 data = stream.read(MAX_BYTES + 1)

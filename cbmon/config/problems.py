@@ -40,7 +40,8 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}"
-        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
+        path = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in self.path)
+        return f"{where}: {path}: {self.message}" if path else f"{where}: {self.message}"
 
 
 class ConfigError(ConfigurationError):

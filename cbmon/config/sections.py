@@ -47,6 +47,8 @@ _TAG: Final = re.compile(r"[^\s,]{1,64}")
 def _name(value: str) -> str:
     if not value or len(value) > 128:
         raise ValueError(f"expected a name of 1 to 128 characters, got {shown(value)}")
+    if value in {".", ".."}:
+        raise ValueError(f"expected a name that can stand in an address, got {shown(value)}")
     if value != value.strip() or not value.isprintable() or "/" in value:
         raise ValueError(
             f'expected a name without "/", control characters and outer blanks, got {shown(value)}'

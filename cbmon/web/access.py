@@ -123,6 +123,8 @@ class Access:
             return ApiError(403, "forbidden", message)
         if not self.tokens:
             message = f"without a configured credential only reads are served; {HOW_TO_WRITE}"
+            if self.control_socket is not None and identity is LOCAL:
+                message += f" (cbmon --socket {self.control_socket} …)"
             details = {"control_socket": self.control_socket} if identity is LOCAL else {}
             return ApiError(403, "no_credentials_configured", message, details=details)
         return _unauthorized(f"this needs a token with role {role.label} or higher")

@@ -86,6 +86,11 @@ def _order(operation: Operation, actor: str, data: Mapping[str, Any]) -> Order:
             f"reason: expected at most {LONGEST_REASON} characters, got {len(reason)}",
             field="reason",
         )
+    if reason is not None and not reason.isprintable():
+        # also lone surrogates: neither a terminal nor UTF-8 could show it to the next person
+        raise bad_request(
+            f"reason: expected one line of printable text, got {reason!a}", field="reason"
+        )
     for_seconds, hold = q.seconds(data, "for_seconds"), bool(data.get("hold"))
     if hold and for_seconds is not None:
         raise bad_request("hold and for_seconds exclude each other; give one", field="hold")

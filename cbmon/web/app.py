@@ -50,8 +50,9 @@ def build_app(
     app[MOVES] = LatestMoves(services, time.monotonic)
     app.on_response_prepare.append(add_safety)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, route.handle)
+        path = route.path.replace("{name}", "{name:[^/]+}")  # a name may hold braces
+        app.router.add_route(route.method, path, route.handle)
         if route.method == "GET":
-            app.router.add_route("HEAD", route.path, route.handle)
+            app.router.add_route("HEAD", path, route.handle)
     assets.add_to(app)
     return app

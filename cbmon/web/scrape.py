@@ -68,7 +68,10 @@ async def reload(request: web.Request) -> web.Response:
         "removed": list(outcome.removed),
         "changed": list(outcome.changed),
     }
+    waiting = list(outcome.needs_restart)
     if prefers_json(request):
-        return answer({"ok": True, **changes})
+        return answer({"ok": True, **changes, "needs_restart": waiting})
     counts = ", ".join(f"{len(names)} {what}" for what, names in changes.items())
-    return web.Response(text=f"configuration reloaded: {counts}\n")
+    lines = [f"configuration reloaded: {counts}\n"]
+    lines += [f"needs a restart to come into force: {path}\n" for path in waiting]
+    return web.Response(text="".join(lines))

@@ -56,6 +56,8 @@ class ReloadOutcome:
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    needs_restart: tuple[str, ...] = ()
+    """Paths of keys whose change only a restart brings into force."""
 
 
 class ComponentView(Protocol):

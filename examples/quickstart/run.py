@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-STATE = Path("var/quickstart")
+STATE = Path("var/quickstart").absolute()
 PAGE = "http://127.0.0.1:9813"
 UP, DOWN = 25.0, 20.0
 
@@ -50,6 +50,8 @@ async def main() -> int:
   open  {PAGE}            the page
         {PAGE}/metrics    what Prometheus scrapes
   watch the breaker of "flaky-shop": its target is up {UP:.0f} s, then unwell {DOWN:.0f} s.
+  act, in another terminal:  export CBMON_SOCKET={STATE}/control.sock
+                             {Path(sys.executable).parent}/cbmon breakers
   Messages that the daemon sends are printed here, as ">>> ...". Ctrl-C stops.
 """,
         flush=True,

@@ -68,7 +68,13 @@ async def test_a_reload_tells_what_changed(web: Any, daemon: Any) -> None:
         "configuration reloaded: 1 added, 0 removed, 2 changed\n",
     )
     data = await web.post("/-/reload", headers={"Accept": "application/json"})
-    assert data.json == {"ok": True, "added": ["new"], "removed": [], "changed": ["api", "db"]}
+    assert data.json == {
+        "ok": True,
+        "added": ["new"],
+        "removed": [],
+        "changed": ["api", "db"],
+        "needs_restart": [],
+    }
     assert daemon.reloads == ["local", "local"]
 
 

@@ -195,7 +195,7 @@ def test_transitions_are_logged_with_their_cause(
     assert said == [
         'from=closed to=open cause=failures_in_a_row text="1 failures in a row, threshold 1"',
         'from=open to=half_open cause=recovery_timeout text="the wait is over"',
-        'from=half_open to=closed cause=trials_passed text="0 of 1 trial calls failed"',
+        'from=half_open to=closed cause=trials_passed text="1 of 1 trial calls succeeded"',
         'from=closed to=forced_open cause=force_open text="force open by hand: deploy" actor=ann',
     ]
     levels = [record.levelname for record in caplog.records]
