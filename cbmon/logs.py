@@ -45,7 +45,8 @@ def logging_to(
 ) -> Iterator[None]:
     """Send cbmon's loggers to ``stream`` until the block ends, then write out the rest.
 
-    The warnings of LIBRARIES go with them. ``journal`` says whether ``stream`` is systemd's journal; None asks the environment.
+    The warnings of LIBRARIES go with them. ``journal`` says whether ``stream`` is systemd's
+    journal; None asks the environment.
     """
     if journal is None:
         journal = "JOURNAL_STREAM" in os.environ

@@ -68,3 +68,11 @@ def test_a_reader_that_does_not_read_costs_lines_and_says_how_many(
     waiting.get_nowait()
     handler.enqueue(logging.makeLogRecord({"msg": "five"}))
     assert waiting.get_nowait().__dict__["fields"] == {"dropped_lines_before": 3}
+
+
+def test_the_warnings_of_libraries_take_the_same_form() -> None:
+    stream = io.StringIO()
+    with logs.logging_to(stream, form="json", journal=False):
+        logging.getLogger("aiohttp.server").error("bad request")
+        logging.getLogger("apscheduler.executors").info("ran")
+    assert json.loads(stream.getvalue())["msg"] == "bad request"

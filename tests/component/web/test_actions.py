@@ -70,6 +70,8 @@ async def test_an_impossible_move_is_a_conflict_and_changes_nothing(
         (b"[1]", "the body: expected a JSON object, got a list"),
         (b'{"raeson": "x"}', "unknown field 'raeson'; did you mean 'reason'?"),
         (b'{"reason": 5}', "reason: expected text, got a number"),
+        (b'{"reason": "a\\nb"}', "reason: expected one line of printable text, got 'a\\nb'"),
+        (b'{"reason": "\\ud800"}', "reason: expected one line of printable text, got '\\ud800'"),
         (b'{"hold": "yes"}', "hold: expected true or false, got text"),
         (b'{"for_seconds": true}', "for_seconds: expected a number, got true or false"),
         (b'{"for_seconds": 0}', "for_seconds: expected seconds, more than 0"),
