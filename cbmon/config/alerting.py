@@ -189,9 +189,23 @@ class AlertingSection(Options):
                 raise fault(f"duplicate name {shown(slo.name)}", "slos", index, "name")
             names.add(slo.name)
         for name, settings in self.alerts.items():
-            if settings.threshold is not None and ALERTS[name].threshold is None:
-                raise fault(f"{name} has no threshold", "alerts", name, "threshold")
+            if settings.threshold is not None:
+                _check_threshold(name, settings.threshold)
         return self
+
+
+def _check_threshold(name: str, value: float) -> None:
+    """An alert that could never fire, or always would, is a mistake."""
+    default, ratio = ALERTS[name].threshold, "ratio" in ALERTS[name].unit
+    message = None
+    if default is None:
+        message = f"{name} has no threshold"
+    elif value == 0 and default > 0:
+        message = "expected more than 0"
+    elif ratio and value >= 1:
+        message = f"expected a ratio below 1, got {value:g}"
+    if message:
+        raise fault(message, "alerts", name, "threshold")
 
 
 def check_slos(block: Block, path: str, roots: Iterable[Block], problems: Problems) -> None:
