@@ -265,6 +265,10 @@ class Store(Protocol):
         """Every message of an incident for a receiver, in order, whatever became of it."""
         ...
 
+    async def lines(self, receiver: str, incidents: Sequence[str]) -> dict[str, list[Message]]:
+        """The same for many incidents at once."""
+        ...
+
     async def messages(
         self,
         *,

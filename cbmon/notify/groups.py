@@ -7,7 +7,7 @@ changed it. A member is one outage at one line; a group is the members that shar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -167,7 +167,9 @@ class Group:
 
     def as_row(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return asdict(self)
+        row = {field.name: getattr(self, field.name) for field in fields(self)}
+        timing = {field.name: getattr(self.timing, field.name) for field in fields(self.timing)}
+        return {**row, "timing": timing}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Group:

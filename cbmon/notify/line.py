@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -147,8 +147,10 @@ class Line:
             messages = await self._store.pending(self.name, now=self._clock.time(), limit=BATCH)
             if not messages:
                 return await self._until_next()
+            # A head's line changes only by what is done for that head, or grows at its end.
+            lines = await self._lines(messages)
             for message in messages:
-                if not await self._treat(message):
+                if not await self._treat(message, lines.get(message.incident, [message])):
                     return self._held()
 
     async def _until_next(self) -> float | None:
@@ -165,10 +167,16 @@ class Line:
         deadline = self.breaker.next_deadline
         return None if deadline is None else max(0.0, deadline - now)
 
-    async def _treat(self, message: Message) -> bool:
+    async def _lines(self, messages: Sequence[Message]) -> dict[str, list[Message]]:
+        """The lines of those messages whose next step depends on them."""
+        now = self._clock.time()
+        wanted = [one.incident for one in messages if needs_line(one, now, self._limits)]
+        return await self._store.lines(self.name, wanted) if wanted else {}
+
+    async def _treat(self, message: Message, own: list[Message]) -> bool:
         """Do the next step for a message; False if the receiver must not be tried now."""
         now = self._clock.time()
-        line = await self._around(message, now)
+        line = [*await self._absorbed(message, now), *own]
         step = judge(message, line, now, self._limits)
         if step in {Step.DELIVER, Step.DELIVER_FOLDED}:
             late = now - message.created_at
@@ -182,21 +190,15 @@ class Line:
             await self._drop(message, step, now)
         return True
 
-    async def _around(self, message: Message, now: float) -> list[Message]:
-        """What the next step depends on: the rest of its line, and of those that it takes over.
-
-        What still waits in the latter is folded into it.
-        """
-        if not needs_line(message, now, self._limits):
-            return [message]
+    async def _absorbed(self, message: Message, now: float) -> list[Message]:
+        """The lines that a message takes over; what still waits in them is folded into it."""
         line: list[Message] = []
         for thread in absorbed(message):
-            others = await self._store.line(self.name, thread)
-            for other in others:
+            for other in await self._store.line(self.name, thread):
                 if other.state is MessageState.PENDING:
                     await self._drop(other, Step.FOLD, now)
             line += await self._store.line(self.name, thread)
-        return line + await self._store.line(self.name, message.incident)
+        return line
 
     async def _expire(self, message: Message, now: float) -> None:
         self._hooks.failed(self.name, EXPIRED)

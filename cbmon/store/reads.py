@@ -6,6 +6,7 @@ Rule: nothing here changes anything; newest first, and a page goes on behind an 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, Table, and_, bindparam, func, not_, or_, select
@@ -138,6 +139,21 @@ def line(connection: Connection, receiver: str, incident: str) -> list[Message]:
         .order_by(outbox.c.sequence)
     )
     return [rows.message_of(row) for row in connection.execute(query).mappings()]
+
+
+def lines(
+    connection: Connection, receiver: str, incidents: Sequence[str]
+) -> dict[str, list[Message]]:
+    """Everything of some incidents for one receiver, each in order."""
+    found: dict[str, list[Message]] = {name: [] for name in incidents}
+    query = (
+        select(outbox)
+        .where(outbox.c.receiver == receiver, outbox.c.incident.in_(list(found)))
+        .order_by(outbox.c.sequence)
+    )
+    for row in connection.execute(query).mappings():
+        found[row["incident"]].append(rows.message_of(row))
+    return found
 
 
 def list_messages(

@@ -150,6 +150,10 @@ class SqlStore:
         """Everything of one incident for one receiver."""
         return await self._read(partial(reads.line, receiver=receiver, incident=incident))
 
+    async def lines(self, receiver: str, incidents: Sequence[str]) -> dict[str, list[Message]]:
+        """Everything of some incidents for one receiver."""
+        return await self._read(partial(reads.lines, receiver=receiver, incidents=incidents))
+
     async def messages(
         self,
         *,

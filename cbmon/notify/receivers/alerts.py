@@ -13,14 +13,15 @@ from typing import Any, Final
 from cbmon.model import Message
 from cbmon.notify.messages import singles
 from cbmon.notify.receivers.wording import (
+    ALERT_NAME,
     description,
     generator_url,
     is_over,
+    runbook_url,
     summary,
     timestamp,
 )
 
-ALERT_NAME: Final = "CircuitBreakerOpen"
 NEVER: Final = "0001-01-01T00:00:00Z"
 """What Alertmanager writes for the end of something that goes on: Go's zero time."""
 MOST_ALERTS: Final = 500
@@ -57,6 +58,8 @@ def annotations_of(message: Message) -> Labels:
         "tags": ", ".join(body.get("tags", ())),
         "depends_on": ", ".join(body.get("depends_on", ())),
         "actor": body.get("actor"),
+        "dependants": ", ".join(body.get("dependants", ())),
+        "runbook_url": runbook_url(body),
     }
     return {name: str(value) for name, value in found.items() if value}
 

@@ -21,6 +21,7 @@ from cbmon.notify.receivers.wording import (
     facts,
     generator_url,
     is_over,
+    runbook_url,
     summary,
 )
 
@@ -64,6 +65,7 @@ def _text(message: Message) -> str:
         lines += ["", "Last error:", clipped(str(error), TEXT_LIMIT)]
     if url := generator_url(message.body):
         lines += ["", url]
+        lines += [] if is_over(message) else [f"Runbook: {runbook_url(message.body)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -82,7 +84,9 @@ def _html(message: Message) -> str:
         else ""
     )
     url = generator_url(message.body)
-    link = f'<p><a href="{escape(url)}">Open in cbmon</a></p>' if url else ""
+    book = f' · <a href="{escape(runbook_url(message.body))}">Runbook</a>'
+    more = "" if is_over(message) else book
+    link = f'<p><a href="{escape(url)}">Open in cbmon</a>{more}</p>' if url else ""
     return (
         '<div style="font-family:sans-serif;font-size:14px;color:#101828">'
         f'<p style="border-left:4px solid {colour};padding-left:12px;font-size:16px">'

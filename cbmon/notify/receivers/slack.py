@@ -25,6 +25,7 @@ from cbmon.notify.receivers.wording import (
     facts,
     generator_url,
     is_over,
+    runbook_url,
     summary,
 )
 
@@ -120,7 +121,12 @@ def _blocks(message: Message) -> list[dict[str, Any]]:
 def _headline(message: Message) -> str:
     title = f"*{escaped(summary(message), 500)}*"
     url = generator_url(message.body)
-    return f"{title}  <{escaped(url, 2000)}|Open in cbmon>" if url else title
+    if not url:
+        return title
+    links = f"{title}  <{escaped(url, 2000)}|Open in cbmon>"
+    if is_over(message):
+        return links
+    return f"{links} · <{escaped(runbook_url(message.body), 2000)}|Runbook>"
 
 
 def _section(text: str) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from urllib.parse import quote
 from cbmon.model import Message
 from cbmon.notify.messages import ENDINGS, UNCHANGED, singles
 
+ALERT_NAME: Final = "CircuitBreakerOpen"
+"""The alert that the shipped rules raise for the same; its runbook is theirs."""
 NAMES: Final = 3
 DEPENDANTS: Final = 20
 LISTED: Final = 9
@@ -88,7 +90,15 @@ def description(message: Message) -> str:
 def generator_url(body: Mapping[str, Any]) -> str:
     """Where the component can be looked at; empty without an external_url."""
     base = str(body.get("external_url") or "").rstrip("/")
-    return f"{base}/#{quote(str(body['component']), safe='')}" if base else ""
+    if not base or "entries" in body or body["component"] == "cbmon":
+        return f"{base}/" if base else ""
+    return f"{base}/components/{quote(str(body['component']), safe='')}"
+
+
+def runbook_url(body: Mapping[str, Any]) -> str:
+    """What to do about it; empty without an external_url."""
+    base = str(body.get("external_url") or "").rstrip("/")
+    return f"{base}/runbooks/{ALERT_NAME}" if base else ""
 
 
 def timestamp(unix: float) -> str:

@@ -63,6 +63,7 @@ def test_an_outage_is_one_firing_alert() -> None:
         "incident": "i1",
         "tags": "critical",
         "depends_on": "shop-db",
+        "runbook_url": "https://cbmon.example.net/runbooks/CircuitBreakerOpen",
     }
     assert webhook_body(message()) == {
         "version": "4",
@@ -81,7 +82,7 @@ def test_an_outage_is_one_firing_alert() -> None:
                 "annotations": annotations,
                 "startsAt": "2026-01-01T00:00:00.000Z",
                 "endsAt": "0001-01-01T00:00:00Z",
-                "generatorURL": "https://cbmon.example.net/#shop-api",
+                "generatorURL": "https://cbmon.example.net/components/shop-api",
                 "fingerprint": fingerprint(labels),
             }
         ],

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbmon.model import Message, MessageState
-from cbmon.notify.outbox import FOLDED_INTO, Limits, Step, judge, needs_line
+from cbmon.notify.outbox import FOLDED_INTO, Limits, Step, judge, needs_line, said
 
 LIMITS = Limits()
 NOW = 1_000_000.0
@@ -115,3 +115,89 @@ def test_waits_fill_the_whole_range() -> None:
 def test_a_wish_to_wait_is_heeded_within_reason(asked: float, waited: float) -> None:
     assert LIMITS.wait(0, asked, random.Random(0)) >= waited
     assert LIMITS.wait(0, asked, random.Random(0)) <= max(1.0, waited)
+
+
+def entry(episode: str, kind: str) -> dict[str, Any]:
+    over = kind == "recovered"
+    return {"episode": episode, "component": episode, "kind": kind, "over": over}
+
+
+def of(sequence: int, *entries: dict[str, Any], **fields: Any) -> Message:
+    body = entries[0] if len(entries) == 1 else {"entries": list(entries)}
+    return message(str(entries[0]["kind"]), sequence, body=body, **fields)
+
+
+FOLDED = {"state": DROPPED, "last_error": FOLDED_INTO}
+SAID: dict[str, tuple[list[Message], list[str]]] = {
+    "alone": ([of(1, entry("a", "opened"))], ["a:opened"]),
+    "an end after its outage": (
+        [of(1, entry("a", "opened"), state=DELIVERED), of(2, entry("a", "recovered"))],
+        ["a:recovered"],
+    ),
+    "an end with its outage folded in": (
+        [of(1, entry("a", "opened"), **FOLDED), of(2, entry("a", "recovered"))],
+        ["a:recovered:folded"],
+    ),
+    "another's outage folded in": (
+        [of(1, entry("a", "opened"), **FOLDED), of(2, entry("b", "opened"))],
+        ["a:opened", "b:opened"],
+    ),
+    "what is listed as unchanged was never told": (
+        [
+            of(1, entry("a", "opened"), **FOLDED),
+            of(2, entry("b", "opened"), entry("a", "unchanged")),
+        ],
+        ["b:opened", "a:opened"],
+    ),
+    "two folded, one over": (
+        [
+            of(1, entry("a", "opened"), **FOLDED),
+            of(2, entry("b", "opened"), entry("a", "recovered"), **FOLDED),
+            of(3, entry("b", "recovered")),
+        ],
+        ["a:recovered:folded", "b:recovered:folded"],
+    ),
+    "folded into one that was delivered": (
+        [
+            of(1, entry("a", "opened"), **FOLDED),
+            of(2, entry("b", "opened"), state=DELIVERED),
+            of(3, entry("a", "recovered")),
+        ],
+        ["a:recovered"],
+    ),
+    "folded into a dead letter": (
+        [
+            of(1, entry("a", "opened"), **FOLDED),
+            of(2, entry("b", "opened"), state=DEAD),
+            of(3, entry("a", "recovered"), entry("c", "opened")),
+        ],
+        ["c:opened"],
+    ),
+    "an outage of an absorbed line": (
+        [
+            of(1, entry("a", "opened"), incident="other", **FOLDED),
+            of(1, entry("a", "recovered"), entry("b", "recovered")),
+        ],
+        ["a:recovered:folded"],
+    ),
+    "an outage that an absorbed line has told": (
+        [
+            of(1, entry("a", "opened"), incident="other", state=DELIVERED),
+            of(1, entry("a", "recovered")),
+        ],
+        ["a:recovered"],
+    ),
+    "over before it was told": (
+        [of(1, {**entry("a", "recovered"), "folded": True})],
+        ["a:recovered:folded"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("line", "expected"), SAID.values(), ids=SAID.keys())
+def test_what_is_said_at_a_delivery(line: list[Message], expected: list[str]) -> None:
+    found = [
+        f"{one['episode']}:{one['kind']}{':folded' if one.get('folded') else ''}"
+        for one in said(line[-1], line)
+    ]
+    assert found == expected

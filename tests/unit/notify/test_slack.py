@@ -60,7 +60,9 @@ def test_an_outage_looks_like_this() -> None:
                 "fallback": "shop-api is open",
                 "blocks": [
                     _section(
-                        "*shop-api is open*  <https://cbmon.example.net/#shop-api|Open in cbmon>"
+                        "*shop-api is open*"
+                        "  <https://cbmon.example.net/components/shop-api|Open in cbmon>"
+                        " · <https://cbmon.example.net/runbooks/CircuitBreakerOpen|Runbook>"
                     ),
                     _section("5 failures in a row"),
                     _section("```connection refused```"),
