@@ -50,6 +50,9 @@ class Conversation:
         if self.heard:
             text = f"{self.where} went on in the clear where TLS had to begin: {self.said}"
             raise ProbeError(Reason.PROTOCOL, text)
+        ear = self._open.protocol
+        if ear.over or self._open.transport.is_closing():
+            raise self._ended(ear)
         return await secure(self._attempt, environment, self._open, protocol, tls)
 
     def end(self) -> None:
@@ -59,7 +62,8 @@ class Conversation:
 
     async def say(self, data: bytes) -> None:
         """Send; the answer is waited for from now on."""
-        self._open.transport.write(data)
+        if not self._open.transport.is_closing():  # what it said before is still to be heard
+            self._open.transport.write(data)
         self._open.protocol.fresh = not self.heard
         await asyncio.sleep(0)  # a loop may send at the end of its turn only
 

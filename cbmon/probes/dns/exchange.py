@@ -62,7 +62,8 @@ async def over_stream(
     )
     try:
         attempt.begin(Phase.PROCESSING)
-        link.transport.write(len(asked).to_bytes(2, "big") + asked)
+        if not link.transport.is_closing():  # it may have hung up meanwhile
+            link.transport.write(len(asked).to_bytes(2, "big") + asked)
         return await link.protocol.answer
     except OSError as error:
         text = f"{link.endpoint} closed the connection without an answer"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,32 @@ async def test_a_kind_names_its_target_and_builds_its_probe(target: str, name: s
 
     assert target == found.target(options)
     await probe.close()
+
+
+SECRETIVE = [
+    ("http", {"url": "https://me@a.test/?api_key=hunter2&x=1#hunter2"}),
+    ("http", {"url": "http://a.test/", "bearer_token": "hunter2"}),
+    ("websocket", {"url": "wss://a.test/live?access_token=hunter2"}),
+    ("promql", {"url": "http://a.test/?token=hunter2", "query": "up"}),
+    ("llm", {"url": "http://a.test/v1?key=hunter2", "model": "m"}),
+    ("mcp", {"url": "http://a.test/mcp?secret=hunter2"}),
+    ("postgres", {"dsn": "postgresql://me:hunter2@a.test/b"}),
+    ("mysql", {"dsn": "mysql://me:hunter2@a.test/b"}),
+    ("redis", {"url": "redis://me@a.test/3", "password": "hunter2"}),
+    ("exec", {"command": ["/usr/bin/true", "-p", "hunter2"], "environment": {"P": "hunter2"}}),
+    ("heartbeat", {"token": "hunter2hunter2hunter2", "interval": "1h"}),
+    ("tcp", {"address": "a.test:1", "dialogue": [{"send": "AUTH hunter2"}]}),
+]
+
+
+@pytest.mark.parametrize(("name", "given"), SECRETIVE)
+def test_no_kind_names_a_credential_with_its_target(name: str, given: dict[str, Any]) -> None:
+    """It is a label of ``cbmon_check_info``, which everybody who scrapes can read."""
+    found = probe_type(name)
+    target = found.target(found.options.model_validate(given))
+
+    assert "hunter2" not in target
+    assert "me@" not in target
 
 
 @pytest.mark.parametrize("name", PROBES)
