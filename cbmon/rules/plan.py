@@ -14,6 +14,7 @@ from cbmon.breaker import BreakerPolicy
 from cbmon.config import CheckConfig, Config, ExportConfig
 from cbmon.config.alerting import ALERTS, AlertingSection, AlertSettings, SloEntry
 from cbmon.model import Category
+from cbmon.notify.routing import line_name
 from cbmon.rules.classes import DAY, HOUR, MINUTE, Class, classes, rounded
 from cbmon.rules.graph import Graph, graph_of
 
@@ -114,16 +115,23 @@ class Plan:
     def policies(self) -> dict[str, BreakerPolicy]:
         """Every breaker's policy by component."""
         found = {one.name: one.policy for one in self.scheduled}
-        found.update((one.name, one.policy) for one in self.config.notifications.receivers)
-        return found
+        return {**found, **self.lines}
 
     @cached_property
     def breakers(self) -> tuple[tuple[str, str], ...]:
         """Category and component of every breaker, sorted."""
         named = [(Category.CHECK.value, check.name) for check in self.checks]
         named += [(Category.EXPORT.value, export.name) for export in self.config.exports]
-        receivers = self.config.notifications.receivers
-        return tuple(sorted(named + [(Category.RECEIVER.value, one.name) for one in receivers]))
+        return tuple(sorted(named + [(Category.RECEIVER.value, line) for line in self.lines]))
+
+    @cached_property
+    def lines(self) -> dict[str, BreakerPolicy]:
+        """The policy of every line to a receiver, such as ``oncall/slack``."""
+        return {
+            line_name(receiver.name, kind): receiver.policy
+            for receiver in self.config.notifications.receivers
+            for kind, _ in receiver.integrations
+        }
 
     @cached_property
     def graph(self) -> Graph:

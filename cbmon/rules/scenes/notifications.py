@@ -33,7 +33,7 @@ def notification_scenes(plan: Plan) -> Iterator[Scene]:
 
 
 def _receiver(plan: Plan) -> str:
-    return oddest((one.name for one in plan.config.notifications.receivers), default="oncall")
+    return oddest(plan.lines, default="oncall/webhook")
 
 
 def _failing(plan: Plan) -> Scene:
