@@ -102,10 +102,10 @@ def _clauses(expr: str) -> Iterator[tuple[str, str]]:
         length = 1
         while length < len(lines) and (
             len(lines[length]) - len(lines[length].lstrip()) > indent
-            or lines[length].strip() in {")", ") > 0"}
+            or (lines[length].strip() in {")", ") > 0"}
             and len(lines[length]) - len(lines[length].lstrip()) == indent
             and "(" in lines[0]
-            and lines[0].count("(") != lines[0].count(")")
+            and lines[0].count("(") != lines[0].count(")"))
         ):
             length += 1
         clause = "".join(lines[:length])
