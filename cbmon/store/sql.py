@@ -168,8 +168,8 @@ class SqlStore:
         )
 
     async def delivered(self, message_id: str, *, at: float) -> None:
-        """The receiver has it."""
-        await self._finish([message_id], MessageState.DELIVERED, at, None)
+        """The receiver has it; losing this in a power cut only doubles the message."""
+        await self._finish([message_id], MessageState.DELIVERED, at, None, durable=False)
 
     async def postponed(self, message_id: str, *, next_attempt_at: float, error: str) -> None:
         """Try again then; losing this in a power cut only means to try sooner."""
@@ -209,9 +209,16 @@ class SqlStore:
         return total
 
     async def _finish(
-        self, ids: Sequence[str], state: MessageState, at: float, error: str | None
+        self,
+        ids: Sequence[str],
+        state: MessageState,
+        at: float,
+        error: str | None,
+        *,
+        durable: bool = True,
     ) -> None:
-        await self._write(partial(writes.finish, ids=ids, state=state, at=at, error=error))
+        work = partial(writes.finish, ids=ids, state=state, at=at, error=error)
+        await self._write(work, durable=durable)
 
     async def _write(self, work: Work, *, durable: bool = True) -> Any:
         async with self._slots:
