@@ -8,7 +8,7 @@ from cbmon.model import Reason
 from cbmon.probes import ProgramPolicy, probe_type
 from cbmon.probes.failure import ProbeError
 
-PLUGINS = ProgramPolicy(["/usr/lib/nagios/plugins/*", "/opt/checks/check_[ab]"])
+PLUGINS = ProgramPolicy(["/usr/lib/nagios/plugins/*", "/opt/checks/check_[ab]", "/srv/*/check"])
 
 
 @pytest.mark.parametrize("path", ["/usr/lib/nagios/plugins/check_http", "/opt/checks/check_a"])
@@ -24,6 +24,7 @@ def test_what_is_named_may_be_started(path: str) -> None:
         "/usr/lib/nagios/plugins/deeper/check_http",
         "/usr/lib/nagios/plugins/../../../../bin/sh",
         "/opt/checks/check_c",
+        "/srv/../check",
         "/x/usr/lib/nagios/plugins/check_http",
         "usr/lib/nagios/plugins/check_http",
         "check_http",
