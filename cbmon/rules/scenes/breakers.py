@@ -66,6 +66,7 @@ def _open(plan: Plan) -> Scene:
     cast = Cast(film, series_labels(plan))
     tried: list[Token] = [0.0, 0.0, GONE, 0.5]
     labels = cast.add(STATE, run.pattern(1.0, tried), **subject(plan))
+    cast.add(STATUS, run.steady(0.0), **subject(plan), state="forced_open")
     held = {"category": "check", "component": "forced open"}
     cast.add(STATE, run.tokens(1.0, 0.0), **held)
     cast.add(STATUS, run.tokens(0.0, 1.0), **held, state="forced_open")
@@ -126,6 +127,7 @@ def _group(plan: Plan) -> Scene:
 
     def member(group: str, component: str, state: list[float | str]) -> None:
         cast.add(STATE, state, category="check", component=component)
+        cast.add(STATUS, run.steady(0.0), category="check", component=component, state="disabled")
         cast.add(
             "cbmon_check_info",
             run.pattern(1.0, [1.0, GONE]),
@@ -224,6 +226,7 @@ def _dependency(plan: Plan) -> Scene:
     cast = Cast(film, series_labels(plan))
     own = {"category": "check", "component": oddest(plan.graph.upstream)}
     labels = cast.add(STATE, run.tokens(1.0, 0.5), **own)
+    cast.add(STATUS, run.steady(0.0), **own, state="disabled")
     cast.add(STATE, run.steady(0.0), category="check", component="nobody depends on it")
     elsewhere = {**own, "instance": "elsewhere"}
     cast.add(STATE, run.steady(0.0), **elsewhere)

@@ -102,14 +102,19 @@ def _clauses(expr: str) -> Iterator[tuple[str, str]]:
         length = 1
         while length < len(lines) and (
             len(lines[length]) - len(lines[length].lstrip()) > indent
-            or (lines[length].strip() in {")", ") > 0"}
-            and len(lines[length]) - len(lines[length].lstrip()) == indent
-            and "(" in lines[0]
-            and lines[0].count("(") != lines[0].count(")"))
+            or (
+                lines[length].strip() in {")", ") > 0"}
+                and len(lines[length]) - len(lines[length].lstrip()) == indent
+                and "(" in lines[0]
+                and lines[0].count("(") != lines[0].count(")")
+            )
         ):
             length += 1
         clause = "".join(lines[:length])
-        yield f"without {clause.split(' (')[0].strip()[:60]!r}", expr.replace(clause, "", 1)
+        yield (
+            f"without {clause.split(' (')[0].strip()[:60]!r}",
+            expr.replace(clause, "," if clause.rstrip().endswith(",") else "", 1),
+        )
 
 
 def _scaled(duration: str, factor: float) -> str:
