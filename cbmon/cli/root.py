@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "probe": Entry("cbmon.cli.probe:probe", "Run one check once and show what it saw."),
     "status": Entry("cbmon.cli.status:status", "Show how everything is."),
     "breakers": Entry("cbmon.cli.breakers:breakers", "List, show and move breakers."),
+    "rules": Entry("cbmon.cli.rules:rules", "Render Prometheus' alert rules of a configuration."),
     "dashboards": Entry(
         "cbmon.cli.dashboards:dashboards", "Render Grafana's dashboards of a configuration."
     ),

@@ -17,6 +17,7 @@ from cbmon.web import (
     openapi,
     pages,
     probing,
+    runbooks,
     scrape,
 )
 from cbmon.web.auth import Role
@@ -67,6 +68,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         path="/fragments/components/{name}",
         handler=pages.detail_fragment,
         summary="The changing part of that page",
+        errors=(404,),
+    ),
+    Route(path="/runbooks", handler=runbooks.index, role=Role.NOBODY, summary="All runbooks"),
+    Route(
+        path="/runbooks/{alert}",
+        handler=runbooks.page,
+        role=Role.NOBODY,
+        summary="What to do about an alert",
         errors=(404,),
     ),
     Route(path="/metrics", handler=scrape.metrics, summary="Every metric, for Prometheus"),

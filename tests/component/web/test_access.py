@@ -30,7 +30,8 @@ RANK = {"nobody": 0, "viewer": 1, "operator": 2, "admin": 3}
 async def test_every_route_wants_the_role_that_the_table_says(
     guarded: Any, route: Any, token: str
 ) -> None:
-    reply = await guarded.ask(route.method, route.path.replace("{name}", "api"), token=token)
+    path = route.path.replace("{name}", "api").replace("{alert}", "CircuitBreakerOpen")
+    reply = await guarded.ask(route.method, path, token=token)
     if RANK[BY_TOKEN[token]] >= RANK[route.role.label]:
         missing = reply.status in {400, 404} and reply.code in {"bad_request", "not_found"}
         assert reply.status == 200 or "web.probe.enabled" in reply.text or missing
