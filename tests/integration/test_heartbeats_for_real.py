@@ -55,6 +55,10 @@ def test_a_job_that_fails_opens_its_breaker_and_its_success_closes_it_at_once(
     assert daemon.post(f"/api/v1/heartbeat/{TOKEN}/3").status == 200
     eventually(lambda: daemon.breaker("backup")["state"] == "open", "the breaker to open")
     assert daemon.breaker("backup")["last_error"].startswith("the job failed with exit status 3")
+    eventually(
+        lambda: b'"to_state":"open"' in daemon.get("/api/v1/events?component=backup").body,
+        "the move to be durable",
+    )
     daemon.kill()
     daemon.start()
     assert daemon.breaker("backup")["state"] == "open"

@@ -100,7 +100,7 @@ class StdioTransport:
         try:
             stdin.write(json.dumps(message).encode() + b"\n")
             await stdin.drain()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # uvloop's, for a pipe that is closed already
             raise self._gone() from error
 
     async def _line(self, method: str) -> bytes:

@@ -183,13 +183,12 @@ def _disabled(plan: Plan, limit: Class) -> Scene:
         "circuit_breaker_failure_cycles", run.pattern(0.0, [limit.value, GONE]), **own
     )
     cast.add(STATUS, run.pattern(0.0, [1.0, GONE]), **own, state="disabled")
-    if limit.others:
-        hand = {"category": "app", "component": "by hand"}
-        cast.add("circuit_breaker_failure_cycles", run.steady(limit.value - 1), **hand)
-        cast.add(STATUS, run.steady(1.0), **hand, state="disabled")
-        still = {"category": "app", "component": "still tried"}
-        cast.add("circuit_breaker_failure_cycles", run.steady(limit.value + 1), **still)
-        cast.add(STATUS, run.steady(0.0), **still, state="disabled")
+    hand = {**own, "instance": "by hand"}
+    cast.add("circuit_breaker_failure_cycles", run.steady(limit.value - 1), **hand)
+    cast.add(STATUS, run.steady(1.0), **hand, state="disabled")
+    still = {**own, "instance": "still tried"}
+    cast.add("circuit_breaker_failure_cycles", run.steady(limit.value + 1), **still)
+    cast.add(STATUS, run.steady(0.0), **still, state="disabled")
     firing = Firing(labels, f"{limit.value:g}")
     seen = shown(
         plan, alert, film, (film.step_from(run.first_bad), film.step_from(run.recovery)), firing

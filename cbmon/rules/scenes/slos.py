@@ -143,6 +143,7 @@ class _Story:
         first = max(self.slo.checks, key=oddity)
         for check in sorted(self.slo.checks, key=oddity)[-3:]:
             _check(cast, up, one, check=check)
+            cast.add(STATUS, zero, **labels_of(self.plan, check), state="disabled")
         _check(cast, zero, one, check="not of it")
         _check(cast, zero, zero, check=first, instance="never ran")
         for instance, state in (("forced", "forced_open"), ("disabled", "disabled")):

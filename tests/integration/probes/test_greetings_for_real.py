@@ -7,6 +7,7 @@ import pwd
 import shutil
 import ssl
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -221,4 +222,4 @@ async def test_a_mail_servers_certificate_must_be_valid(mail: Place, look: Any) 
 def test_nothing_of_a_mail_server_is_needed_to_use_the_check() -> None:
     code = "import sys, cbmon.probes.smtp; sys.exit('aiosmtpd' in sys.modules)"
 
-    assert subprocess.run(["python", "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
