@@ -1,0 +1,191 @@
+"""Debian's promtool and amtool read what is rendered, and the rendered tests hold the rules.
+
+Rule: the tests are those that a user gets. That they are good for something is shown by mutants:
+each rule with one slip must fail them.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from cbmon.rules import render
+from tests.integration.harness.processes import finished, program
+from tests.unit.rules.configurations import MANY, ODD, ONE, SHOP, configured
+from tests.unit.rules.mutants import mutants
+
+PAGE = Path(__file__).parents[2] / "docs" / "alerting.md"
+CONFIGURATIONS: Final[dict[str, dict[str, Any]]] = {
+    "none": {},
+    "one": ONE,
+    "shop": SHOP,
+    "odd": ODD,
+    "many": MANY,
+}
+EQUIVALENT: Final = (
+    (r"", r"^>= 0 for > 0$", "a ratio to no calls is NaN and compares with nothing"),
+    (r"ratio|Stale", r"^rate\( for increase\($", "a ratio of rates; or only looked at for being 0"),
+    (r"^CircuitBreaker(Open|GroupOpen)", r"^no bridge", "the for bridges a failed scrape"),
+    (r"^CircuitBreakerHalfOpen", r"^<= 0.5 for == 0.5$", "the smallest is 0.5 too"),
+    (r"^CbmonReloadFailed", r"^< 1 for == 0$", "it is 0 or 1"),
+)
+"""Mutants that mean the same: rule, slip, and why nothing can tell."""
+
+
+def written(directory: Path, content: dict[str, Any]) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in render(configured(directory, content)).items():
+        (directory / name).write_text(text)
+    return directory
+
+
+def promtool(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    tool = program("promtool", package="prometheus")
+    return finished([tool, *map(str, arguments)], cwd=cwd, timeout=110.0)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_promtool_and_amtool_find_nothing_to_mend(tmp_path: Path, name: str) -> None:
+    folder = written(tmp_path, CONFIGURATIONS[name])
+    found = sorted(path.name for path in folder.glob("*.rules.yml"))
+    done = promtool("check", "rules", "--lint=all", "--lint-fatal", *found, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    amtool = program("amtool", package="prometheus-alertmanager")
+    checked = finished([amtool, "check-config", folder / "cbmon-alertmanager.yml"])
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_the_rendered_tests_pass(tmp_path: Path, name: str) -> None:
+    folder = written(tmp_path, CONFIGURATIONS[name])
+    found = sorted(path.name for path in folder.glob("*.test.*.yml"))
+    assert found
+    for test in found:
+        done = promtool("test", "rules", test, cwd=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_fires_in_a_test_and_is_silent_before_and_after(tmp_path: Path) -> None:
+    folder = written(tmp_path, SHOP)
+    told: set[str] = set()
+    for path in folder.glob("*.test.*.yml"):
+        for case in yaml.safe_load(path.read_text())["tests"]:
+            shots = case.get("alert_rule_test", ())
+            counts = [len(shot["exp_alerts"]) for shot in shots]
+            if counts and counts[0] < max(counts) > counts[-1]:
+                told.add(shots[0]["alertname"])
+    alerts = {
+        rule["alert"]
+        for path in folder.glob("*.rules.yml")
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+    assert told == alerts
+
+
+def test_no_text_in_a_test_holds_what_a_template_could_not_fill_in(tmp_path: Path) -> None:
+    folder = written(tmp_path, ODD)
+    for path in folder.glob("*.test.*.yml"):
+        assert "<no value>" not in path.read_text()
+
+
+# --- mutants -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", ["breakers", "presence", "checks", "notifications", "daemon"])
+def test_a_rule_with_one_slip_fails_its_tests(tmp_path: Path, group: str) -> None:
+    assert survivors(written(tmp_path, SHOP), group) == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_burn_rate_with_one_slip_fails_its_tests(tmp_path: Path) -> None:
+    assert survivors(written(tmp_path, SHOP), "slos") == []
+
+
+def survivors(folder: Path, group: str) -> list[str]:
+    """The slips that no test notices, without those that make no difference."""
+    path = folder / f"cbmon-{group}.rules.yml"
+    tests = _by_alert(folder, group)
+    left, tried = [], 0
+    for what, mutant in mutants(yaml.safe_load(path.read_text())):
+        name, slip = what.split(": ", 1)
+        if any(re.search(rule, name) and re.search(how, slip) for rule, how, _ in EQUIVALENT):
+            continue
+        tried += 1
+        path.write_text(yaml.safe_dump(mutant, allow_unicode=True, width=1_000_000))
+        if not any(_noticed(folder, file) for file in _concerned(tests, mutant, name)):
+            left.append(what)
+    assert tried > 5
+    return left
+
+
+def _concerned(tests: dict[str, list[str]], rules: dict[str, Any], name: str) -> list[str]:
+    """The tests of an alert, or of what is made of a recorded series."""
+    if name in tests:
+        return tests[name]
+    names = {name}
+    for _ in range(3):
+        names |= {
+            rule.get("alert") or rule["record"]
+            for group in rules["groups"]
+            for rule in group["rules"]
+            if any(known in rule["expr"] for known in names)
+        }
+    return [file for user in sorted(names) for file in tests.get(user, ())] + tests["queries"]
+
+
+def _noticed(folder: Path, file: str) -> bool:
+    return promtool("test", "rules", file, cwd=folder).returncode != 0
+
+
+def _by_alert(folder: Path, group: str) -> dict[str, list[str]]:
+    """The tests anew, a file for each alert and interval: a mutant needs only those of its rule."""
+    found: dict[str, list[str]] = defaultdict(list, queries=[])
+    for name, step, content in _split(folder, group):
+        file = f"{group}.{name}.{step}.yml"
+        (folder / file).write_text(yaml.safe_dump(content, allow_unicode=True, width=1_000_000))
+        found[name].append(file)
+    return found
+
+
+def _split(folder: Path, group: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path in sorted(folder.glob(f"cbmon-{group}.test.*.yml")):
+        content = yaml.safe_load(path.read_text())
+        cases: dict[str, list[Any]] = defaultdict(list)
+        for case in content["tests"]:
+            shots = case.get("alert_rule_test")
+            cases[shots[0]["alertname"] if shots else "queries"].append(case)
+        for name, those in cases.items():
+            yield name, path.name.split(".")[2], {**content, "tests": those}
+
+
+# --- the page ----------------------------------------------------------------------------------
+
+
+def test_what_the_page_says_about_alertmanager_works(tmp_path: Path) -> None:
+    written(tmp_path, SHOP)
+    blocks = re.findall(r"```(yaml|console)\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    own = next(text for kind, text in blocks if kind == "yaml" and text.startswith("route:"))
+    command = next(
+        line[2:]
+        for kind, text in blocks
+        if kind == "console"
+        for line in text.splitlines()
+        if line.startswith("$ sed")
+    )
+    (tmp_path / "alertmanager.yml").write_text(own)
+    here = command.replace("/etc/prometheus/cbmon/", "")
+    subprocess.run(["/bin/sh", "-c", here], cwd=tmp_path, check=True)
+    amtool = program("amtool", package="prometheus-alertmanager")
+    done = finished([amtool, "check-config", tmp_path / "alertmanager.yml"])
+    assert done.returncode == 0, done.stderr
+    assert "inhibit rules" in done.stdout
