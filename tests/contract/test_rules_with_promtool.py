@@ -21,6 +21,8 @@ from tests.integration.harness.processes import finished, program
 from tests.unit.rules.configurations import MANY, ODD, ONE, SHOP, configured
 from tests.unit.rules.mutants import mutants
 
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
 PAGE = Path(__file__).parents[2] / "docs" / "alerting.md"
 CONFIGURATIONS: Final[dict[str, dict[str, Any]]] = {
     "none": {},
