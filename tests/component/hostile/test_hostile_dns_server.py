@@ -42,7 +42,7 @@ ANSWERS: list[Any] = [
     (Reason.PROTOCOL, lambda asked: good(asked)[:-2], "not a whole DNS message", {}),
     (Reason.PROTOCOL, looping, "not a whole DNS message", {}),
     (Reason.TIMEOUT, lambda asked: None, "waiting for the first byte", {}),
-    (Reason.TIMEOUT, lambda asked: b"\xff" + good(asked)[1:], "waiting for", {}),
+    (Reason.TIMEOUT, lambda asked: bytes([asked[0] ^ 0xFF]) + good(asked)[1:], "waiting for", {}),
     (Reason.TIMEOUT, lambda asked: asked, "waiting for the first byte", {}),
     (Reason.TIMEOUT, lambda asked: b"garbage", "waiting for the first byte", {}),
     (Reason.TIMEOUT, lambda asked: good(asked).replace(b"shop", b"evil"), "waiting for", {}),
