@@ -21,8 +21,6 @@ from tests.integration.harness.processes import finished, program
 from tests.unit.rules.configurations import MANY, ODD, ONE, SHOP, configured
 from tests.unit.rules.mutants import mutants
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
-
 PAGE = Path(__file__).parents[2] / "docs" / "alerting.md"
 CONFIGURATIONS: Final[dict[str, dict[str, Any]]] = {
     "none": {},
@@ -64,7 +62,15 @@ def test_promtool_and_amtool_find_nothing_to_mend(tmp_path: Path, name: str) -> 
     assert checked.returncode == 0, checked.stderr
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "none",
+        "one",
+        "odd",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("shop", "many")),
+    ],
+)
 def test_the_rendered_tests_pass(tmp_path: Path, name: str) -> None:
     folder = written(tmp_path, CONFIGURATIONS[name])
     found = sorted(path.name for path in folder.glob("*.test.*.yml"))
@@ -102,15 +108,41 @@ def test_no_text_in_a_test_holds_what_a_template_could_not_fill_in(tmp_path: Pat
 # --- mutants -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("group", ["breakers", "presence", "checks", "notifications", "daemon"])
-def test_a_rule_with_one_slip_fails_its_tests(tmp_path: Path, group: str) -> None:
-    assert survivors(written(tmp_path, SHOP), group) == []
+@pytest.mark.parametrize(
+    ("alert", "right", "slip"),
+    [
+        ("CircuitBreakerOpen", "< 1", "== 0"),
+        ("CircuitBreakerOpen", "max_over_time", "min_over_time"),
+        ("CircuitBreakerOpen", "unless ignoring (state)", "or on ()"),
+        ("CircuitBreakerHalfOpen", "[1m]", "[2m]"),
+        ("CircuitBreakerAutoDisabled", "last_over_time", ""),
+        ("CircuitBreakerDependencyDown", "< 1", "== 0"),
+    ],
+)
+def test_the_slips_that_everybody_makes_are_noticed(
+    tmp_path: Path, alert: str, right: str, slip: str
+) -> None:
+    folder = written(tmp_path, ONE if alert != "CircuitBreakerDependencyDown" else SHOP)
+    path = folder / "cbmon-breakers.rules.yml"
+    before, name, after = path.read_text().partition(f"alert: {alert}\n")
+    changed = (
+        after.replace(right, slip, 1)
+        if slip
+        else re.sub(rf"{right}\((.*?)\[\w+\]\)", r"\1", after, count=1)
+    )
+    assert changed != after
+    path.write_text(before + name + changed)
+    assert promtool("check", "rules", path.name, cwd=folder).returncode == 0
+    assert any(_noticed(folder, file) for file in _by_alert(folder, "breakers")[alert])
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
-def test_a_burn_rate_with_one_slip_fails_its_tests(tmp_path: Path) -> None:
-    assert survivors(written(tmp_path, SHOP), "slos") == []
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "group", ["breakers", "presence", "checks", "notifications", "daemon", "slos"]
+)
+def test_a_rule_with_one_slip_fails_its_tests(tmp_path: Path, group: str) -> None:
+    assert survivors(written(tmp_path, SHOP), group) == []
 
 
 def survivors(folder: Path, group: str) -> list[str]:
