@@ -10,7 +10,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from cbmon import __version__
@@ -18,26 +18,23 @@ from cbmon.blackbox.file import ModuleFile, modules_of
 from cbmon.blackbox.service import Probing
 from cbmon.breaker import SystemClock
 from cbmon.build import Builder, config_types, info_of, plan_of
-from cbmon.component import Component
 from cbmon.config import Config, ConfigError, load_config
 from cbmon.config.fields import HostPort
 from cbmon.errors import StartupError, StoreError
 from cbmon.events import Action, Event, Transition
 from cbmon.exports.base import ExportEnvironment
-from cbmon.interfaces import Commit
 from cbmon.lifecycle import Lifecycle
 from cbmon.logs import default_stream, fields, logging_to
-from cbmon.metrics import Exposition, Metrics
-from cbmon.model import BreakerInfo, Category, Result, SkipCause
+from cbmon.metrics import Metrics
+from cbmon.model import BreakerInfo, Category, SkipCause
 from cbmon.monitor import Monitor
 from cbmon.narration import log_event
 from cbmon.notify.board import Plan
 from cbmon.notify.policy import Why
 from cbmon.notify.service import Notifying
+from cbmon.operations import Operations, Rooms
 from cbmon.options import RunOptions
 from cbmon.probes.environment import ProbeEnvironment
-from cbmon.probes.heartbeat.heart import Beat
-from cbmon.probes.heartbeat.probe import Hearts
 from cbmon.probes.programs import ProgramPolicy
 from cbmon.reload import Changes, Item, active, changes, start_only
 from cbmon.scheduler import Scheduler
@@ -46,7 +43,7 @@ from cbmon.store import Journal, open_store
 from cbmon.store.journal import Entry
 from cbmon.web.control import control_path
 from cbmon.web.server import WebServer
-from cbmon.web.services import Operation, Order, ReloadOutcome
+from cbmon.web.services import ReloadOutcome
 from cbmon.wiring import (
     MetricsOfNotifying,
     descriptors_for_runs,
@@ -99,14 +96,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 class Daemon:
-    """One running daemon; it is also what the web asks (:class:`cbmon.web.services.Services`)."""
+    """One running daemon."""
 
     def __init__(
         self, options: RunOptions, config: Config, modules: ModuleFile | None = None
     ) -> None:
-        self.version = __version__
-        self.clock = clock = SystemClock()
-        self.started_at = clock.time()
+        self._clock = clock = SystemClock()
         self._options = options
         self._config = self._started_with = config
         self._not_ready = "starting"
@@ -146,7 +141,22 @@ class Daemon:
         )
         self._asked = Probing(self._probing, unknown_module=metrics.unknown_module)
         self._asked.configure(config.web.probe, modules, enable=options.enable_probe)
-        self._web = WebServer(self, tokens=config.web.tokens, probing=self._asked)
+        operations = Operations(
+            Rooms(
+                clock=clock,
+                monitor=self._monitor,
+                scheduler=self._scheduler,
+                journal=self._journal,
+                store=self._store,
+                notifying=self._notifying,
+                metrics=metrics,
+                probing=self._probing,
+            ),
+            config=lambda: self._config,
+            not_ready=lambda: self._not_ready,
+            reload=self.reload,
+        )
+        self._web = WebServer(operations, tokens=config.web.tokens, probing=self._asked)
 
     # --- life ----------------------------------------------------------------------------
 
@@ -174,7 +184,7 @@ class Daemon:
         gc.freeze()  # what lives as long as the process is not looked through again
         self._not_ready = ""
         self._systemd.ready(f"watching {len(self._monitor)} components")
-        log.info("ready", extra=fields(version=self.version, components=len(self._monitor)))
+        log.info("ready", extra=fields(version=__version__, components=len(self._monitor)))
         await self._stopping.wait()
         return 0
 
@@ -213,7 +223,7 @@ class Daemon:
         await step("components", self._restore, self._monitor.close)
         await step("web", self._bind, self._web.stop)
         await step("timeline", self._start_timeline, self._stop_timeline)
-        self._metrics.reloaded(ok=True, at=self.clock.time(), hash=config.hash)
+        self._metrics.reloaded(ok=True, at=self._clock.time(), hash=config.hash)
 
     async def _start_journal(self) -> None:
         self._journal.start()
@@ -271,7 +281,7 @@ class Daemon:
     async def _prune(self) -> None:
         retention = self._config.storage.retention
         try:
-            rows = await self._store.prune(before=self.clock.time() - retention)
+            rows = await self._store.prune(before=self._clock.time() - retention)
         except StoreError as error:
             log.warning("history was not pruned", extra=fields(error=str(error)))
         else:
@@ -317,7 +327,7 @@ class Daemon:
                 outcome = await self._reload()
             finally:
                 self._systemd.ready(f"watching {len(self._monitor)} components")
-            now = self.clock.time()
+            now = self._clock.time()
             self._metrics.reloaded(ok=outcome.ok, at=now, hash=self._config.hash)
             self._monitor.publish(reloaded(outcome, now))
             return outcome
@@ -371,83 +381,3 @@ class Daemon:
             self._monitor.reschedule(component, new.interval)
         if (old.type, old.options) != (new.type, new.options):
             await self._monitor.replace_runner(component, self._builder.runner(new))
-
-    # --- what the web asks ---------------------------------------------------------------
-
-    @property
-    def notifying(self) -> Notifying:
-        """Messages and silences."""
-        return self._notifying
-
-    @property
-    def exposition(self) -> Exposition:
-        """Renders the metrics."""
-        return self._metrics.exposition
-
-    @property
-    def external_url(self) -> str | None:
-        """Under which address users reach the page."""
-        return self._config.external_url
-
-    def components(self) -> Iterable[Component]:
-        """Every check and export."""
-        return iter(self._monitor)
-
-    def component(self, name: str) -> Component:
-        """The one of that name."""
-        return self._monitor.component(name)
-
-    def next_run_in(self, name: str) -> float | None:
-        """Seconds until its next planned run."""
-        due = self._scheduler.next_run(name)
-        return None if due is None else max(0.0, due - self.clock.monotonic())
-
-    def ready(self) -> Sequence[str]:
-        """Why the daemon is not ready, in words."""
-        reasons = [self._not_ready] if self._not_ready else []
-        if not self._journal.healthy:
-            reasons.append("the store cannot be written; transitions wait in memory")
-        return reasons
-
-    async def act(self, name: str, order: Order) -> None:
-        """Carry out an operator's order."""
-        action, options = order.operation.value, {}
-        if order.hold and order.operation in {Operation.OPEN, Operation.CLOSE}:
-            action = f"force_{action}"
-        elif order.operation is Operation.OPEN:
-            options["for_seconds"] = order.for_seconds
-        elif order.operation is Operation.ENABLE:
-            options["reset_counters"] = order.reset_counters
-        self._monitor.act(name, action, actor=order.actor, reason=order.reason or "", **options)
-
-    async def run_component(self, name: str, actor: str) -> Result | SkipCause:
-        """Run it now behind its breaker."""
-        log.info("run asked for", extra=fields(component=name, actor=actor))
-        return await self._monitor.run_now(name) or SkipCause.BREAKER
-
-    async def heartbeat(
-        self, token: str, signal: str, *, status: int | None = None, run_id: str = ""
-    ) -> bool:
-        """A job says that it lives; durable when this returns."""
-        probes = await self._probing.shared(Hearts).find(token)
-        if not probes:
-            return False
-        beat = Beat(signal)
-        for probe in probes:
-            probe.hear(beat, run_id=run_id, exit_status=status)
-        heard = [one for one in self._monitor if one.runner in probes]
-        snapshots = {one.name: one.snapshot() for one in heard}
-        self._journal.refresh(snapshots)  # an older one may wait there
-        await self._store.commit(Commit(snapshots=snapshots))
-        for component in heard:
-            if beat is Beat.SUCCESS:
-                self._monitor.nudge(component, actor="heartbeat", reason="the job has succeeded")
-            elif beat is Beat.FAIL:
-                self._monitor.start(component)
-        return True
-
-    async def transitions(
-        self, *, component: str | None = None, limit: int = 100, before: str | None = None
-    ) -> list[dict[str, Any]]:
-        """Moves as the store has them, newest first."""
-        return await self._store.transitions(component=component, limit=limit, before=before)

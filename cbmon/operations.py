@@ -1,0 +1,153 @@
+"""What the web may ask of the daemon (:class:`cbmon.web.services.Services`), answered by its rooms.
+
+Rule: it reads what runs and passes orders on; what is configured and how a reload goes, only the
+composition root knows, so it is told both by functions.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cbmon import __version__
+from cbmon.component import Component
+from cbmon.config import Config
+from cbmon.interfaces import Clock, Commit, Store
+from cbmon.logs import fields
+from cbmon.metrics import Exposition, Metrics
+from cbmon.model import Result, SkipCause
+from cbmon.monitor import Monitor
+from cbmon.notify.service import Notifying
+from cbmon.probes.environment import ProbeEnvironment
+from cbmon.probes.heartbeat.heart import Beat
+from cbmon.probes.heartbeat.probe import Hearts
+from cbmon.scheduler import Scheduler
+from cbmon.store import Journal
+from cbmon.web.services import Operation, Order, ReloadOutcome
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rooms:
+    """The running parts that answers come from."""
+
+    clock: Clock
+    monitor: Monitor
+    scheduler: Scheduler
+    journal: Journal
+    store: Store
+    notifying: Notifying
+    metrics: Metrics
+    probing: ProbeEnvironment
+
+
+class Operations:
+    """Everything that the page, the API and the control socket read and order."""
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        *,
+        config: Callable[[], Config],
+        not_ready: Callable[[], str],
+        reload: Callable[[str], Awaitable[ReloadOutcome]],
+    ) -> None:
+        self.version = __version__
+        self.clock = rooms.clock
+        self.started_at = rooms.clock.time()
+        self._rooms = rooms
+        self._config = config
+        self._not_ready = not_ready
+        self._reload = reload
+
+    # --- reading -------------------------------------------------------------------------
+
+    @property
+    def notifying(self) -> Notifying:
+        """Messages and silences."""
+        return self._rooms.notifying
+
+    @property
+    def exposition(self) -> Exposition:
+        """Renders the metrics."""
+        return self._rooms.metrics.exposition
+
+    @property
+    def external_url(self) -> str | None:
+        """Under which address users reach the page."""
+        return self._config().external_url
+
+    def components(self) -> Iterable[Component]:
+        """Every check and export."""
+        return iter(self._rooms.monitor)
+
+    def component(self, name: str) -> Component:
+        """The one of that name."""
+        return self._rooms.monitor.component(name)
+
+    def next_run_in(self, name: str) -> float | None:
+        """Seconds until its next planned run."""
+        due = self._rooms.scheduler.next_run(name)
+        return None if due is None else max(0.0, due - self.clock.monotonic())
+
+    def ready(self) -> Sequence[str]:
+        """Why the daemon is not ready, in words."""
+        reasons = [reason] if (reason := self._not_ready()) else []
+        if not self._rooms.journal.healthy:
+            reasons.append("the store cannot be written; transitions wait in memory")
+        return reasons
+
+    async def transitions(
+        self, *, component: str | None = None, limit: int = 100, before: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Moves as the store has them, newest first."""
+        return await self._rooms.store.transitions(component=component, limit=limit, before=before)
+
+    # --- orders --------------------------------------------------------------------------
+
+    async def reload(self, actor: str) -> ReloadOutcome:
+        """Read the configuration again and bring it into force, or change nothing."""
+        return await self._reload(actor)
+
+    async def act(self, name: str, order: Order) -> None:
+        """Carry out an operator's order."""
+        action, options = order.operation.value, {}
+        if order.hold and order.operation in {Operation.OPEN, Operation.CLOSE}:
+            action = f"force_{action}"
+        elif order.operation is Operation.OPEN:
+            options["for_seconds"] = order.for_seconds
+        elif order.operation is Operation.ENABLE:
+            options["reset_counters"] = order.reset_counters
+        self._rooms.monitor.act(
+            name, action, actor=order.actor, reason=order.reason or "", **options
+        )
+
+    async def run_component(self, name: str, actor: str) -> Result | SkipCause:
+        """Run it now behind its breaker."""
+        log.info("run asked for", extra=fields(component=name, actor=actor))
+        return await self._rooms.monitor.run_now(name) or SkipCause.BREAKER
+
+    async def heartbeat(
+        self, token: str, signal: str, *, status: int | None = None, run_id: str = ""
+    ) -> bool:
+        """A job says that it lives; durable when this returns."""
+        rooms = self._rooms
+        probes = await rooms.probing.shared(Hearts).find(token)
+        if not probes:
+            return False
+        beat = Beat(signal)
+        for probe in probes:
+            probe.hear(beat, run_id=run_id, exit_status=status)
+        heard = [one for one in rooms.monitor if one.runner in probes]
+        snapshots = {one.name: one.snapshot() for one in heard}
+        rooms.journal.refresh(snapshots)  # an older one may wait there
+        await rooms.store.commit(Commit(snapshots=snapshots))
+        for component in heard:
+            if beat is Beat.SUCCESS:
+                rooms.monitor.nudge(component, actor="heartbeat", reason="the job has succeeded")
+            elif beat is Beat.FAIL:
+                rooms.monitor.start(component)
+        return True
