@@ -15,6 +15,7 @@ from cbmon.interfaces import Attempt, Lasting
 from cbmon.metrics import ComponentRecord
 from cbmon.model import BreakerInfo, Reason, Result
 from cbmon.probes.run import ONCE, Plan
+from cbmon.recent import RecentRuns
 
 CALM: Final = frozenset({State.CLOSED, State.FORCED_CLOSED, State.OBSERVE})
 """The states in which there is no incident."""
@@ -48,6 +49,7 @@ class Component:
         "last_run_at",
         "last_success_at",
         "plan",
+        "recent",
         "record",
         "recovery_wake",
         "runner",
@@ -76,6 +78,7 @@ class Component:
         self.plan = plan
         self.task: asyncio.Task[None] | None = None
         self.last: Result | None = None
+        self.recent = RecentRuns()
         self.last_run_at: float | None = None
         self.last_success_at: float | None = None
         self.incident: str | None = None

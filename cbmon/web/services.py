@@ -6,7 +6,7 @@ named ``…_at`` are Unix seconds, all others are seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cbmon.breaker import CircuitBreaker
 from cbmon.interfaces import Clock
 from cbmon.model import BreakerInfo, Result, SkipCause
+from cbmon.recent import Run
 
 if TYPE_CHECKING:
+    from cbmon.web.administration import Record, Settings
     from cbmon.web.notifications import Messaging
 
 
@@ -45,6 +47,8 @@ class Order:
     for_seconds: float | None = None
     hold: bool = False
     reset_counters: bool = True
+    request: str | None = None
+    """Id of the HTTP request, for the record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,11 @@ class ComponentView(Protocol):
         ...
 
     @property
+    def sources(self) -> Mapping[str, str]:
+        """Where the policy's fields come from that are not YAML's: ``database``, ``override``."""
+        ...
+
+    @property
     def interval(self) -> float:
         """Seconds between two runs while the breaker is closed."""
         ...
@@ -86,6 +95,11 @@ class ComponentView(Protocol):
     @property
     def last(self) -> Result | None:
         """What the last run found; None before the first one of this process."""
+        ...
+
+    @property
+    def recent(self) -> Iterable[Run]:
+        """Its latest runs in this process, oldest first."""
         ...
 
     @property
@@ -117,6 +131,16 @@ class Services(Protocol):
     @property
     def notifying(self) -> Messaging:
         """Messages and silences."""
+        ...
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of breakers that are changed at run time, and where each value comes from."""
+        ...
+
+    @property
+    def record(self) -> Record:
+        """Events and the audit log."""
         ...
 
     @property

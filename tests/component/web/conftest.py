@@ -27,6 +27,7 @@ from cbmon.model import (
     SkipCause,
 )
 from cbmon.notify.silences import Silence
+from cbmon.recent import RecentRuns
 from cbmon.testing import ManualClock
 from cbmon.web.connections import Limits
 from cbmon.web.server import WebServer
@@ -42,6 +43,7 @@ class FakeComponent:
     last: Result | None = None
     last_run_at: float | None = None
     last_success_at: float | None = None
+    recent: RecentRuns = field(default_factory=RecentRuns)
 
 
 class FakeExposition:
@@ -157,6 +159,7 @@ class FakeDaemon:
         component = self._components[name]
         permit = component.breaker.try_acquire()
         component.last, component.last_run_at = result, self.clock.time()
+        component.recent.add(self.clock.time(), result.duration, ok=result.ok)
         if result.ok:
             component.last_success_at = self.clock.time()
         if permit is not None:
