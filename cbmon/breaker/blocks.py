@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from cbmon.breaker.guard import NOTHING, fail, rejection, settle
-from cbmon.breaker.identity import here, holder
+from cbmon.breaker.identity import caller, here, holder, seen
 from cbmon.breaker.lanes import count_success
 
 if TYPE_CHECKING:
@@ -38,6 +38,26 @@ class Call:
     def set_result(self, value: Any) -> None:
         """The value that ``is_failure`` will judge when the block ends."""
         self.result = value
+
+
+def enter_plain(core: Core) -> Call | None:
+    """The short way in: nobody is inside, so neither is the caller. None: not this way."""
+    machine, owners = core.machine, core.owners
+    permit = machine.free
+    if not permit or owners or machine.inside is not None:
+        return None
+    me = seen.tasks.get(seen.loop) or caller()
+    block = owners[me] = Call(permit, core.monotonic() if machine.timed else None)
+    return block
+
+
+def leave_plain(core: Core) -> bool:
+    """The short way out of a task's block, for a plain success; False: not this way."""
+    me = seen.tasks.get(seen.loop)
+    block = core.owners.get(me)
+    if block is None or block.depth > 1 or block.scope is not None:
+        return False
+    return count_success(core, me, block.permit, block.begun)
 
 
 def enter(core: Core) -> Call:

@@ -14,7 +14,7 @@ from cbmon.breaker import snapshot as snapshots
 from cbmon.breaker.blocks import Call
 from cbmon.breaker.clock import SYSTEM_CLOCK, Clock
 from cbmon.breaker.core import Core, Listener
-from cbmon.breaker.counts import Counts
+from cbmon.breaker.counts import Counts, Glance, glance
 from cbmon.breaker.explain import describe, explain
 from cbmon.breaker.gate import refresh, reshape
 from cbmon.breaker.histogram import Histogram
@@ -101,6 +101,20 @@ class CircuitBreaker:
         return self._core.look(_counts)
 
     @property
+    def version(self) -> int:
+        """A number that has grown whenever anything but time alone has changed the numbers."""
+        machine = self._core.machine
+        return machine.version + machine.successes
+
+    def glance(self) -> Glance:
+        """What every call changes of :attr:`counts`, far cheaper. The event loop or thread that
+        asks should be the one that calls: no lock is taken."""
+        self.poll()
+        core = self._core
+        running = len(core.owners) + (core.machine.inside is not None)
+        return glance(core.machine, core.machine.successes, running)
+
+    @property
     def listener_errors(self) -> int:
         """How many times a listener raised."""
         return self._core.listener_errors
@@ -140,7 +154,7 @@ class CircuitBreaker:
 
     async def __aenter__(self) -> Call:
         core = self._core
-        return blocks.enter(core) if core.machine.free else await blocks.enter_async(core)
+        return blocks.enter_plain(core) or await blocks.enter_async(core)
 
     async def __aexit__(
         self,
@@ -149,6 +163,8 @@ class CircuitBreaker:
         traceback: TracebackType | None,
     ) -> None:
         core = self._core
+        if error is None and blocks.leave_plain(core):
+            return
         key, block = blocks.present(core)
         if block is None or block.scope is None:
             blocks.leave(core, key, block, error)

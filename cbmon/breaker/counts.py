@@ -6,7 +6,7 @@ Rule: taken under the lock, so that they agree with each other; totals never go 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cbmon.breaker.states import State
 
@@ -89,6 +89,36 @@ def count(machine: Machine, successes: int, running: int, histogram: Histogram |
         last_transition_at=None if move is None else move.at,
         histogram=histogram,
         adaptive=learnt(machine),
+    )
+
+
+class Glance(NamedTuple):
+    """The part of the numbers that every call changes, and a token for the rest of them."""
+
+    calls: int
+    in_flight: int
+    rest: object
+    """Equal to an earlier one: nothing else has changed. None: that cannot be told."""
+
+
+def glance(machine: Machine, successes: int, running: int) -> Glance:
+    """Much cheaper than :func:`count`; windows age by themselves, so they have no token."""
+    in_flight = running + machine.out
+    calls = successes + machine.finished_otherwise() + in_flight
+    if machine.window is not None:
+        return Glance(calls, in_flight, None)
+    opening = machine.opening
+    return Glance(
+        calls,
+        in_flight,
+        (
+            machine.generation,
+            machine.failures,
+            machine.slow_calls,
+            machine.rejections,
+            machine.run,
+            None if opening is None else opening.until,
+        ),
     )
 
 

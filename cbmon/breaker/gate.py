@@ -37,6 +37,7 @@ def hold(machine: Machine) -> None:
     machine.shut = 0.0
     machine.until = LONG_AGO
     machine.last = 0
+    machine.version += 1
     missed = machine.successes - machine.known
     if missed:
         machine.known = machine.successes

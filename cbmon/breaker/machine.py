@@ -47,7 +47,7 @@ class Machine:
         "last_failure", "last_move", "learner", "limit", "name", "now", "observed", "offset",
         "opening", "openings", "out", "plain", "policy", "reads", "rejections", "run", "seed",
         "shedding", "shut", "slow_calls", "stale", "state", "successes", "timed", "transitions",
-        "trials", "trips", "unrecorded", "until", "window", "would_trip",
+        "trials", "trips", "unrecorded", "until", "version", "window", "would_trip",
     )  # fmt: skip
 
     def __init__(self, name: str, policy: BreakerPolicy, seed: int | None, state: State) -> None:
@@ -78,7 +78,7 @@ class Machine:
         self.easy = self.plain = self.timed = self.reads = False
         self.limit = inf
         self.until = LONG_AGO
-        self.last = 0
+        self.last = self.version = 0
         self.shut = 0.0
         if state is HALF_OPEN:
             self.trials = Trials()

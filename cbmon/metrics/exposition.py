@@ -1,39 +1,41 @@
 """Renders every metric, at once or in slices between which the event loop goes on.
 
-Rule: a scrape takes a snapshot of every breaker first; then it goes through the families, one
-slice of records at a time. It never holds the event loop for longer than a slice.
+Rule: a scrape first looks at every record, those that have changed make their lines anew; then it
+goes through the columns, one slice of records at a time. It never holds the event loop for longer
+than a slice.
 """
 
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import chain
 from time import perf_counter
 from typing import Final, Protocol
 
 from cbmon.metrics import families as f
-from cbmon.metrics.lines import Moment, Renderer, Slice, breaker_renderers, component_renderers
+from cbmon.metrics.columns import Slice
+from cbmon.metrics.lines import BreakerLayout, Column, ComponentLayout, Moment, cut
 from cbmon.metrics.own import process_section
-from cbmon.metrics.records import BreakerRecord, ComponentRecord
+from cbmon.metrics.packing import packer
+from cbmon.metrics.records import BreakerRecord
 from cbmon.metrics.text import END_OF_OPENMETRICS, Family
 from cbmon.model import Category
 
-SLICE: Final = 128
+SLICE: Final = 512
 """Records per slice."""
 PAUSE_AFTER: Final = 0.002
 """Seconds of rendering after which others get their turn."""
 CHUNK: Final = 1 << 20
 """Bytes handed on at once."""
-_GZIP_LEVEL: Final = 1
-_GZIP_WINDOW: Final = 31
-"""The largest window, with a gzip header (zlib's manual)."""
+COMPONENTS: Final = {Category.CHECK: f.CHECKS, Category.EXPORT: f.EXPORTS}
+"""The categories whose breakers belong to a check or an export, and those families."""
 
 
 class Source(Protocol):
     """Where the records are."""
 
-    def records(self, category: Category) -> Sequence[BreakerRecord | ComponentRecord]:
+    def records(self, category: Category) -> Sequence[BreakerRecord]:
         """Those of one category, sorted by name; the list is not changed later."""
         ...
 
@@ -51,15 +53,16 @@ class Exposition:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._plan = _plan()
+        self._layouts = _layouts()
+        self._plan = _plan(self._layouts)
 
     def text(self) -> bytes:
         """In the text format 0.0.4, at once."""
-        return b"".join(self._pieces(openmetrics=False))
+        return b"".join(chain.from_iterable(self._groups(openmetrics=False)))
 
     def openmetrics(self) -> bytes:
         """In the OpenMetrics 1.0 text format, at once."""
-        return b"".join(self._pieces(openmetrics=True))
+        return b"".join(chain.from_iterable(self._groups(openmetrics=True)))
 
     async def render(self, *, openmetrics: bool = False, pause_after: float = PAUSE_AFTER) -> bytes:
         """The same, letting others run after each ``pause_after`` seconds of work."""
@@ -73,28 +76,28 @@ class Exposition:
 
         The whole text is never in memory: this is the way to answer a scraper that takes gzip.
         """
-        packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+        pack = packer()
         loop = asyncio.get_running_loop()
         packed: list[bytes] = []
         packing: asyncio.Future[bytes] | None = None
         async for chunk in self.stream(openmetrics=openmetrics, pause_after=pause_after):
             if packing is not None:
                 packed.append(await packing)
-            packing = loop.run_in_executor(None, packer.compress, chunk)
+            packing = loop.run_in_executor(None, pack.compress, chunk)
         if packing is not None:
             packed.append(await packing)
-        packed.append(packer.flush())
+        packed.append(pack.flush())
         return b"".join(packed)
 
     async def stream(
         self, *, openmetrics: bool = False, pause_after: float = PAUSE_AFTER
     ) -> AsyncIterator[bytes]:
-        """The same in chunks of at least 256 KiB but for the last one."""
+        """The same in chunks of at least :data:`CHUNK` bytes but for the last one."""
         waiting: list[bytes] = []
         size, begun = 0, perf_counter()
-        for piece in self._pieces(openmetrics=openmetrics):
-            waiting.append(piece)
-            size += len(piece)
+        for pieces in self._groups(openmetrics=openmetrics):
+            waiting += pieces
+            size += sum(map(len, pieces))
             if size >= CHUNK:
                 yield b"".join(waiting)
                 waiting, size = [], 0
@@ -103,37 +106,52 @@ class Exposition:
                 begun = perf_counter()
         yield b"".join(waiting)
 
-    def _pieces(self, *, openmetrics: bool) -> Iterator[bytes]:
+    def _groups(self, *, openmetrics: bool) -> Iterator[Sequence[bytes]]:
+        """The text in pieces; between two groups of them others may run."""
         moment = self._source.moment()
-        slices: dict[Category, list[Slice]] = {category: [] for category in Category}
-        for category, parts in slices.items():
+        parts: dict[Category, list[Slice]] = {category: [] for category in Category}
+        for category, layout in self._layouts.items():
             records = self._source.records(category)
             for start in range(0, len(records), SLICE):
-                parts.append(Slice(records[start : start + SLICE]))
-                yield b""
-        for family, renderers in self._plan:
-            yield _head(family, openmetrics=openmetrics)
-            for category, renderer in renderers:
-                for part in slices[category]:
-                    yield renderer(part, moment)
+                parts[category].append(cut(layout, records[start : start + SLICE], moment))
+                yield ()
+        for family, columns in self._plan:
+            yield (_head(family, openmetrics=openmetrics),)
+            for category, column in columns:
+                for part in parts[category]:
+                    yield [*column.write(part)]
         for family, lines in self._source.own():
-            yield _head(family, openmetrics=openmetrics) + lines
-        yield process_section(openmetrics=openmetrics)
+            yield _head(family, openmetrics=openmetrics), lines
+        yield (process_section(openmetrics=openmetrics),)
         if openmetrics:
-            yield END_OF_OPENMETRICS.encode()
+            yield (END_OF_OPENMETRICS.encode(),)
 
 
 def _head(family: Family, *, openmetrics: bool) -> bytes:
     return (family.openmetrics_head if openmetrics else family.head).encode()
 
 
-def _plan() -> list[tuple[Family, list[tuple[Category, Renderer]]]]:
-    """Every family that is rendered from records, with what renders it for which category."""
-    breakers = {category: list(breaker_renderers(category)) for category in Category}
-    plan = [
-        (family, [(category, breakers[category][index][1]) for category in Category])
-        for index, family in enumerate(f.BREAKERS)
+def _layouts() -> dict[Category, BreakerLayout]:
+    return {
+        category: ComponentLayout(category, COMPONENTS[category])
+        if category in COMPONENTS
+        else BreakerLayout(category)
+        for category in Category
+    }
+
+
+def _plan(
+    layouts: dict[Category, BreakerLayout],
+) -> list[tuple[Family, list[tuple[Category, Column]]]]:
+    """Every family that is rendered from records, with its columns in each category."""
+    return [
+        (
+            family,
+            [
+                (category, column)
+                for category, layout in layouts.items()
+                for column in layout.columns.get(family, ())
+            ],
+        )
+        for family in (*f.BREAKERS, *f.CHECKS, *f.EXPORTS)
     ]
-    for families, category in ((f.CHECKS, Category.CHECK), (f.EXPORTS, Category.EXPORT)):
-        plan += [(family, [(category, line)]) for family, line in component_renderers(families)]
-    return plan

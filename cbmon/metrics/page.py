@@ -24,9 +24,8 @@ prefers it, and compressed when it may be. This page is made from `cbmon/metrics
 * Label values come from the configuration and from closed sets, never from what a target answers.
 * Times are seconds, moments are Unix seconds. Durations are written to the microsecond, moments
   to the millisecond.
-* A scrape is rendered while runs go on. The breakers are read first, each as it is at one moment;
-  what is part of a number (failures) is written before the number (runs), so that a scrape never
-  shows more failures than runs.
+* A scrape is rendered while runs go on. Every check is read first, with its breaker, as it is
+  at one moment, so that a scrape never shows more failures than runs.
 """
 
 _VALUES: Final = (

@@ -7,13 +7,17 @@ records belong to the event loop.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from cbmon.breaker.counts import Counts
+from cbmon.breaker.counts import Counts, Glance
+from cbmon.breaker.policy import BreakerPolicy
 from cbmon.breaker.states import State
 from cbmon.metrics.families import CAUSES, DURATION_BOUNDS, LATENCY_BOUNDS
 from cbmon.metrics.text import escape
 from cbmon.model import NO_PHASES, BreakerInfo, Reason, Result, SkipCause
+
+if TYPE_CHECKING:
+    from cbmon.metrics.lines import Lines
 
 _CAUSE: Final = {cause: index for index, cause in enumerate(CAUSES)}
 _BREAKER: Final = _CAUSE[SkipCause.BREAKER]
@@ -36,7 +40,7 @@ class Distribution:
 
 
 class BreakerLike(Protocol):
-    """A breaker, as far as metrics are rendered from it."""
+    """A breaker, as far as a library's collector shows it."""
 
     category: str
 
@@ -60,30 +64,55 @@ class BreakerLike(Protocol):
         ...
 
 
+class DaemonBreaker(BreakerLike, Protocol):
+    """A breaker, as far as the daemon's metrics are rendered from it."""
+
+    @property
+    def policy(self) -> BreakerPolicy:
+        """The policy in force."""
+        ...
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When the state moves by itself; None if never."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """A number that has grown when the numbers have changed, but for what time changes."""
+        ...
+
+    def glance(self) -> Glance:
+        """What every call changes of the numbers."""
+        ...
+
+
 class BreakerRecord:
-    """A breaker that guards neither check nor export, and its label."""
+    """A breaker and its label. ``lines`` are what the last scrape has made of them."""
 
-    __slots__ = ("breaker", "label")
+    __slots__ = ("breaker", "changed", "encoded", "lines")
 
-    def __init__(self, breaker: BreakerLike) -> None:
+    def __init__(self, breaker: DaemonBreaker) -> None:
         self.breaker = breaker
-        self.label = escape(breaker.name)
+        self.encoded = escape(breaker.name).encode()
+        self.lines: Lines | None = None
+        self.changed = True
+        """Whether something was counted since the last scrape."""
 
 
-class ComponentRecord:
+class ComponentRecord(BreakerRecord):
     """The numbers of one check or export. Times named ``…_at`` are Unix seconds."""
 
     __slots__ = (
-        "breaker",
+        "_info",
         "certificate_expiry",
         "counts",
         "duration",
         "duration_sum",
+        "eventful",
         "failures",
         "held_interval",
         "held_since",
-        "info",
-        "label",
         "last_run_at",
         "last_success_at",
         "name",
@@ -93,11 +122,10 @@ class ComponentRecord:
         "up",
     )
 
-    def __init__(self, info: BreakerInfo, breaker: BreakerLike) -> None:
-        self.info = info
-        self.breaker = breaker
+    def __init__(self, info: BreakerInfo, breaker: DaemonBreaker) -> None:
+        super().__init__(breaker)
+        self._info = info
         self.name = info.name
-        self.label = escape(info.name)
         self.up = 0
         self.runs = 0
         self.failures: dict[Reason, int] | None = None
@@ -111,25 +139,41 @@ class ComponentRecord:
         self.duration_sum = 0.0
         self.held_since: float | None = None
         self.held_interval = 1.0
+        self.eventful = True
+        """Whether something other than a good run was counted since the last scrape."""
+
+    @property
+    def info(self) -> BreakerInfo:
+        """What is configured; it may be replaced."""
+        return self._info
+
+    @info.setter
+    def info(self, info: BreakerInfo) -> None:
+        self._info = info
+        self.changed = self.eventful = True
 
     def observe(self, result: Result, at: float) -> None:
         """Count one run that ended at the Unix time ``at``."""
+        self.changed = True
         self.runs += 1
         self.last_run_at = at
         self.duration = duration = result.duration
         self.phases = result.phases
         self.duration_sum += duration
         self.counts[bisect_left(DURATION_BOUNDS, duration)] += 1
-        if result.certificate_expiry is not None:
-            self.certificate_expiry = result.certificate_expiry
+        expiry = result.certificate_expiry
+        if expiry is not None and expiry != self.certificate_expiry:
+            self.certificate_expiry, self.eventful = expiry, True
         if result.ok:
-            self.up = 1
             self.last_success_at = at
+            if not self.up:
+                self.up, self.eventful = 1, True
         else:
             self.up = 0
             self._failed(result.reason or Reason.INTERNAL)
 
     def _failed(self, reason: Reason) -> None:
+        self.eventful = True
         if self.failures is None:
             self.failures = {}
         self.failures[reason] = self.failures.get(reason, 0) + 1
@@ -139,6 +183,7 @@ class ComponentRecord:
         if self.skips is None:
             self.skips = [0] * len(CAUSES)
         self.skips[_CAUSE[cause]] += times
+        self.changed = self.eventful = True
 
     def hold(self, interval: float, since: float) -> None:
         """From the monotonic moment ``since`` on its breaker passes over the planned runs.
@@ -147,12 +192,14 @@ class ComponentRecord:
         """
         self.release(since)
         self.held_interval, self.held_since = interval, since
+        self.changed = self.eventful = True
 
     def release(self, now: float) -> None:
         """Its runs are planned again; without :meth:`hold` before it, nothing happens."""
         if passed := self.passed_over(now):
             self.skip(SkipCause.BREAKER, passed)
         self.held_since = None
+        self.changed = self.eventful = True
 
     def passed_over(self, now: float) -> int:
         """Planned runs that were passed over since :meth:`hold`."""

@@ -13,10 +13,10 @@ from zlib import crc32
 
 from cbmon import __version__
 from cbmon.interfaces import Clock
-from cbmon.metrics.exposition import Exposition
+from cbmon.metrics.exposition import COMPONENTS, Exposition
 from cbmon.metrics.lines import Moment
 from cbmon.metrics.own import Itself, receiver_sections
-from cbmon.metrics.records import BreakerLike, BreakerRecord, ComponentRecord, ReceiverRecord
+from cbmon.metrics.records import BreakerRecord, ComponentRecord, DaemonBreaker, ReceiverRecord
 from cbmon.metrics.text import Family
 from cbmon.model import BreakerInfo, Category
 
@@ -42,21 +42,21 @@ class Metrics:
         self._clock = clock
         self._itself = Itself(version)
         self._suppressions = tuple(suppressions)
-        self._records: dict[Category, dict[str, BreakerRecord | ComponentRecord]]
+        self._records: dict[Category, dict[str, BreakerRecord]]
         self._records = {category: {} for category in Category}
-        self._sorted: dict[Category, Sequence[BreakerRecord | ComponentRecord]] = {}
+        self._sorted: dict[Category, Sequence[BreakerRecord]] = {}
         self._receivers: dict[str, ReceiverRecord] = {}
         self.next_run: Callable[[str], float | None] = _never
         self.exposition: Final = Exposition(self)
 
     # --- what there is -------------------------------------------------------------------
 
-    def add_component(self, info: BreakerInfo, breaker: BreakerLike) -> ComponentRecord:
+    def add_component(self, info: BreakerInfo, breaker: DaemonBreaker) -> ComponentRecord:
         """A check or an export and its breaker. The record is what its runs are told to.
 
         Raises ValueError for another category.
         """
-        if info.category not in {Category.CHECK, Category.EXPORT}:
+        if info.category not in COMPONENTS:
             raise ValueError(f"{info.name!r} is neither a check nor an export: {info.category}")
         record = ComponentRecord(info, breaker)
         self._add(info.category, info.name, record)
@@ -67,12 +67,17 @@ class Metrics:
         self._remove(Category.CHECK, name)
         self._remove(Category.EXPORT, name)
 
-    def add_breaker(self, breaker: BreakerLike) -> None:
-        """Another breaker, such as a receiver's; it measures durations from now on."""
+    def add_breaker(self, breaker: DaemonBreaker) -> None:
+        """Another breaker, such as a receiver's; it measures durations from now on.
+
+        Raises ValueError for the breaker of a check or an export.
+        """
+        if breaker.category in COMPONENTS:
+            raise ValueError(f"{breaker.name!r} belongs to a component: {breaker.category}")
         breaker.enable_duration_histogram()
         self._add(Category(breaker.category), breaker.name, BreakerRecord(breaker))
 
-    def remove_breaker(self, breaker: BreakerLike) -> None:
+    def remove_breaker(self, breaker: DaemonBreaker) -> None:
         """Forget it; an unknown one is no error."""
         self._remove(Category(breaker.category), breaker.name)
 
@@ -136,11 +141,11 @@ class Metrics:
 
     # --- for the exposition --------------------------------------------------------------
 
-    def records(self, category: Category) -> Sequence[BreakerRecord | ComponentRecord]:
+    def records(self, category: Category) -> Sequence[BreakerRecord]:
         """Those of one category, sorted by name."""
         known = self._sorted.get(category)
         if known is None:
-            known = sorted(self._records[category].values(), key=attrgetter("label"))
+            known = sorted(self._records[category].values(), key=attrgetter("encoded"))
             self._sorted[category] = known
         return known
 
@@ -154,7 +159,7 @@ class Metrics:
         yield from receiver_sections(receivers, self._suppressions)
         yield from self._itself.sections(self._clock.monotonic())
 
-    def _add(self, category: Category, name: str, record: BreakerRecord | ComponentRecord) -> None:
+    def _add(self, category: Category, name: str, record: BreakerRecord) -> None:
         self._records[category][name] = record
         self._sorted.pop(category, None)
 

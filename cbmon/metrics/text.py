@@ -95,27 +95,6 @@ def opening(name: str, key: str, /, **fixed: str) -> str:
     return f'{name}{{{pairs}{"," if pairs else ""}{key}="'
 
 
-def integers(start: str, labels: Iterable[str], values: Iterable[object]) -> bytes:
-    """One line per label with a value that is written as it is."""
-    return "".join(
-        [f'{start}{label}"}} {value}\n' for label, value in zip(labels, values, strict=True)]
-    ).encode()
-
-
-def durations(start: str, labels: Iterable[str], values: Iterable[float]) -> bytes:
-    """One line per label, to the microsecond."""
-    return "".join(
-        [f'{start}{label}"}} {value:.6f}\n' for label, value in zip(labels, values, strict=True)]
-    ).encode()
-
-
-def moments(start: str, labels: Iterable[str], values: Iterable[float]) -> bytes:
-    """One line per label with a Unix time, to the millisecond."""
-    return "".join(
-        [f'{start}{label}"}} {value:.3f}\n' for label, value in zip(labels, values, strict=True)]
-    ).encode()
-
-
 def optional(
     start: str, labels: Iterable[str], values: Iterable[float | None], form: Callable[[float], str]
 ) -> bytes:

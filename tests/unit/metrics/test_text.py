@@ -16,7 +16,6 @@ from cbmon.metrics.text import (
     fill,
     histogram,
     histogram_template,
-    integers,
     labelled,
     number,
     opening,
@@ -93,7 +92,6 @@ class TestNumbers:
         assert optional(start, ["a", "b"], [None, 0.25], number) == (
             b'ratio{category="app",check="b"} 0.25\n'
         )
-        assert integers(start, ["a"], [7]) == b'ratio{category="app",check="a"} 7\n'
 
 
 class TestFamilies:
