@@ -53,6 +53,7 @@ class Component:
         "record",
         "recovery_wake",
         "runner",
+        "sources",
         "streak",
         "task",
         "timeout",
@@ -76,6 +77,8 @@ class Component:
         self.interval = interval
         self.timeout = timeout
         self.plan = plan
+        self.sources: Mapping[str, str] = {}
+        """Where the policy's fields come from that are not YAML's."""
         self.task: asyncio.Task[None] | None = None
         self.last: Result | None = None
         self.recent = RecentRuns()

@@ -69,8 +69,25 @@ class SkipStreak(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunFailed(Event):
+    """A run of a check or export that failed."""
+
+    kind: ClassVar[str] = "failed"
+
+    component: str
+    category: Category
+    reason: Reason
+    error: str
+    duration: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Action(Event):
-    """An operator's action on a breaker, carried out or refused; the audit log is made of these."""
+    """An operator's action, carried out or refused; the audit log is made of these.
+
+    ``component`` is empty where it concerns none, ``*`` for the defaults of all breakers.
+    ``request`` is the id of the HTTP request, ``details`` what else to know: JSON-able, no secret.
+    """
 
     kind: ClassVar[str] = "action"
 
@@ -79,6 +96,24 @@ class Action(Event):
     actor: str
     text: str = ""
     refused: str | None = None
+    request: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsChanged(Event):
+    """Run-time settings came into force. ``changes`` is field → [before, after], None for unset.
+
+    It is on record already, as an :class:`Action`, in the transaction that changed them.
+    """
+
+    kind: ClassVar[str] = "settings_changed"
+
+    component: str
+    actor: str
+    text: str = ""
+    request: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

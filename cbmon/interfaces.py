@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from cbmon.events import Action, Transition
+from cbmon.keeping import RecordStore, SettingsStore
 from cbmon.model import Delivery, Message, MessageState, Phase, Phases, Reason, Result
 
 
@@ -196,6 +197,16 @@ class Store(Protocol):
     Writing the same event or message id again changes nothing, so a write whose outcome is
     unknown may be repeated.
     """
+
+    @property
+    def settings(self) -> SettingsStore:
+        """Settings of breakers that were made at run time."""
+        ...
+
+    @property
+    def record(self) -> RecordStore:
+        """Events of every kind, and the audit log."""
+        ...
 
     async def open(self) -> None:
         """Lock, connect and migrate; ``LockedError`` when another daemon has it."""

@@ -15,10 +15,10 @@ from typing import Any, Final, Protocol
 
 from cbmon.breaker import InvalidTransitionError, State, TransitionEvent
 from cbmon.component import HELD, Component, Runner
-from cbmon.events import Action, Event, SkipStreak, new_id
+from cbmon.events import Action, Event, RunFailed, SkipStreak, new_id
 from cbmon.interfaces import Clock, Lasting
 from cbmon.logs import fields
-from cbmon.model import Result, SkipCause
+from cbmon.model import Reason, Result, SkipCause
 from cbmon.probes.run import run_planned
 from cbmon.timeline import Fire, phase_of
 
@@ -201,6 +201,8 @@ class Monitor:
         if not result.ok and self._blind():
             component.breaker.release(permit)
             return
+        if not result.ok:
+            self._tell_failure(component, result, now)
         component.breaker.record(
             permit,
             failed=not result.ok,
@@ -221,6 +223,19 @@ class Monitor:
                     }
                 },
             )
+
+    def _tell_failure(self, component: Component, result: Result, now: float) -> None:
+        self.publish(
+            RunFailed(
+                id=new_id(now),
+                at=now,
+                component=component.name,
+                category=component.info.category,
+                reason=result.reason or Reason.INTERNAL,
+                error=result.error or "",
+                duration=result.duration,
+            )
+        )
 
     def _start_waiting(self) -> None:
         while self._queue and len(self._in_flight) < self._max_in_flight:
@@ -291,7 +306,16 @@ class Monitor:
 
     # --- moves ---------------------------------------------------------------------------
 
-    def act(self, name: str, action: str, *, actor: str, reason: str = "", **options: Any) -> None:
+    def act(
+        self,
+        name: str,
+        action: str,
+        *,
+        actor: str,
+        reason: str = "",
+        request: str | None = None,
+        **options: Any,
+    ) -> None:
         """Carry out an operator's action on a breaker and tell the sinks, refusals included.
 
         ``action`` is one of ACTIONS; ``options`` are those of the breaker's method
@@ -316,6 +340,8 @@ class Monitor:
                     actor=actor,
                     text=reason,
                     refused=refused,
+                    request=request,
+                    details={key: value for key, value in options.items() if value is not None},
                 )
             )
 

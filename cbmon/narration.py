@@ -9,7 +9,15 @@ from __future__ import annotations
 import logging
 from functools import singledispatch
 
-from cbmon.events import Action, Event, Reloaded, SkipStreak, Transition
+from cbmon.events import (
+    Action,
+    Event,
+    Reloaded,
+    RunFailed,
+    SettingsChanged,
+    SkipStreak,
+    Transition,
+)
 from cbmon.logs import fields
 
 log = logging.getLogger(__name__)
@@ -45,6 +53,11 @@ def _(event: Transition) -> None:
 
 
 @log_event.register
+def _(_: RunFailed) -> None:
+    """Whoever wants each run has DEBUG; a failing one moves the breaker, and that is told."""
+
+
+@log_event.register
 def _(event: SkipStreak) -> None:
     log.warning(
         "runs are skipped",
@@ -67,6 +80,21 @@ def _(event: Action) -> None:
             actor=event.actor,
             reason=event.text or None,
             refused=event.refused,
+            request=event.request,
+        ),
+    )
+
+
+@log_event.register
+def _(event: SettingsChanged) -> None:
+    log.info(
+        "settings changed",
+        extra=fields(
+            component=event.component,
+            actor=event.actor,
+            reason=event.text or None,
+            changes=", ".join(f"{name}={after}" for name, (_, after) in event.changes.items()),
+            request=event.request,
         ),
     )
 

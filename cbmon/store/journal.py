@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from cbmon.errors import StoreError, UnstorableError
-from cbmon.events import Action, Transition
+from cbmon.events import Action, RunFailed, Transition
 from cbmon.interfaces import Commit, Store
 from cbmon.logs import fields
 from cbmon.model import Message
@@ -31,6 +31,8 @@ CAPACITY: Final = 20_000
 """Entries kept while the store fails; one takes about 3 KB."""
 BATCH: Final = 256
 """Entries in one commit."""
+NOTES: Final = 5_000
+"""Failed runs that wait to be written; the oldest go first, as the breakers know of them anyway."""
 FIRST_RETRY, LONGEST_RETRY = 0.1, 5.0
 """Seconds; the wait after the n-th failure is drawn from 0 to FIRST_RETRY * 2^n, at most this."""
 
@@ -73,6 +75,7 @@ class _Backlog:
     entries: dict[int, Entry] = field(default_factory=dict)
     plain: deque[int] = field(default_factory=deque)
     snapshots: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: deque[RunFailed] = field(default_factory=lambda: deque(maxlen=NOTES))
     number: int = 0
     in_hand: int = 0
     """Entries up to this number are being written and cannot be given up."""
@@ -85,9 +88,19 @@ class _Backlog:
             self.plain.append(self.number)
         return self._give_up() if len(self.entries) > self.capacity else None
 
+    def __bool__(self) -> bool:
+        return bool(self.entries or self.snapshots or self.failures)
+
     def head(self) -> list[tuple[int, Entry]]:
-        """The next batch, which stays here until it is removed."""
-        batch = [pair for pair, _ in zip(self.entries.items(), range(BATCH), strict=False)]
+        """The next batch, which stays here until it is removed.
+
+        It does not end between a move and the action that made it: they are one transaction.
+        """
+        batch: list[tuple[int, Entry]] = []
+        for pair in self.entries.items():
+            if len(batch) >= BATCH and not isinstance(pair[1].event, Action):
+                break
+            batch.append(pair)
         self.in_hand = batch[-1][0] if batch else self.in_hand
         return batch
 
@@ -173,6 +186,11 @@ class Journal:
             self._backlog.snapshots.update(snapshots)
             self._wake()
 
+    def note(self, failed: RunFailed) -> None:
+        """Queue a failed run for the history; it may be lost in a crash."""
+        self._backlog.failures.append(failed)
+        self._wake()
+
     async def flush(self, deadline: float) -> bool:
         """Wait until everything is durable, at most ``deadline`` seconds; whether it is."""
         try:
@@ -201,7 +219,7 @@ class Journal:
         while True:
             await self._work.wait()
             self._work.clear()
-            while self._backlog.entries or self._backlog.snapshots:
+            while self._backlog:
                 try:
                     await self._write_some()
                 except StoreError as error:
@@ -217,7 +235,9 @@ class Journal:
     async def _write_some(self) -> None:
         batch = self._backlog.head()
         if not batch:
-            await self._write_snapshots()
+            if self._backlog.snapshots:
+                await self._write_snapshots()
+            await self._write_failures()
             return
         try:
             await self._store.commit(_commit(batch))
@@ -234,6 +254,19 @@ class Journal:
             log.exception("snapshots refused")
         except BaseException:
             self._backlog.snapshots = snapshots | self._backlog.snapshots
+            raise
+
+    async def _write_failures(self) -> None:
+        failures = list(self._backlog.failures)
+        if not failures:
+            return
+        self._backlog.failures.clear()
+        try:
+            await self._store.record.add_failures(failures)
+        except UnstorableError:
+            log.exception("failed runs refused")
+        except BaseException:
+            self._backlog.failures.extendleft(reversed(failures))
             raise
 
     async def _one_by_one(self, batch: Sequence[tuple[int, Entry]]) -> None:

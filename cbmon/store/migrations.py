@@ -8,12 +8,14 @@ There are few tables and only forward steps, so this is a list rather than a too
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Connection, insert, inspect, select, text, update
 
 from cbmon.errors import StoreError
 from cbmon.store import schema
+from cbmon.store.administration import administration
 
 VERSION_KEY: Final = "schema_version"
 
@@ -64,7 +66,7 @@ CREATE TABLE silences (
 CREATE INDEX silences_ends ON silences (ends_at)
 """
 
-STEPS: Final[tuple[str, ...]] = (FIRST, NOTIFYING)
+STEPS: Final[tuple[str | Callable[[Connection], None], ...]] = (FIRST, NOTIFYING, administration)
 LATEST: Final = len(STEPS)
 
 
@@ -78,6 +80,9 @@ def migrate(connection: Connection, where: str) -> int:
         )
     identifier = 'TEXT COLLATE "C"' if connection.dialect.name == "postgresql" else "TEXT"
     for step in STEPS[found:]:
+        if callable(step):
+            step(connection)
+            continue
         for statement in step.split(";"):
             connection.execute(text(statement.format(id=identifier)))
     if found < LATEST:

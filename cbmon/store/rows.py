@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import RowMapping
 
-from cbmon.events import Action, Transition
+from cbmon.events import Action, RunFailed, SettingsChanged, Transition
 from cbmon.model import UP_STATES, Message, MessageState
+from cbmon.store.schema import cleaned
 
 Row = dict[str, Any]
 
@@ -116,17 +117,74 @@ def message_of(row: RowMapping) -> Message:
     )
 
 
+SETTINGS_ACTIONS: Final = ("change_settings", "remove_settings", "change_defaults")
+"""Actions that are told as changes of settings."""
+
+
 def action_row(action: Action) -> Row:
-    """A row of ``audit``."""
+    """A row of ``audit`` without its place in the chain, as it will be read again."""
     return {
         "id": action.id,
-        "at": action.at,
-        "component": action.component,
+        "at": float(action.at),
+        "component": cleaned(action.component),
         "action": action.action,
-        "actor": action.actor,
-        "text": action.text,
-        "refused": action.refused,
+        "actor": cleaned(action.actor),
+        "text": cleaned(action.text),
+        "refused": None if action.refused is None else cleaned(action.refused),
+        "request": action.request,
+        "details": cleaned(encoded(dict(action.details))),
     }
+
+
+def audit_dict(row: RowMapping) -> Row:
+    """A row of ``audit`` for a reader."""
+    return {**row, "details": json.loads(row["details"])}
+
+
+def action_dict(row: RowMapping) -> Row:
+    """A row of ``audit`` as an event."""
+    kind = _kind_of(row)
+    its = {key: value for key, value in row.items() if key not in {"seq", "hash"}}
+    return {**its, "kind": kind, "details": json.loads(row["details"])}
+
+
+def move_dict(row: RowMapping) -> Row:
+    """A transition as an event; into and out of disabled have kinds of their own."""
+    its = {key: value for key, value in row.items() if key != "info"}
+    kind = Transition.kind
+    if row["to_state"] == "disabled":
+        kind = "disabled"
+    elif row["from_state"] == "disabled":
+        kind = "enabled"
+    return {**its, "kind": kind}
+
+
+def failure_row(failed: RunFailed) -> Row:
+    """A row of ``failures``."""
+    return {
+        "id": failed.id,
+        "at": failed.at,
+        "component": failed.component,
+        "category": str(failed.category),
+        "reason": str(failed.reason),
+        "error": failed.error,
+        "duration": failed.duration,
+    }
+
+
+def failure_dict(row: RowMapping) -> Row:
+    """A failed run as an event."""
+    its = {key: value for key, value in row.items() if key not in {"error", "duration"}}
+    seconds = {"last_error": row["error"], "duration_seconds": row["duration"]}
+    return {**its, **seconds, "kind": RunFailed.kind, "text": row["error"]}
+
+
+def _kind_of(row: RowMapping) -> str:
+    if row["refused"] is not None:
+        return "refused"
+    if row["action"] in SETTINGS_ACTIONS:
+        return SettingsChanged.kind
+    return "reload" if row["action"] == "reload" else Action.kind
 
 
 def planning_row(key: str, value: Mapping[str, Any]) -> Row:

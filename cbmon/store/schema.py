@@ -6,11 +6,22 @@ together. Times are Unix seconds, JSON is text, ids sort by bytes.
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import Column, Double, Integer, MetaData, Table, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 METADATA = MetaData()
+
+
+def cleaned(value: str) -> str:
+    """The text as it can be stored, and as it will be read again."""
+    if value.isascii() and "\0" not in value:
+        return value
+    return (
+        value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+    )
 
 
 class CleanText(TypeDecorator[str]):
@@ -21,13 +32,7 @@ class CleanText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Replace what cannot be stored."""
-        if value is None or (value.isascii() and "\0" not in value):
-            return value
-        return (
-            value.encode("utf-16", "surrogatepass")
-            .decode("utf-16", "replace")
-            .replace("\0", "\ufffd")
-        )
+        return None if value is None else cleaned(value)
 
 
 def _text(name: str, *, key: bool = False) -> Column[str]:
@@ -136,4 +141,67 @@ audit = Table(
     _text("actor"),
     _text("text"),
     _maybe_text("refused"),
+    _count("seq"),
+    _maybe_text("request"),
+    _text("details"),
+    _text("hash"),
+)
+
+failures = Table(
+    "failures",
+    METADATA,
+    _text("id", key=True),
+    _time("at"),
+    _text("component"),
+    _text("category"),
+    _text("reason"),
+    _text("error"),
+    _time("duration"),
+)
+
+SETTINGS: Final = (
+    "kind",
+    "failure_threshold",
+    "failure_rate_threshold",
+    "minimum_calls",
+    "window_size",
+    "window_seconds",
+    "slow_call_seconds",
+    "slow_call_rate_threshold",
+    "recovery_timeout",
+    "recovery_backoff",
+    "max_recovery_timeout",
+    "recovery_jitter",
+    "half_open_max_calls",
+    "success_threshold",
+    "half_open_max_wait",
+    "call_timeout",
+    "auto_disable_enabled",
+    "max_failure_cycles",
+    "gradual_return_seconds",
+    "adaptive_rules",
+    "adaptive_floor",
+    "adaptive_ceiling",
+    "adaptive_smoothing",
+    "adaptive_sensitivity",
+    "adaptive_memory",
+    "adaptive_multiplier",
+    "adaptive_latency_limit",
+    "adaptive_latency_floor",
+    "adaptive_latency_ceiling",
+)
+"""Every field of a policy but code; all are text, so that a slip is refused with a reason by
+cbmon rather than with a riddle by the database."""
+
+breaker_settings = Table(
+    "breaker_settings",
+    METADATA,
+    _text("component", key=True),
+    *(_maybe_text(name) for name in SETTINGS),
+    _maybe_time("changed_at"),
+    _maybe_text("changed_by"),
+)
+
+settings_in_force = Table(
+    "settings_in_force", METADATA, _text("component", key=True), _text("fields")
 )

@@ -27,6 +27,8 @@ from cbmon.store import reads, rows, writes
 from cbmon.store.backend import Backend
 from cbmon.store.errors import translated
 from cbmon.store.migrations import migrate
+from cbmon.store.record import RecordTable
+from cbmon.store.settings import SettingsTable
 from cbmon.store.writer import Work, Writer
 
 T = TypeVar("T")
@@ -55,6 +57,8 @@ class SqlStore:
         self._slots = asyncio.Semaphore(QUEUE)
         self._writer: Writer | None = None
         self._reader: ThreadPoolExecutor | None = None
+        self.settings = SettingsTable(backend, self._read, self._write, wall=wall)
+        self.record = RecordTable(backend, self._read, self._write)
 
     @property
     def where(self) -> str:

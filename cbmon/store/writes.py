@@ -24,12 +24,12 @@ from sqlalchemy import (
 from cbmon.events import Transition
 from cbmon.interfaces import Commit
 from cbmon.model import MessageState
-from cbmon.store import rows
+from cbmon.store import chain, rows
 from cbmon.store.backend import Backend
+from cbmon.store.record import prune_failures
 from cbmon.store.rows import Row
 from cbmon.store.schema import (
     CleanText,
-    audit,
     breakers,
     incidents,
     outbox,
@@ -90,7 +90,7 @@ def commit(connection: Connection, backend: Backend, what: Commit, now: float) -
     _insert(connection, backend, transitions, [rows.transition_row(move) for move in moves])
     _add_to_incidents(connection, backend, moves)
     _insert(connection, backend, outbox, [rows.message_row(message) for message in what.messages])
-    _insert(connection, backend, audit, [rows.action_row(action) for action in what.actions])
+    chain.append(connection, what.actions)
     _plan(connection, backend, what.planning)
     snapshots = {move.component: move.snapshot for move in moves if move.snapshot}
     if moves or not what.transitions:
@@ -183,7 +183,8 @@ def prune(connection: Connection, before: float, limit: int) -> int:
             running,
             limit,
         )
-        + _drop(connection, audit, audit.c.at < before, None, limit)
+        + chain.prune(connection, before, limit)
+        + prune_failures(connection, before, limit)
         + _drop(connection, silences, silences.c.ends_at < before, None, limit)
         + _drop(connection, incidents, incidents.c.ended_at < before, None, limit)
     )

@@ -1,0 +1,133 @@
+"""The table of settings that people may edit, and what of it is in force.
+
+Rule: a trigger counts every change of the table, so that an edit with another program is noticed
+by asking for one number. Nobody's edit is overwritten unseen.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, select
+
+from cbmon.events import Action
+from cbmon.keeping import SettingsRow, SettingsState, Texts
+from cbmon.store import chain
+from cbmon.store.backend import Backend
+from cbmon.store.rows import encoded
+from cbmon.store.schema import SETTINGS, breaker_settings, meta, settings_in_force
+
+VERSION: Final = "settings_version"
+Read = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
+Write = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
+
+
+class SettingsTable:
+    """See :class:`cbmon.keeping.SettingsStore`."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        read: Read,
+        write: Write,
+        *,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._backend = backend
+        self._read = read
+        self._write = write
+        self._wall = wall
+
+    async def version(self) -> int:
+        """Grows with every change of the table."""
+        found: int = await self._read(_version)
+        return found
+
+    async def load(self) -> SettingsState:
+        """Everything, as of one moment."""
+        found: SettingsState = await self._read(_load)
+        return found
+
+    async def change(
+        self, component: str, fields: Texts | None, *, action: Action, expected: int
+    ) -> int | None:
+        """Write or delete a row, unless the table has changed meanwhile."""
+        work = partial(self._change, component=component, fields=fields, action=action)
+        version: int | None = await self._write(partial(work, expected=expected))
+        return version
+
+    async def accept(self, fields: Mapping[str, Texts | None], actions: Sequence[Action]) -> None:
+        """These edits are in force now."""
+        await self._write(partial(self._accept, fields=fields, actions=actions))
+
+    def _change(
+        self,
+        connection: Connection,
+        *,
+        component: str,
+        fields: Texts | None,
+        action: Action,
+        expected: int,
+    ) -> int | None:
+        if _version(connection) != expected:
+            return None
+        mine = breaker_settings.c.component == component
+        if fields is None:
+            connection.execute(delete(breaker_settings).where(mine))
+        else:
+            row = {**dict.fromkeys(SETTINGS), **fields, "component": component}
+            row |= {"changed_at": self._wall(), "changed_by": action.actor}
+            connection.execute(self._backend.upsert(breaker_settings, "component"), [row])
+        self._accept(connection, fields={component: fields}, actions=[action])
+        return _version(connection)
+
+    def _accept(
+        self,
+        connection: Connection,
+        *,
+        fields: Mapping[str, Texts | None],
+        actions: Sequence[Action],
+    ) -> None:
+        for component, its in fields.items():
+            if its:
+                row = {"component": component, "fields": encoded(dict(its))}
+                connection.execute(self._backend.upsert(settings_in_force, "component"), [row])
+            else:
+                mine = settings_in_force.c.component == component
+                connection.execute(delete(settings_in_force).where(mine))
+        chain.append(connection, actions)
+
+
+def _version(connection: Connection) -> int:
+    value = connection.execute(select(meta.c.value).where(meta.c.key == VERSION)).scalar()
+    return int(value) if value is not None and value.isdecimal() else 0
+
+
+def _load(connection: Connection) -> SettingsState:
+    return SettingsState(
+        version=_version(connection),
+        rows={
+            row["component"]: SettingsRow(
+                fields={name: str(row[name]) for name in SETTINGS if row[name] is not None},
+                changed_at=row["changed_at"],
+                changed_by=row["changed_by"],
+            )
+            for row in connection.execute(select(breaker_settings)).mappings()
+        },
+        in_force={
+            row["component"]: _texts(row["fields"])
+            for row in connection.execute(select(settings_in_force)).mappings()
+        },
+    )
+
+
+def _texts(text: str) -> dict[str, str]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}

@@ -1,0 +1,379 @@
+"""Settings at run time: read from the database, judged, brought into force, told and recorded.
+
+Rule: one change at a time, durable with its record before any breaker feels it. A row that
+someone edited to something impossible is refused and told; what held before holds on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cbmon.component import HELD, Component
+from cbmon.config import Config
+from cbmon.errors import CbmonError, StoreError
+from cbmon.events import Action, SettingsChanged, new_id
+from cbmon.interfaces import Clock
+from cbmon.keeping import EVERY, SettingsRow, SettingsState, SettingsStore, Texts
+from cbmon.logs import fields as logged
+from cbmon.monitor import Monitor
+from cbmon.reload import active
+from cbmon.settings import (
+    Base,
+    Book,
+    Difference,
+    Effective,
+    Problem,
+    SettingsError,
+    as_json,
+    from_json,
+    from_text,
+    to_text,
+)
+from cbmon.settings.fields import read
+from cbmon.settings.sheet import (
+    Allowance,
+    Author,
+    Sheet,
+    StaleError,
+    TooManyChangesError,
+    UnseenError,
+)
+
+log = logging.getLogger(__name__)
+
+SLICE: Final = 200
+"""Breakers that get another policy before the loop may do something else."""
+TRIES: Final = 3
+BY_HAND: Final = Author(actor="database", reason="its row was edited")
+AT_START: Final = Author(actor="start", reason="the settings in the database")
+BY_RELOAD: Final = Author(actor="reload", reason="configuration")
+
+
+def bases_of(config: Config) -> dict[str, Base]:
+    """What a configuration's YAML says of each breaker."""
+    return {item.name: Base(policy=item.policy, interval=item.interval) for item in active(config)}
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The table as it was last looked at."""
+
+    version: int = -1
+    rows: Mapping[str, SettingsRow] = field(default_factory=dict)
+    wrong: dict[str, tuple[Texts, tuple[Problem, ...]]] = field(default_factory=dict)
+    """Rows that were refused, with what speaks against them."""
+
+
+class Tuning:
+    """The daemon's run-time settings; what the web asks is :class:`cbmon.web.…Settings`."""
+
+    def __init__(self, store: SettingsStore, monitor: Monitor, clock: Clock) -> None:
+        self._store = store
+        self._monitor = monitor
+        self._clock = clock
+        self._book = Book()
+        self._seen = _Seen()
+        self._allowance = Allowance()
+        self._lock = asyncio.Lock()
+        self._silent = False
+
+    # --- with the configuration ----------------------------------------------------------
+
+    async def start(self, config: Config) -> None:
+        """Take up what was in force, then what was edited since; raises StoreError."""
+        self._book.rebase(bases_of(config))
+        state = await self._store.load()
+        for name, texts in state.in_force.items():
+            found, problems = read(texts, from_text)
+            if problems:
+                log.error("settings are not readable", extra=logged(component=name))
+                continue
+            _set(self._book, name, found)
+        for problem in self._book.problems_with_bases(bases_of(config)):
+            component = problem.breaker or EVERY
+            log.error("settings do not go with the configuration", extra=logged(problem=problem))
+            self._refused("change_settings", component, AT_START, str(problem))
+        await self._absorb(state)
+
+    def problems_with(self, config: Config) -> list[str]:
+        """Why a configuration does not go with the settings in force; empty when it does."""
+        hint = "; the settings in the database are part of it: see cbmon config diff"
+        return [f"{found}{hint}" for found in self._book.problems_with_bases(bases_of(config))]
+
+    def rebase(self, config: Config) -> None:
+        """Another configuration is in force; its components are settled one by one."""
+        self._book.rebase(bases_of(config))
+
+    def settle(self, component: Component, author: Author = BY_RELOAD) -> None:
+        """Give a component's breaker the policy that holds for it."""
+        found = self._book.of(component.name)
+        component.sources = {name: str(source) for name, source in found.sources.items()}
+        if component.breaker.policy == found.policy:
+            return
+        held = component.breaker.state in HELD
+        component.breaker.reconfigure(found.policy, actor=author.actor, reason=author.reason)
+        if held:
+            # A shorter wait has another end, perhaps one that is past.
+            self._monitor.reschedule(component, component.interval)
+            if component.breaker.state not in HELD:
+                self._monitor.start(component)
+
+    # --- what the web asks ---------------------------------------------------------------
+
+    def sheet(self, name: str | None) -> Sheet:
+        """What is set for one breaker or for all."""
+        found = None if name is None else self._book.of(name)
+        row = self._seen.rows.get(EVERY if name is None else name, SettingsRow(fields={}))
+        wrong = self._seen.wrong.get(EVERY if name is None else name)
+        return Sheet(
+            name=name,
+            fields=self._book.defaults if found is None else found.override,
+            effective=found,
+            changed_at=row.changed_at,
+            changed_by=row.changed_by,
+            refused=() if wrong is None else wrong[1],
+        )
+
+    def differences(self) -> Sequence[Difference]:
+        """Every value in force that is not YAML's."""
+        return self._book.differences()
+
+    def check(self, name: str | None, given: Mapping[str, Any]) -> Effective | None:
+        """What would hold if just this were set."""
+        found = self._read(name, given)
+        if name is None:
+            return None
+        draft = self._book.copy()
+        draft.set_override(name, found)
+        return draft.of(name)
+
+    async def put(
+        self, name: str | None, given: Mapping[str, Any], author: Author, *, tag: str | None
+    ) -> Sheet:
+        """Set just this."""
+        async with self._lock:
+            action = "change_defaults" if name is None else "change_settings"
+            return await self._told(action, name, author, self._put(name, given, author, tag))
+
+    async def remove(self, name: str | None, author: Author, *, tag: str | None) -> Sheet:
+        """Set nothing."""
+        async with self._lock:
+            action = "remove_settings"
+            return await self._told(action, name, author, self._put(name, None, author, tag))
+
+    async def look(self) -> None:
+        """Notice what was edited in the database; asked for every second, and when it says so."""
+        async with self._lock:
+            try:
+                await self._look()
+            except StoreError as error:
+                if not self._silent:
+                    log.warning("settings cannot be read", extra=logged(error=str(error)))
+                self._silent = True
+            else:
+                self._silent = False
+
+    # --- changing ------------------------------------------------------------------------
+
+    async def _told(self, action: str, name: str | None, author: Author, work: Any) -> Sheet:
+        """Do it; a refusal is recorded."""
+        try:
+            done: Sheet = await work
+        except (KeyError, StoreError):
+            raise
+        except CbmonError as error:
+            self._refused(action, EVERY if name is None else name, author, str(error))
+            raise
+        return done
+
+    async def _put(
+        self, name: str | None, given: Mapping[str, Any] | None, author: Author, tag: str | None
+    ) -> Sheet:
+        await self._look()
+        for _ in range(TRIES):
+            sheet = self.sheet(name)
+            found = self._read(name, given or {})
+            _check_tag(sheet, tag)
+            if tag is None and given is not None:
+                _check_seen(sheet, found)
+            if wait := self._allowance.take(author.actor, self._clock.monotonic()):
+                raise TooManyChangesError(wait)
+            if await self._write(sheet, found, author, removed=given is None):
+                return self.sheet(name)
+            await self._look()
+        raise StaleError("the settings are being edited in the database; try again")
+
+    async def _write(
+        self, sheet: Sheet, found: Mapping[str, Any], author: Author, *, removed: bool
+    ) -> bool:
+        """Make it durable, then real; False if someone else was faster."""
+        key = EVERY if sheet.name is None else sheet.name
+        changes = _changes(sheet.fields, found)
+        action = self._action(_verb(key, removed=removed), key, author, details=changes)
+        texts = {field: to_text(value) for field, value in found.items()}
+        row = texts if texts or key == EVERY else None
+        version = await self._store.change(key, row, action=action, expected=self._seen.version)
+        if version is None:
+            return False
+        rows = {**self._seen.rows, key: SettingsRow(fields=texts, **_stamp(action))}
+        if row is None:
+            del rows[key]
+        self._seen = _Seen(version, rows, self._seen.wrong)
+        self._seen.wrong.pop(key, None)
+        draft = self._book.copy()
+        _set(draft, key, found)
+        await self._into_force(draft, {key: changes}, author)
+        return True
+
+    async def _look(self) -> None:
+        if await self._store.version() != self._seen.version:
+            await self._absorb(await self._store.load())
+
+    async def _absorb(self, state: SettingsState) -> None:
+        """Take up what rows say that is not in force yet."""
+        draft, wrong = self._book.copy(), dict(self._seen.wrong)
+        edited = _edited(state)
+        accepted: dict[str, Texts] = {}
+        refused: dict[str, list[Problem]] = {}
+        for _ in range(2):  # what was wrong beside an old row may be right beside its new one
+            refused = {}
+            for key in [key for key in edited if key not in accepted]:
+                found, problems = read(edited[key], from_text)
+                problems = problems or _problems(draft, key, found)
+                if problems:
+                    refused[key] = problems
+                else:
+                    accepted[key] = edited[key]
+                    _set(draft, key, found)
+        changes = {key: _changes(_fields(self._book, key), _fields(draft, key)) for key in accepted}
+        actions = [self._action(_verb(k), k, BY_HAND, details=c) for k, c in changes.items()]
+        if accepted:
+            await self._store.accept(
+                {key: texts or None for key, texts in accepted.items()}, actions
+            )
+        for key, problems in refused.items():
+            if key not in wrong or wrong[key][0] != edited[key]:
+                self._refused(_verb(key), key, BY_HAND, "; ".join(map(str, problems)))
+            wrong[key] = (edited[key], tuple(problems))
+        for key in wrong.keys() - refused.keys():
+            del wrong[key]
+        self._seen = _Seen(state.version, state.rows, wrong)
+        await self._into_force(draft, changes, BY_HAND)
+
+    async def _into_force(
+        self, book: Book, changes: Mapping[str, Mapping[str, Any]], author: Author
+    ) -> None:
+        self._book = book
+        for key, change in changes.items():
+            now = self._clock.time()
+            self._monitor.publish(
+                SettingsChanged(
+                    id=new_id(now),
+                    at=now,
+                    component=key,
+                    actor=author.actor,
+                    text=author.reason or "",
+                    request=author.request,
+                    changes=change,
+                )
+            )
+        names: Iterable[str] = book if EVERY in changes else changes
+        for number, name in enumerate(list(names)):
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+            try:
+                component = self._monitor.component(name)
+            except KeyError:
+                continue  # not configured, or gone meanwhile
+            self.settle(component, author)
+
+    # --- small things --------------------------------------------------------------------
+
+    def _read(self, name: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+        key = EVERY if name is None else name
+        if name is not None and name not in self._book:
+            raise KeyError(name)
+        if name == EVERY:
+            expected = "another name: * stands for all breakers in the database"
+            raise SettingsError([Problem(field="name", value=name, expected=expected)])
+        found, problems = read(given, from_json)
+        told = {problem.field for problem in problems}
+        problems += [one for one in _problems(self._book, key, found) if one.field not in told]
+        if problems:
+            raise SettingsError(problems)
+        return found
+
+    def _action(self, action: str, component: str, author: Author, **more: Any) -> Action:
+        now = self._clock.time()
+        return Action(
+            id=new_id(now),
+            at=now,
+            component=component,
+            action=action,
+            actor=author.actor,
+            text=author.reason or "",
+            request=author.request,
+            **more,
+        )
+
+    def _refused(self, action: str, component: str, author: Author, why: str) -> None:
+        self._monitor.publish(self._action(action, component, author, refused=why))
+
+
+def _problems(book: Book, key: str, found: Mapping[str, Any]) -> list[Problem]:
+    if key == EVERY:
+        return book.problems_with_defaults(found)
+    return book.problems_with_override(key, found)
+
+
+def _set(book: Book, key: str, found: Mapping[str, Any]) -> None:
+    if key == EVERY:
+        book.set_defaults(found)
+    else:
+        book.set_override(key, found)
+
+
+def _fields(book: Book, key: str) -> Mapping[str, Any]:
+    return book.defaults if key == EVERY else book.overrides.get(key, {})
+
+
+def _edited(state: SettingsState) -> dict[str, Texts]:
+    """The rows that say something else than what is in force, the defaults first."""
+    names = sorted(
+        state.rows.keys() | state.in_force.keys(), key=lambda name: (name != EVERY, name)
+    )
+    empty = SettingsRow(fields={})
+    pairs = {name: state.rows.get(name, empty).fields for name in names}
+    return {name: texts for name, texts in pairs.items() if texts != state.in_force.get(name, {})}
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """field → [before, after]; a field that is not set is None there."""
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return {name: [as_json(before.get(name)), as_json(after.get(name))] for name in names}
+
+
+def _check_tag(sheet: Sheet, tag: str | None) -> None:
+    if tag is None or tag.strip() == "*":
+        return
+    if sheet.tag not in {part.strip() for part in tag.split(",")}:
+        raise StaleError("the settings are not those that this change was made from")
+
+
+def _check_seen(sheet: Sheet, found: Mapping[str, Any]) -> None:
+    if lost := tuple(name for name in sheet.fields if name not in found):
+        raise UnseenError(lost)
+
+
+def _verb(key: str, *, removed: bool = False) -> str:
+    if removed:
+        return "remove_settings"
+    return "change_defaults" if key == EVERY else "change_settings"
+
+
+def _stamp(action: Action) -> dict[str, Any]:
+    return {"changed_at": action.at, "changed_by": action.actor}
