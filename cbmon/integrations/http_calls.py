@@ -1,0 +1,117 @@
+"""One HTTP exchange as one call: from the request to the last byte of the answer.
+
+Rule: a failing status is told at once; any other answer is held until its body has been read or
+closed. Only waiting for the server is measured, not what the reader does between two pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import ParamSpec, TypeVar
+
+from cbmon.integrations.calls import HeldCall, Judge, awaited
+from cbmon.integrations.http_rules import HttpRules, Watch
+from cbmon.integrations.verdicts import ANSWERED, BODY
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Exchange:
+    """A held call with what is needed to judge its answer."""
+
+    __slots__ = ("_held", "_judge", "_rules", "_watch")
+
+    def __init__(self, held: HeldCall, judge: Judge, rules: HttpRules) -> None:
+        self._held = held
+        self._judge = judge
+        self._rules = rules
+        self._watch: Watch | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether the verdict is still to come."""
+        return self._held.open
+
+    def headers(self, response: object, status: int, headers: Mapping[str, str]) -> bool:
+        """The head of the answer is there; whether the call goes on with the body."""
+        held, rules = self._held, self._rules
+        verdict = held.said(response) or rules.verdict(status)
+        if verdict is ANSWERED:
+            held.pause()
+            if rules.watch is not None:
+                self._watch = rules.watch(headers)
+            return held.open
+        held.end(verdict, f"status {status}")
+        seconds = rules.wait(status, headers, held.wall())
+        if seconds is not None:
+            held.refuse_for(seconds, f"status {status} with Retry-After")
+        return False
+
+    async def awaited(
+        self, send: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Await the answer's head, under the policy's ``call_timeout`` if it has one."""
+        return await awaited(self._held, self._judge, send, *args, **kwargs)
+
+    def raised(self, error: BaseException) -> None:
+        """The request, or reading the body, raised."""
+        self._held.raised(error, self._judge)
+
+    def piece(self, data: bytes) -> None:
+        """A piece of the body came."""
+        watch = self._watch
+        if watch is not None:
+            watch.feed(data)
+            if watch.failure is not None:
+                self._held.end(BODY, watch.failure)
+            elif not watch.begun:
+                return
+        self._held.pause()
+
+    def asked(self) -> None:
+        """The reader waits for the next piece."""
+        if self._watch is None or not self._watch.begun:
+            self._held.resume()
+
+    def over(self) -> None:
+        """The body was read to its end, or the reader has seen enough and closed it."""
+        self._held.answered()
+
+
+def pieces(body: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
+    """A body that tells the exchange how it went."""
+    try:
+        while True:
+            exchange.asked()
+            try:
+                data = next(body)
+            except StopIteration:
+                break
+            exchange.piece(data)
+            yield data
+    except GeneratorExit:
+        raise  # the reader paused; closing the body, or dropping it, ends the call
+    except BaseException as error:
+        exchange.raised(error)
+        raise
+    exchange.over()
+
+
+async def pieces_async(body: AsyncIterator[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
+    """The same for an asynchronous body."""
+    try:
+        while True:
+            exchange.asked()
+            try:
+                data = await anext(body)
+            except StopAsyncIteration:
+                break
+            exchange.piece(data)
+            yield data
+    except GeneratorExit:
+        raise  # the reader paused; closing the body, or dropping it, ends the call
+    except BaseException as error:
+        exchange.raised(error)
+        raise
+    exchange.over()
