@@ -49,6 +49,7 @@ from cbmon.wiring import (
     descriptors_for_runs,
     reloaded,
     site_of,
+    spool_of,
     storage_url,
 )
 
@@ -131,7 +132,7 @@ class Daemon:
             blind=lambda: self._notifying.isolated,
         )
         self._probing = ProbeEnvironment(clock=clock, programs=ProgramPolicy(config.exec_allow))
-        self._exporting = ExportEnvironment()
+        self._exporting = ExportEnvironment(clock=clock, spool=spool_of(options, config))
         self._builder = Builder(
             probing=self._probing,
             exporting=self._exporting,

@@ -15,7 +15,7 @@ from cbmon.component import Component, Runner
 from cbmon.config import CheckConfig, Config, ConfigTypes, ExportConfig
 from cbmon.config.fields import Options
 from cbmon.exports import EXPORTS, export_type
-from cbmon.exports.base import ExportEnvironment
+from cbmon.exports.base import ExportEnvironment, Keeping
 from cbmon.interfaces import Attempt, Clock, Export, Exposition
 from cbmon.metrics import Metrics
 from cbmon.model import BreakerInfo, Category, Result
@@ -67,10 +67,13 @@ class Builder:
         breaker = CircuitBreaker(
             item.name, item.policy, clock=self._clock, seed=seed, category=info.category
         )
+        record = self._metrics.add_component(info, breaker)
+        if info.category is Category.EXPORT:
+            record.backlog = self._exporting.backlog(item.name)
         return Component(
             info=info,
             breaker=breaker,
-            record=self._metrics.add_component(info, breaker),
+            record=record,
             runner=self.runner(item),
             interval=item.interval,
             timeout=item.timeout,
@@ -81,7 +84,8 @@ class Builder:
         """What a component of this configuration runs."""
         if isinstance(item, CheckConfig):
             return probe_type(item.type).build(item.options, self._probing)
-        return _Bound(export_type(item.type).build(item.options, self._exporting), self._exposition)
+        export = export_type(item.type).build(item.options, self._exporting, item.name)
+        return _Bound(export, self._exposition)
 
 
 def plan_of(item: CheckConfig | ExportConfig) -> Plan:
@@ -128,6 +132,10 @@ class _Bound:
 
     async def run(self, attempt: Attempt) -> Result:
         return await self._export.run(attempt, self._exposition)
+
+    async def collect(self) -> None:
+        if isinstance(self._export, Keeping):
+            await self._export.collect(self._exposition)
 
     async def close(self) -> None:
         await self._export.close()

@@ -6,16 +6,21 @@ Rule: state only. What is done with it is the monitor's business.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from cbmon.backlog import Collecting
 from cbmon.breaker import CircuitBreaker, State, TransitionEvent
 from cbmon.events import Transition, new_id
 from cbmon.interfaces import Attempt, Lasting
+from cbmon.logs import fields
 from cbmon.metrics import ComponentRecord
 from cbmon.model import BreakerInfo, Reason, Result
 from cbmon.probes.run import ONCE, Plan
 from cbmon.recent import RecentRuns
+
+log = logging.getLogger(__name__)
 
 CALM: Final = frozenset({State.CLOSED, State.FORCED_CLOSED, State.OBSERVE})
 """The states in which there is no incident."""
@@ -94,6 +99,21 @@ class Component:
     def name(self) -> str:
         """The component's name, unique over checks and exports."""
         return self.info.name
+
+    @property
+    def collects(self) -> bool:
+        """Whether it has something to do while its breaker is open."""
+        return isinstance(self.runner, Collecting) and self.breaker.state is not State.DISABLED
+
+    async def collect(self) -> None:
+        """Instead of a run: keep what it cannot hand on, for at most its timeout."""
+        if not isinstance(self.runner, Collecting):
+            return
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self.runner.collect()
+        except TimeoutError:
+            log.warning("nothing kept in time", extra=fields(component=self.name))
 
     def transition(self, moved: TransitionEvent) -> Transition:
         """A move of its breaker as the daemon's event; opens and ends the incident.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -64,6 +64,10 @@ class Timetable(Protocol):
 
     def run_now(self, name: str) -> None:
         """Fire at the next wake-up."""
+        ...
+
+    def next_run(self, name: str) -> float | None:
+        """When a name fires next; None when nobody knows."""
         ...
 
 
@@ -165,12 +169,27 @@ class Monitor:
         permit = component.breaker.try_acquire()
         if permit is None:
             self._hold(component)
+            if component.collects:
+                self._launch(component, self._collect(component))
             return None
         self._release_hold(component)
-        task = asyncio.get_running_loop().create_task(self._run(component, permit))
-        component.task = task
+        return self._launch(component, self._run(component, permit))
+
+    def _launch(self, component: Component, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = component.task = asyncio.get_running_loop().create_task(work)
         self._in_flight.add(task)
         return task
+
+    def _ended(self, component: Component) -> None:
+        task, component.task = component.task, None
+        if task is not None:
+            self._in_flight.discard(task)
+
+    async def _collect(self, component: Component) -> None:
+        try:
+            await component.collect()
+        finally:
+            self._ended(component)
 
     async def _run(self, component: Component, permit: Any) -> None:
         result: Result | None = None
@@ -179,9 +198,7 @@ class Monitor:
                 component.runner, component.timeout, self._clock, component.plan
             )
         finally:
-            task, component.task = component.task, None
-            if task is not None:
-                self._in_flight.discard(task)
+            self._ended(component)
             if result is None:
                 component.breaker.release(permit)
             else:
@@ -376,9 +393,15 @@ class Monitor:
         component.recovery_wake = loop.call_later(max(0.0, delay), component.breaker.poll)
 
     def _hold(self, component: Component) -> None:
-        """Run it no more until its breaker's deadline; without one, until someone acts."""
+        """Run it no more until its breaker's deadline; without one, until someone acts.
+
+        What keeps things for later is fired on, so that it can.
+        """
         deadline = component.breaker.next_deadline
-        if deadline is None:
+        next_run = self._timetable.next_run(component.name) if component.collects else None
+        if next_run is not None and (deadline is None or next_run < deadline):
+            pass
+        elif deadline is None:
             self._timetable.park(component.name)
         else:
             self._timetable.at(component.name, deadline + EARLY)

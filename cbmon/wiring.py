@@ -6,6 +6,7 @@ Rule: translation only; every piece could be read without the composition root.
 from __future__ import annotations
 
 import resource
+from pathlib import Path
 
 from cbmon.breaker import CircuitBreaker
 from cbmon.config import Config
@@ -62,6 +63,13 @@ def storage_url(options: RunOptions, config: Config) -> str:
     if options.data_dir is None:
         return config.storage.url
     return f"sqlite://{options.data_dir.resolve()}/cbmon.db"
+
+
+def spool_of(options: RunOptions, config: Config) -> Path | None:
+    """Where exports keep what they cannot hand on: beside the database, if that is a file."""
+    url = storage_url(options, config)
+    path = url.removeprefix("sqlite://")
+    return None if path == url else Path(path).parent / "spool"
 
 
 def descriptors_for_runs() -> int:

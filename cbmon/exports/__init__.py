@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 EXPORTS: Final[dict[str, str]] = {
     "pushgateway": "cbmon.exports.pushgateway",
+    "remote_write": "cbmon.exports.remote_write",
     "textfile": "cbmon.exports.textfile",
 }
 """The module of each type."""

@@ -6,17 +6,26 @@ export holds no connection between runs.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Protocol, runtime_checkable
+from urllib.parse import quote
+from zlib import crc32
 
 import aiohttp
 
 from cbmon import __version__
+from cbmon.backlog import Backlog
+from cbmon.breaker import SystemClock
 from cbmon.config.fields import Options
 from cbmon.exports.phases import phase_tracing
 from cbmon.exports.tls import TlsContexts
-from cbmon.interfaces import Export
+from cbmon.interfaces import Clock, Export, Exposition
+from cbmon.logs import fields
+
+log = logging.getLogger(__name__)
 
 USER_AGENT: Final = f"cbmon/{__version__}"
 
@@ -28,9 +37,29 @@ class ExportEnvironment:
     push to the next: a kept one would be found dead only after the push was written into it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Clock | None = None, spool: Path | None = None) -> None:
+        """``spool`` is the directory in which exports may keep what they could not hand on."""
+        clock = SystemClock() if clock is None else clock
+        self.wall = clock.time
+        self.started_at = clock.time()
         self.tls = TlsContexts()
+        self._spool = spool
+        self._backlogs: dict[str, Backlog] = {}
         self._session: aiohttp.ClientSession | None = None
+
+    def backlog(self, name: str) -> Backlog:
+        """The numbers of the export of that name; the same object each time."""
+        return self._backlogs.setdefault(name, Backlog())
+
+    def spool_of(self, name: str, configured: Path | None) -> Path | None:
+        """The directory for what that export keeps; None, after a warning, if there is none."""
+        parent = configured or self._spool
+        if parent is None:
+            hint = "set spool.directory, or what waits is lost at a restart"
+            log.warning("no directory for the spool", extra=fields(export=name, hint=hint))
+            return None
+        plain = quote(name, safe=" ")[:100]
+        return parent / f"{plain}-{crc32(name.encode()):08x}"
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -54,6 +83,23 @@ class ExportEnvironment:
             await session.close()
 
 
+@runtime_checkable
+class Keeping(Protocol):
+    """An export that does something about the metrics of a time in which its breaker is open."""
+
+    async def collect(self, exposition: Exposition) -> None:
+        """Instead of a run. Cancelled at the deadline by the caller; raises nothing else."""
+        ...
+
+
+class Build(Protocol):
+    """Makes an export from the options of its type; ``name`` is the configured one."""
+
+    def __call__(self, options: Any, environment: ExportEnvironment, name: str = ..., /) -> Export:
+        """The export."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportType:
     """One type of export, as its module describes it.
@@ -65,4 +111,4 @@ class ExportType:
     name: str
     options: type[Options]
     target: Callable[[Any], str]
-    build: Callable[[Any, ExportEnvironment], Export]
+    build: Build

@@ -72,6 +72,11 @@ class PushgatewayOptions(Options):
         False,
         description="Delete the group when cbmon stops, so that nobody takes old figures for new.",
     )
+    when_open: Literal["hold", "drop"] = Field(
+        "hold",
+        description="What becomes of the last figures while the breaker is open: hold leaves the "
+        "group, drop deletes it as soon as the gateway lets it.",
+    )
 
     @field_validator("url")
     @classmethod
@@ -133,16 +138,24 @@ class PushgatewayExport:
         self._pushed = True
         return attempt.passed()
 
+    async def collect(self, _exposition: Exposition) -> None:
+        """The breaker is open: delete the group if that is wanted and not done yet."""
+        if self._options.when_open == "drop" and self._pushed:
+            await self._delete()
+
     async def close(self) -> None:
         """Delete the group, if that is wanted and it was ever pushed."""
-        if not (self._options.delete_on_close and self._pushed):
-            return
+        if self._options.delete_on_close and self._pushed:
+            await self._delete()
+
+    async def _delete(self) -> None:
         try:
             status, said = await self._request("DELETE", CLOSE_TIMEOUT)
         except PUSH_ERRORS as error:
             problem = classified(error)[1]
         else:
             problem = "" if 200 <= status < 300 else refused(status, said)[1]
+        self._pushed = bool(problem)
         if problem:
             url = str(self._url)
             log.warning("pushed group not deleted", extra=fields(url=url, error=problem))
@@ -174,7 +187,9 @@ class PushgatewayExport:
         return headers
 
 
-def build(options: PushgatewayOptions, environment: ExportEnvironment) -> PushgatewayExport:
+def build(
+    options: PushgatewayOptions, environment: ExportEnvironment, _name: str = "pushgateway"
+) -> PushgatewayExport:
     """The export of these options."""
     return PushgatewayExport(options, environment)
 

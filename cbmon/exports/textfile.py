@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
@@ -51,6 +51,11 @@ class TextfileOptions(Options):
         False,
         description="Delete the file when cbmon stops, so that nobody takes old figures for new.",
     )
+    when_open: Literal["hold", "drop"] = Field(
+        "hold",
+        description="What becomes of the last figures while the breaker is open: hold leaves the "
+        "file, drop deletes it.",
+    )
 
     @field_validator("path")
     @classmethod
@@ -79,12 +84,19 @@ class TextfileExport:
             return attempt.failed(Reason.CONFIG, _explained(self._options.path, error))
         return attempt.passed()
 
+    async def collect(self, _exposition: Exposition) -> None:
+        """The breaker is open: delete the file if that is wanted."""
+        if self._options.when_open == "drop" and (self._writing is None or self._writing.done()):
+            await self._delete()
+
     async def close(self) -> None:
         """Wait shortly for a write that is going on; delete the file if that is wanted."""
         if self._writing is not None:
             await asyncio.wait([self._writing], timeout=CLOSE_TIMEOUT)
-        if not self._options.delete_on_close:
-            return
+        if self._options.delete_on_close:
+            await self._delete()
+
+    async def _delete(self) -> None:
         deleting = offload(partial(self._options.path.unlink, missing_ok=True), "delete textfile")
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
@@ -137,7 +149,9 @@ def _explained(path: Path, error: OSError) -> str:
     return f"cannot write {path}: {error.strerror or error}"
 
 
-def build(options: TextfileOptions, _environment: ExportEnvironment) -> TextfileExport:
+def build(
+    options: TextfileOptions, _environment: ExportEnvironment, _name: str = "textfile"
+) -> TextfileExport:
     """The export of these options."""
     return TextfileExport(options)
 

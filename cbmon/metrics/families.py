@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from cbmon.backlog import DropCause
 from cbmon.breaker.states import MOVES, State, Trigger
 from cbmon.metrics.text import Family
 from cbmon.model import Phase, Reason, SkipCause
 
 REASONS: Final = tuple(Reason)
 CAUSES: Final = tuple(SkipCause)
+DROP_CAUSES: Final = tuple(DropCause)
 PHASES: Final = tuple(Phase)
 STATES: Final = tuple(State)
 
@@ -290,6 +292,48 @@ class ComponentFamilies:
 CHECKS: Final = ComponentFamilies("check")
 EXPORTS: Final = ComponentFamilies("export")
 
+# --- what exports keep while they cannot hand on -----------------------------------------------
+
+_E: Final = ("export",)
+
+EXPORT_SAMPLES: Final = Family(
+    name="cbmon_export_samples_total",
+    type="counter",
+    labels=_E,
+    help="Samples that the remote took; 0 for exports that hand on files.",
+)
+EXPORT_DROPPED: Final = Family(
+    name="cbmon_export_dropped_samples_total",
+    type="counter",
+    labels=(*_E, "cause"),
+    help="Samples that were given up, by cause.",
+)
+EXPORT_QUEUE: Final = Family(
+    name="cbmon_export_queue_length",
+    type="gauge",
+    labels=_E,
+    help="Requests that wait to be sent.",
+)
+EXPORT_QUEUE_BYTES: Final = Family(
+    name="cbmon_export_queue_bytes",
+    type="gauge",
+    labels=_E,
+    help="The size in bytes of the requests that wait.",
+)
+EXPORT_OLDEST: Final = Family(
+    name="cbmon_export_oldest_timestamp_seconds",
+    type="gauge",
+    labels=_E,
+    help="Unix time in seconds of the oldest samples that wait; 0 if none wait.",
+)
+WAITING: Final = (
+    EXPORT_DROPPED,
+    EXPORT_SAMPLES,
+    EXPORT_QUEUE,
+    EXPORT_QUEUE_BYTES,
+    EXPORT_OLDEST,
+)
+
 # --- notifications -----------------------------------------------------------------------------
 
 _R: Final = ("receiver",)
@@ -394,4 +438,4 @@ ITSELF: Final = (BUILD, RELOAD_OK, RELOAD_AT, HASH, LATENESS, LAG, STORE_ERRORS,
 
 def every() -> tuple[Family, ...]:
     """All of them, in the order of the output; process_* and python_* come after."""
-    return (*BREAKERS, *CHECKS, *EXPORTS, *NOTIFYING, *ITSELF)
+    return (*BREAKERS, *CHECKS, *EXPORTS, *WAITING, *NOTIFYING, *ITSELF)

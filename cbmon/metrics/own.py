@@ -12,8 +12,9 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+from cbmon.backlog import Backlog
 from cbmon.metrics import families as f
-from cbmon.metrics.records import Distribution, ReceiverRecord
+from cbmon.metrics.records import ComponentRecord, Distribution, ReceiverRecord
 from cbmon.metrics.text import (
     END_OF_OPENMETRICS,
     Family,
@@ -98,6 +99,29 @@ class Recent:
         if age >= self.seconds:
             self._before = self._now if age < 2 * self.seconds else 0.0
             self._now, self._since = 0.0, at
+
+
+def export_sections(records: Iterable[ComponentRecord]) -> Iterator[tuple[Family, bytes]]:
+    """The families of what exports keep, with the lines of every export."""
+    records = list(records)
+    labels = [record.encoded.decode() for record in records]
+
+    def plain(
+        family: Family, value: Callable[[Backlog], float], form: Callable[[float], str] = number
+    ) -> tuple[Family, bytes]:
+        values = [value(record.backlog) for record in records]
+        return family, optional(opening(family.name, "export"), labels, values, form)
+
+    def dropped(record: ComponentRecord) -> bytes:
+        counts = [record.backlog.dropped.get(cause, 0) for cause in f.DROP_CAUSES]
+        pattern = template(f.EXPORT_DROPPED.name, "export", "cause", f.DROP_CAUSES)
+        return fill(pattern, record.encoded, tuple(counts))
+
+    yield f.EXPORT_DROPPED, b"".join(map(dropped, records))
+    yield plain(f.EXPORT_SAMPLES, attrgetter("samples"))
+    yield plain(f.EXPORT_QUEUE, attrgetter("queue"))
+    yield plain(f.EXPORT_QUEUE_BYTES, attrgetter("bytes"))
+    yield plain(f.EXPORT_OLDEST, attrgetter("oldest"), "{:.3f}".format)
 
 
 def receiver_sections(

@@ -30,7 +30,8 @@ prefers it, and compressed when it may be. This page is made from `cbmon/metrics
 
 _VALUES: Final = (
     ("category", ("app", "check", "export", "receiver")),
-    ("cause", f.CAUSES),
+    ("cause of a skipped run", f.CAUSES),
+    ("cause of dropped samples", f.DROP_CAUSES),
     ("phase", f.PHASES),
     ("reason", f.REASONS),
     ("state, from_state, to_state", f.STATES),
@@ -53,6 +54,9 @@ def page() -> str:
             "## Exports",
             "",
             *_table(f.EXPORTS),
+            "What they keep while they cannot hand on:",
+            "",
+            *_table(f.WAITING),
             "## Notifications",
             "",
             *_table(f.NOTIFYING),
@@ -65,7 +69,7 @@ def page() -> str:
             "",
             "| label | values |",
             "| --- | --- |",
-            *(f"| `{label}` | {_code(values)} |" for label, values in _VALUES),
+            *(f"| {_words(label)} | {_code(values)} |" for label, values in _VALUES),
             "",
             "## Histograms",
             "",
@@ -90,6 +94,11 @@ def _table(families: Iterable[Family]) -> Iterator[str]:
 
 def _code(words: Iterable[str]) -> str:
     return " ".join(f"`{word}`" for word in words)
+
+
+def _words(label: str) -> str:
+    name, space, rest = label.partition(" of ")
+    return f"`{name}`{space}{rest}"
 
 
 def _numbers(values: Iterable[float]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final, Protocol
 
+from cbmon.backlog import Backlog
 from cbmon.breaker.counts import Counts, Glance
 from cbmon.breaker.policy import BreakerPolicy
 from cbmon.breaker.states import State
@@ -19,6 +20,7 @@ from cbmon.model import NO_PHASES, BreakerInfo, Reason, Result, SkipCause
 if TYPE_CHECKING:
     from cbmon.metrics.lines import Lines
 
+NO_BACKLOG: Final = Backlog()
 _CAUSE: Final = {cause: index for index, cause in enumerate(CAUSES)}
 _BREAKER: Final = _CAUSE[SkipCause.BREAKER]
 
@@ -105,6 +107,7 @@ class ComponentRecord(BreakerRecord):
 
     __slots__ = (
         "_info",
+        "backlog",
         "certificate_expiry",
         "counts",
         "duration",
@@ -139,6 +142,8 @@ class ComponentRecord(BreakerRecord):
         self.duration_sum = 0.0
         self.held_since: float | None = None
         self.held_interval = 1.0
+        self.backlog = NO_BACKLOG
+        """What waits, for an export."""
         self.eventful = True
         """Whether something other than a good run was counted since the last scrape."""
 

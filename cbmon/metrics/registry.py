@@ -15,7 +15,7 @@ from cbmon import __version__
 from cbmon.interfaces import Clock
 from cbmon.metrics.exposition import COMPONENTS, Exposition
 from cbmon.metrics.lines import Moment
-from cbmon.metrics.own import Itself, receiver_sections
+from cbmon.metrics.own import Itself, export_sections, receiver_sections
 from cbmon.metrics.records import BreakerRecord, ComponentRecord, DaemonBreaker, ReceiverRecord
 from cbmon.metrics.text import Family
 from cbmon.model import BreakerInfo, Category
@@ -154,7 +154,9 @@ class Metrics:
         return Moment(self._clock.monotonic(), self._clock.time(), self.next_run)
 
     def own(self) -> Iterator[tuple[Family, bytes]]:
-        """The families of notifications and of the daemon itself."""
+        """The families of what exports keep, of notifications and of the daemon itself."""
+        exports = self.records(Category.EXPORT)
+        yield from export_sections(one for one in exports if isinstance(one, ComponentRecord))
         receivers = [self._receivers[name] for name in sorted(self._receivers)]
         yield from receiver_sections(receivers, self._suppressions)
         yield from self._itself.sections(self._clock.monotonic())

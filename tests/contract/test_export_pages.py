@@ -13,6 +13,7 @@ from cbmon.config.fields import Options
 from cbmon.config.reference import refreshed
 from cbmon.exports import EXPORTS, export_type
 from cbmon.exports.credentials import BasicAuthOptions
+from cbmon.exports.spooling import SpoolOptions
 from cbmon.exports.tls import TlsOptions
 from cbmon.model import Reason
 
@@ -20,6 +21,7 @@ PAGES: Final = Path(__file__).parents[2] / "docs" / "exports"
 MODELS: Final[dict[str, type[Options]]] = {
     **{name: export_type(name).options for name in EXPORTS},
     "basic_auth": BasicAuthOptions,
+    "spool": SpoolOptions,
     "tls": TlsOptions,
 }
 

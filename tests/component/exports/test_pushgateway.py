@@ -284,3 +284,21 @@ async def test_a_delete_that_fails_is_logged_and_fails_nothing(
     gateway.status = 500
     await subject.close()
     assert "pushed group not deleted" in caplog.text
+
+
+async def test_while_the_breaker_is_open_the_group_stays_or_goes_as_it_is_told(
+    gateway: Gateway, environment: ExportEnvironment
+) -> None:
+    kept = export(environment, gateway.url)
+    await kept.run(attempt(), Metrics())
+    await kept.collect(Metrics())
+    dropped = export(environment, gateway.url, when_open="drop")
+    await dropped.collect(Metrics())
+    await dropped.run(attempt(), Metrics())
+    gateway.status = 500
+    await dropped.collect(Metrics())
+    gateway.status = 202
+    for _ in range(2):
+        await dropped.collect(Metrics())
+    methods = [push.method for push in gateway.pushed]
+    assert methods == ["PUT", "PUT", "DELETE", "DELETE"], "until the gateway lets it, once"

@@ -194,3 +194,17 @@ async def test_tens_of_megabytes_leave_the_loop_free(path: Path) -> None:
     assert result.ok
     assert path.stat().st_size > 20_000_000
     assert max(gaps) < 0.1
+
+
+@pytest.mark.parametrize(("when_open", "stays"), [("hold", True), ("drop", False)])
+async def test_while_the_breaker_is_open_the_file_stays_or_goes_as_it_is_told(
+    path: Path, metrics: Exposition, when_open: str, stays: bool
+) -> None:
+    options = TextfileOptions.model_validate({"path": str(path), "when_open": when_open})
+    subject = textfile.build(options, ExportEnvironment())
+    await subject.run(attempt(), metrics)
+    for _ in range(2):
+        await subject.collect(metrics)
+    assert path.exists() == stays
+    assert (await subject.run(attempt(), metrics)).ok
+    assert path.exists()

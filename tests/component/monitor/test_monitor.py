@@ -44,6 +44,9 @@ class Plan:
     def run_now(self, name: str) -> None:
         self.told.append(("run_now", name))
 
+    def next_run(self, name: str) -> float | None:
+        return None
+
 
 class Target:
     """Answers with what lies ready: True is good, False is refused, an Event is waited for."""

@@ -19,7 +19,8 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from cbmon.metrics import BreakerCollector
+from cbmon.backlog import Backlog, DropCause
+from cbmon.metrics import BreakerCollector, ComponentRecord
 from cbmon.metrics import families as f
 from cbmon.model import Category, Phase, Reason, Result, SkipCause
 
@@ -46,13 +47,20 @@ def only(found: Parsed, *prefixes: str) -> Parsed:
     return {name: told for name, told in found.items() if name.startswith(prefixes)}
 
 
+def runs(found: Parsed) -> Parsed:
+    """What checks and exports have in common."""
+    apart = {family.name.removesuffix("_total") for family in f.WAITING}
+    shared = only(found, "cbmon_check", "cbmon_export")
+    return {name: told for name, told in shared.items() if name.removesuffix("_total") not in apart}
+
+
 class TestAgainstPrometheusClient:
     def test_checks_and_exports_parse_to_the_same_families_in_text(
         self, busy: Daemon, reference: Callable[[Daemon], CollectorRegistry]
     ) -> None:
         ours = parsed(parse_text(busy.text()))
         theirs = parsed(parse_text(generate_latest(reference(busy)).decode()))
-        assert only(ours, "cbmon_check", "cbmon_export") == theirs
+        assert runs(ours) == theirs
         assert len(theirs) == 22 - 1  # no export saw a certificate
 
     def test_checks_and_exports_parse_to_the_same_families_in_openmetrics(
@@ -62,7 +70,26 @@ class TestAgainstPrometheusClient:
         ours = parsed(parse_openmetrics(text))  # type: ignore[no-untyped-call]
         latest = openmetrics_latest(reference(busy)).decode()  # type: ignore[no-untyped-call]
         theirs = parsed(parse_openmetrics(latest))  # type: ignore[no-untyped-call]
-        assert only(ours, "cbmon_check", "cbmon_export") == theirs
+        assert runs(ours) == theirs
+
+    def test_what_exports_keep_is_told_of_every_export(self, busy: Daemon) -> None:
+        record = busy.metrics.records(Category.EXPORT)[0]
+        assert isinstance(record, ComponentRecord)
+        record.backlog = backlog = Backlog()
+        backlog.queue, backlog.bytes, backlog.oldest, backlog.samples = 3, 70, 12.5, 9
+        backlog.drop(DropCause.FULL, 4)
+        lines = busy.text().splitlines()
+        label = f'export="{record.name}"'
+        assert f"cbmon_export_queue_length{{{label}}} 3" in lines
+        assert f"cbmon_export_queue_bytes{{{label}}} 70" in lines
+        assert f"cbmon_export_oldest_timestamp_seconds{{{label}}} 12.500" in lines
+        assert f"cbmon_export_samples_total{{{label}}} 9" in lines
+        dropped = [line for line in lines if line.startswith("cbmon_export_dropped_samples_total")]
+        of_it = [line for line in dropped if label in line]
+        assert len(of_it) == len(DropCause)
+        assert sum(line.endswith(" 4") for line in of_it) == 1
+        exports = len(busy.metrics.records(Category.EXPORT))
+        assert len(dropped) == exports * len(DropCause), "all of them from the start"
 
     def test_breakers_parse_to_what_the_librarys_collector_gives(
         self, busy: Daemon, breaker_reference: Callable[[Daemon], list[Metric]]
