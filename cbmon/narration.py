@@ -1,7 +1,8 @@
 """Events as log lines: the sink that a person reads with journalctl.
 
 Rule: leaving closed is WARNING with its cause, a skip streak is WARNING once, the way back and
-everything an operator does is INFO, a refused configuration is ERROR.
+everything an operator does is INFO, a refused row of settings is WARNING, a refused configuration
+is ERROR.
 """
 
 from __future__ import annotations
@@ -72,7 +73,10 @@ def _(event: SkipStreak) -> None:
 
 @log_event.register
 def _(event: Action) -> None:
-    log.info(
+    by_hand = event.refused is not None and event.actor == "database"
+    log.log(
+        # Nobody waits for an answer to an edited row: the log has to be it.
+        logging.WARNING if by_hand else logging.INFO,
         "operator acted" if event.refused is None else "operator was refused",
         extra=fields(
             component=event.component,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cbmon.breaker import BreakerPolicy
@@ -86,7 +86,8 @@ class Book:
         base = self._bases.get(name)
         if base is None:
             return problems_of(BreakerPolicy(), fields)
-        return self._problems(name, base, self._defaults, fields)
+        found = self._problems(name, base, self._defaults, fields)
+        return [replace(problem, breaker=None) for problem in found]
 
     def problems_with_defaults(self, fields: Mapping[str, Any]) -> list[Problem]:
         """What speaks against these settings for all, at the first breakers it is wrong for."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 from cbmon.breaker import BreakerPolicy
 from cbmon.breaker.validation import BOUNDS
 from cbmon.config.units import MAX_DURATION, format_duration, parse_duration, parse_ratio
+from cbmon.config.words import suggestion
 from cbmon.settings.problems import Problem
 
 CODE: Final = frozenset({"expected_exceptions", "ignored_exceptions", "is_failure"})
@@ -107,7 +108,8 @@ def read(given: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any], list
     for written, value in given.items():
         name = ALIASES.get(written, written)
         if name not in FIELDS:
-            problems.append(Problem(field=written, value=value, expected="a known setting"))
+            expected = f"the name of a setting{suggestion(written, FIELDS)}"
+            problems.append(Problem(field=written, value=value, expected=expected))
         elif name in found:
             expected = f"only one of {written} and {name}"
             problems.append(Problem(field=written, value=value, expected=expected))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -101,7 +102,8 @@ def verify(connection: Connection) -> dict[str, Any]:
     anchor, head = _link(connection, ANCHOR), _link(connection, HEAD)
     query = select(audit).order_by(audit.c.seq)
     streamed = connection.execution_options(yield_per=CHUNK).execute(query).mappings()
-    return judge(anchor, head, streamed)
+    with closing(streamed):  # the server's cursor, too, when the first wrong row ends it early
+        return judge(anchor, head, streamed)
 
 
 def judge(anchor: Link, head: Link, chain: Iterable[Any]) -> dict[str, Any]:

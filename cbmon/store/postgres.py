@@ -36,14 +36,14 @@ class PostgresBackend:
     """The database that ``url`` names; see :class:`cbmon.store.backend.Backend`."""
 
     def __init__(self, url: URL) -> None:
-        self._url = url
+        self.url = url
         self._writer: Engine | None = None
         self._reader: Engine | None = None
 
     @property
     def where(self) -> str:
         """The URL without its password."""
-        return self._url.set(drivername="postgresql").render_as_string(hide_password=True)
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=True)
 
     def open(self) -> None:
         """Connect and take the lock."""
@@ -100,7 +100,7 @@ class PostgresBackend:
     def _engine(self, **settings: str) -> Engine:
         options = " ".join(f"-c {name}={value}" for name, value in (SESSION | settings).items())
         return create_engine(
-            self._url,
+            self.url,
             poolclass=QueuePool,
             pool_size=1,
             max_overflow=0,
