@@ -25,6 +25,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:9813"
 SOCKETS: Final = ("/run/cbmon/control.sock", "/var/lib/cbmon/control.sock")
 """Where the packaged daemon has its control socket."""
 TIMEOUT: Final = 10.0
+TRIES: Final = 3
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -81,6 +82,8 @@ class Daemon:
         self._url = url or DEFAULT_URL
         self._token = token
         self._timeout = timeout
+        self._status = 0
+        self._tag: str | None = None
 
     @property
     def place(self) -> str:
@@ -103,10 +106,31 @@ class Daemon:
         """The JSON answer to the end of something; as :meth:`post`."""
         return self._ask("DELETE", path, None)
 
-    def _ask(self, method: str, path: str, body: str | None) -> Any:
-        status, answer = self._exchange(method, path, body)
+    def change(
+        self, path: str, change: Callable[[dict[str, Any]], Mapping[str, Any]], query: str = ""
+    ) -> Any:
+        """Read something with its ETag, put what ``change`` makes of it; as :meth:`post`.
+
+        If someone else was faster it is read again, and changed again, a few times.
+        """
+        left = TRIES
+        while True:
+            left -= 1
+            body = json.dumps(dict(change(self.get(path))))
+            match = {"If-Match": self._tag} if self._tag else {}
+            try:
+                return self._ask("PUT", path + query, body, match)
+            except CommandError:
+                if self._status != 412 or not left:
+                    raise
+
+    def _ask(
+        self, method: str, path: str, body: str | None, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        status, answer = self._exchange(method, path, body, headers or {})
         if status == 403 and self._use_named_socket(answer):
-            status, answer = self._exchange(method, path, body)
+            status, answer = self._exchange(method, path, body, headers or {})
+        self._status = status
         if status < 400:
             return answer
         raise _problem(status, answer, self.place)
@@ -118,9 +142,11 @@ class Daemon:
         self._socket = Path(named)
         return True
 
-    def _exchange(self, method: str, path: str, body: str | None) -> tuple[int, Any]:
+    def _exchange(
+        self, method: str, path: str, body: str | None, more: Mapping[str, str]
+    ) -> tuple[int, Any]:
         connection = self._connection()
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", **more}
         if body is not None:
             headers["Content-Type"] = "application/json"
         if self._token and self._socket is None:
@@ -128,6 +154,7 @@ class Daemon:
         try:
             connection.request(method, path, body=body, headers=headers)
             response = connection.getresponse()
+            self._tag = response.headers.get("ETag")
             return response.status, _parsed(response.read())
         except (OSError, HTTPException) as error:
             raise self._unreachable(error) from error
@@ -204,6 +231,10 @@ def _error(answer: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _line(problem: Any) -> str:
+    return str(problem.get("message", problem) if isinstance(problem, dict) else problem)
+
+
 def _problem(status: int, answer: Any, place: str) -> CommandError:
     error = _error(answer)
     message = error.get("message") or f"the daemon at {place} answered {status}"
@@ -211,6 +242,6 @@ def _problem(status: int, answer: Any, place: str) -> CommandError:
     reasons = answer.get("reasons") if isinstance(answer, dict) else None
     if reasons:
         message = f"not ready: {', '.join(map(str, reasons))}"
-    lines = [*(str(line) for line in problems), message]
+    lines = [*map(_line, problems), message]
     usage = status in {400, 401, 403} and not problems
     return CommandError("\n".join(lines), USAGE if usage else BAD_NEWS)

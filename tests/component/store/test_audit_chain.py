@@ -22,6 +22,8 @@ from cbmon.store.inspection import verify_database
 from cbmon.store.migrations import FIRST, NOTIFYING, migrate
 from cbmon.store.url import backend_of
 
+INSERT = "INSERT INTO audit (id, at, component, action, actor, text, seq, hash)"
+
 
 def actions(count: int, first: int = 1) -> list[Action]:
     return [
@@ -76,7 +78,8 @@ async def test_the_hash_is_the_documented_one(store: Store) -> None:
     await filled(store, 2)
     rows = [dict(row) for row in reversed(await store.audit())]
     before = "0" * 64
-    names = "seq id at component action actor text refused request details".split()
+    names = ("seq", "id", "at", "component", "action", "actor", "text")
+    names += ("refused", "request", "details")
     for row in rows:
         content = json.dumps([row[name] for name in names], separators=(",", ":"))
         before = hashlib.sha256(f"{before}\n{content}".encode()).hexdigest()
@@ -102,14 +105,12 @@ async def test_writing_an_action_again_adds_nothing(store: Store) -> None:
         ("DELETE FROM audit WHERE seq = 6", 6, "the newest rows are missing"),
         ("DELETE FROM audit", 1, "the newest rows are missing"),
         (
-            "INSERT INTO audit (id, at, component, action, actor, text, seq, hash) "
-            "VALUES ('x', 1.0, 'api', 'open', 'eve', '', 0, 'x')",
+            f"{INSERT} VALUES ('x', 1.0, 'api', 'open', 'eve', '', 0, 'x')",
             0,
             "put in here",
         ),
         (
-            "INSERT INTO audit (id, at, component, action, actor, text, seq, hash) "
-            "VALUES ('x', 1.0, 'api', 'open', 'eve', '', 7, 'x')",
+            f"{INSERT} VALUES ('x', 1.0, 'api', 'open', 'eve', '', 7, 'x')",
             7,
             "its content",
         ),
