@@ -12,6 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,8 @@ class Postgres:
 
     def resume(self) -> None:
         for pid in reversed(self.pids()):
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def end(self) -> None:
         if (self.data / "postmaster.pid").exists():
@@ -181,10 +183,12 @@ async def until(look: Callable[[], Any], what: str, timeout: float = 15.0) -> No
 async def traffic(
     call: Callable[[], Awaitable[Any]], breaker: CircuitBreaker, state: str, seconds: float = 20.0
 ) -> list[BaseException]:
-    """Call again and again until the breaker is in ``state``; the errors on the way."""
+    """Call again and again until the breaker has been in ``state``; the errors on the way."""
+    seen: list[str] = []
+    breaker.add_listener(lambda event: seen.append(str(event.to_state)), kinds=["transition"])
     errors: list[BaseException] = []
     deadline = time.monotonic() + seconds * slowness()
-    while str(breaker.state) != state:
+    while state not in {*seen, str(breaker.state)}:
         assert time.monotonic() < deadline, f"{breaker.explain()}: {errors[-3:]}"
         try:
             await call()
