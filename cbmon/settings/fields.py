@@ -49,6 +49,8 @@ SWITCHES: Final[Mapping[str, bool]] = {
 }  # fmt: skip
 NULL: Final = "null"
 LONGEST: Final = format_duration(MAX_DURATION)
+LARGEST: Final = 10**300
+"""An int beyond it may be no float; the policy refuses it as it is."""
 
 Reader = Callable[[str, Any], Any]
 
@@ -58,12 +60,14 @@ def from_json(name: str, value: Any) -> Any:
 
     Durations may be texts such as ``90s``, ratios texts such as ``40%``.
     """
-    if name in DURATIONS:
-        return _duration(value)
-    if name in RATIOS and isinstance(value, str):
+    if isinstance(value, str) and name in DURATIONS:
+        return _told(parse_duration, value, "seconds, or a duration such as 500ms, 30s or 1h30m")
+    if isinstance(value, str) and name in RATIOS:
         return _told(parse_ratio, value, "a ratio such as 0.4 or 40%")
-    if name == "adaptive_rules" and isinstance(value, list):
+    if isinstance(value, list) and name == "adaptive_rules":
         return tuple(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _as_number(name, value)
     return value
 
 
@@ -121,13 +125,12 @@ def read(given: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any], list
     return found, problems
 
 
-def _duration(value: Any) -> Any:
-    if isinstance(value, str):
-        return _told(parse_duration, value, "seconds, or a duration such as 500ms, 30s or 1h30m")
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and MAX_DURATION < value < float("inf"):
+def _as_number(name: str, value: float) -> float:
+    """The same number in the type that the policy has; what is out of bounds is its business."""
+    if name in DURATIONS and MAX_DURATION < value < float("inf"):
         raise ValueError(f"at most {LONGEST}")
-    return value
+    whole = name not in BOUNDS or BOUNDS[name].type is int
+    return value if whole or abs(value) > LARGEST else float(value)
 
 
 def _told(parse: Callable[[object], float], text: str, expected: str) -> float:

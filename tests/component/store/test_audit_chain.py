@@ -78,8 +78,8 @@ async def test_the_hash_is_the_documented_one(store: Store) -> None:
     await filled(store, 2)
     rows = [dict(row) for row in reversed(await store.audit())]
     before = "0" * 64
-    names = ("seq", "id", "at", "component", "action", "actor", "text")
-    names += ("refused", "request", "details")
+    names = ["seq", "id", "at", "component", "action", "actor", "text"]
+    names += ["refused", "request", "details"]
     for row in rows:
         content = json.dumps([row[name] for name in names], separators=(",", ":"))
         before = hashlib.sha256(f"{before}\n{content}".encode()).hexdigest()
