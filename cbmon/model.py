@@ -127,6 +127,8 @@ class Verdict(StrEnum):
     """Try again later."""
     PERMANENT = "permanent"
     """Trying again cannot help: the message becomes a dead letter."""
+    GONE = "gone"
+    """So would every message: nothing is sent there until someone enables the receiver."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

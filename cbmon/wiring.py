@@ -55,7 +55,11 @@ class MetricsOfNotifying(SilentHooks):
 
 def site_of(config: Config) -> Site:
     """What messages say of this daemon."""
-    return Site(external_url=config.external_url, labels=config.labels)
+    return Site(
+        external_url=config.external_url,
+        labels=config.labels,
+        dashboard_url=config.notifications.rules.dashboard_url,
+    )
 
 
 def storage_url(options: RunOptions, config: Config) -> str:

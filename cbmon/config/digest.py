@@ -63,7 +63,13 @@ def _entry(entry: ExportConfig, directory: Path) -> dict[str, Any]:
 
 def _receiver(receiver: ReceiverConfig, directory: Path) -> dict[str, Any]:
     data: dict[str, Any] = {kind: _dumped(one, directory) for kind, one in receiver.integrations}
-    own = {"name": receiver.name, "send_resolved": receiver.send_resolved}
+    own = {
+        "name": receiver.name,
+        "send_resolved": receiver.send_resolved,
+        "time_to_live": receiver.time_to_live,
+        "fallback": receiver.fallback,
+        "fallback_after": receiver.fallback_after,
+    }
     return {**data, **own, "policy": receiver.policy.as_dict()}
 
 

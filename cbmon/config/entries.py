@@ -115,6 +115,9 @@ class Entries:
             integrations=tuple(found),
             policy=policy,
             send_resolved=entry.send_resolved,
+            time_to_live=entry.time_to_live,
+            fallback=entry.fallback,
+            fallback_after=entry.fallback_after,
         )
 
     def _entry(

@@ -72,6 +72,10 @@ class ReceiverConfig:
     integrations: tuple[tuple[str, Options], ...]
     policy: BreakerPolicy
     send_resolved: bool = True
+    time_to_live: float = 72 * 3600.0
+    fallback: str | None = None
+    """A known receiver for what this one does not get after ``fallback_after`` seconds."""
+    fallback_after: float = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from pydantic import Field, field_validator, model_validator
 
-from cbmon.config.addresses import HostPort, SecretUrl
+from cbmon.config.addresses import HostPort, SecretUrl, Url
 from cbmon.config.options import Options, fault
 from cbmon.config.quantities import Duration
 from cbmon.config.routes import Matcher, Route
@@ -97,6 +97,10 @@ class NotificationRules(Options):
     )
     isolation: IsolationSection | None = Field(None, description="cbmon itself cut off.")
     heartbeat: HeartbeatSection | None = Field(None, description="A dead man's switch.")
+    dashboard_url: Url | None = Field(
+        None,
+        description="A dashboard that messages link to; {component} in it is replaced.",
+    )
 
     @model_validator(mode="after")
     def _names_are_known(self) -> NotificationRules:

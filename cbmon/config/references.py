@@ -23,7 +23,7 @@ class References:
         self._complete = complete
         self._names: dict[str, Place] = {}
         self._checks: dict[str, Part] = {}
-        self._receivers: dict[str, None] = {}
+        self._receivers: dict[str, Part] = {}
 
     def claim_check(self, part: Part) -> None:
         """A check's name, and that others may depend on it."""
@@ -39,7 +39,7 @@ class References:
         """A receiver's name, and that routes and checks may name it."""
         name = self._claim(part)
         if name is not None:
-            self._receivers[name] = None
+            self._receivers[name] = part
 
     def only_receiver(self) -> str | None:
         """The receiver's name, if there is exactly one."""
@@ -66,6 +66,20 @@ class References:
         edges = {name: self._dependencies(name, part) for name, part in self._checks.items()}
         for cycle in cycles(edges):
             self._tell_cycle(cycle)
+        self._check_fallbacks()
+
+    def _check_fallbacks(self) -> None:
+        """A fallback is a receiver, and none comes round to the one that it stands in for."""
+        edges: dict[str, list[str]] = {}
+        for name, part in self._receivers.items():
+            other = part.block.get("fallback")
+            edges[name] = [other] if isinstance(other, str) and other in self._receivers else []
+            if isinstance(other, str):
+                self.check_receiver(part.block, "fallback", part.path)
+        for cycle in cycles(edges):
+            block, path = self._receivers[cycle[0]].block, self._receivers[cycle[0]].at("fallback")
+            message = f"receivers stand in for each other in a circle: {' → '.join(cycle)}"
+            self._problems.add(value_place(block, "fallback"), path, message)
 
     def _claim(self, part: Part) -> str | None:
         """The name, if it is the first time that it is used."""

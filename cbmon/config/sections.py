@@ -280,3 +280,12 @@ class ReceiverEntry(Options):
     name: Name = Field(description="Unique among checks, exports and receivers; a label value.")
     breaker: Breaker | None = Field(None, description="A template, or a mapping of settings.")
     send_resolved: bool = Field(True, description="Whether it is told of the end of outages.")
+    time_to_live: Duration = Field(
+        72 * 3600.0, description="What could not be delivered for so long is given up."
+    )
+    fallback: str | None = Field(
+        None, description="The receiver that is told of what this one does not take."
+    )
+    fallback_after: Duration = Field(
+        600.0, description="How long a message waits before the fallback is told of it."
+    )

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from cbmon.breaker.breaker import CircuitBreaker
 from cbmon.errors import StoreError
 from cbmon.interfaces import Clock, Store
 from cbmon.logs import fields
+from cbmon.model import Message
 from cbmon.notify.endpoint import Endpoint
 from cbmon.notify.hooks import NotifyHooks, SilentHooks
 from cbmon.notify.line import Line
@@ -38,6 +40,7 @@ class Dispatcher:
         hooks: NotifyHooks | None = None,
         limits: Limits | None = None,
         wait: Waiter = until,
+        standing: Callable[[str], Sequence[Message]] = lambda _: (),
         seed: int | None = None,
     ) -> None:
         self._store = store
@@ -45,6 +48,7 @@ class Dispatcher:
         self._hooks: NotifyHooks = hooks or SilentHooks()
         self._limits = limits or Limits()
         self._wait = wait
+        self._standing = standing
         self._seed = seed
         self._lines: dict[str, Line] = {}
         self._changed = asyncio.Event()
@@ -104,6 +108,8 @@ class Dispatcher:
             limits=self._limits,
             wait=self._wait,
             changed=self._changed.set,
+            wake=self.wake,
+            standing=partial(self._standing, endpoint.name),
             seed=self._seed,
         )
         self._lines[endpoint.name] = line

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from cbmon.config.routes import Route
+from cbmon.notify.severity import SEVERITY, severity_of
 
 
 class Status(StrEnum):
@@ -122,6 +123,7 @@ class Member:
             "kind": self.facts.get("type"),
         }
         found = {str(name): str(value) for name, value in self.facts.get("labels", {}).items()}
+        own[SEVERITY] = severity_of(str(own["category"]), found)
         return {**found, **{name: str(value) for name, value in own.items() if value}}
 
     def as_row(self) -> dict[str, Any]:

@@ -72,6 +72,11 @@ class IsolationNotice:
         began, self.since = self.since or now, None
         return [_message(line, began, now, site) for line in self._lines]
 
+    def standing(self, line: str, site: Site) -> list[Message]:
+        """What the line was told of it and goes on."""
+        told = self.since is not None and line in self._lines
+        return [_message(line, self.since or 0.0, None, site)] if told else []
+
 
 def _message(line: str, began: float, ended: float | None, site: Site) -> Message:
     thread = f"isolation-{began:.3f}"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -18,8 +19,9 @@ from cbmon.errors import StoreError
 from cbmon.interfaces import Clock, Receiver, Store
 from cbmon.logs import fields
 from cbmon.model import Delivery, Message, MessageState, Reason, Verdict
-from cbmon.notify.endpoint import Endpoint
+from cbmon.notify.endpoint import Endpoint, Repeating, Standing
 from cbmon.notify.hooks import NotifyHooks
+from cbmon.notify.keeper import Keeper
 from cbmon.notify.outbox import (
     FOLDED_INTO,
     Limits,
@@ -31,6 +33,7 @@ from cbmon.notify.outbox import (
     said,
     suppression,
 )
+from cbmon.notify.relief import Relief
 from cbmon.notify.waiting import Waiter
 
 log = logging.getLogger(__name__)
@@ -40,6 +43,8 @@ STORE_RETRY: Final = 1.0
 """Seconds until a line looks again after the store failed."""
 OUTAGE_LOST: Final = "its outage was not delivered"
 EXPIRED: Final = "expired"
+ACTOR: Final = "cbmon"
+"""Who disables the breaker of a receiver that says it is gone, and enables it again."""
 
 Owed = Callable[[], Awaitable[None]]
 """An outcome that the store has to be told."""
@@ -58,6 +63,8 @@ class Line:
         limits: Limits,
         wait: Waiter,
         changed: Callable[[], None],
+        wake: Callable[[Iterable[str] | None], None] = lambda _: None,
+        standing: Standing = tuple,
         seed: int | None = None,
     ) -> None:
         self.endpoint = endpoint
@@ -66,16 +73,21 @@ class Line:
         )
         self.breaker.add_listener(lambda _: self.wake(), kinds=("transition",))
         self._receiver: Receiver = endpoint.build()
+        self._standing = standing
+        self._relief = Relief(endpoint.name, store=store, wake=wake)
+        self._keeper: Keeper | None = None
         self._store = store
         self._clock = clock
         self._hooks = hooks
-        self._limits = limits
+        self._usual_limits = limits
+        self._limits = self._own_limits()
         self._wait = wait
         self._changed = changed
         self._random = random.Random(seed)  # noqa: S311 - spreads retries, guards nothing
         self._awake = asyncio.Event()
         self._stopping = False
         self._failing = False
+        self._gone = False
         self._delivering = asyncio.Lock()
         self._paused_until = 0.0
         self._owed: Owed | None = None
@@ -89,6 +101,24 @@ class Line:
     def start(self) -> None:
         """Begin to deliver."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"line {self.name}")
+        self._keep()
+
+    def _keep(self) -> None:
+        if isinstance(self._receiver, Repeating):
+            self._keeper = Keeper(
+                self.name,
+                self._receiver,
+                standing=self._standing,
+                store=self._store,
+                clock=self._clock,
+                wait=self._wait,
+            )
+            self._keeper.start()
+
+    async def _stop_keeping(self) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            await keeper.stop()
 
     def wake(self) -> None:
         """There may be something to do."""
@@ -96,17 +126,24 @@ class Line:
 
     async def replace(self, endpoint: Endpoint) -> None:
         """Deliver elsewhere from now on; the outbox and the breaker stay."""
+        await self._stop_keeping()
         async with self._delivering:
             old, self._receiver = self._receiver, endpoint.build()
             self.endpoint = endpoint
+            self._limits = self._own_limits()
             self.breaker.reconfigure(endpoint.policy)
             self._paused_until = 0.0
+            if self._gone:
+                self.breaker.enable(actor=ACTOR, reason="it is configured anew")
+                self._gone = False
         await old.close()
+        self._keep()
         self.wake()
 
     async def stop(self, deadline: float) -> None:
         """Let the delivery in flight end, at most ``deadline`` seconds, and stop."""
         self._stopping = True
+        await self._stop_keeping()
         self.wake()
         task, self._task = self._task, None
         if task is not None:
@@ -114,6 +151,10 @@ class Line:
             task.cancel()
             await asyncio.wait([task])
         await self._receiver.close()
+
+    def _own_limits(self) -> Limits:
+        own = self.endpoint.time_to_live
+        return self._usual_limits if own is None else replace(self._usual_limits, time_to_live=own)
 
     # --- one round after another ----------------------------------------------------------
 
@@ -148,10 +189,23 @@ class Line:
             if not messages:
                 return await self._until_next()
             # A head's line changes only by what is done for that head, or grows at its end.
+            await self._relieve(messages)
             lines = await self._lines(messages)
             for message in messages:
                 if not await self._treat(message, lines.get(message.incident, [message])):
                     return self._held()
+
+    async def _relieve(self, messages: Sequence[Message]) -> None:
+        """Hand over what waits for too long, or for a receiver that is gone."""
+        to = self.endpoint.fallback
+        if not to:
+            return
+        long_ago = self._clock.time() - self.endpoint.fallback_after
+        for message in messages:
+            if self.breaker.state == "disabled" or message.created_at <= long_ago:
+                await self._relief.hand_over(message, to)
+            else:
+                await self._relief.hand_over_what_follows(message, to)
 
     async def _until_next(self) -> float | None:
         due = await self._store.next_attempt(self.name)
@@ -163,9 +217,16 @@ class Line:
         """Seconds until this receiver may be tried again; None if that needs a person."""
         now = self._clock.monotonic()
         if self._paused_until > now:
-            return self._paused_until - now
+            return self._relieved_by(self._paused_until - now)
         deadline = self.breaker.next_deadline
-        return None if deadline is None else max(0.0, deadline - now)
+        return self._relieved_by(None if deadline is None else max(0.0, deadline - now))
+
+    def _relieved_by(self, pause: float | None) -> float | None:
+        """The pause, short enough for what waits to be handed over in time."""
+        if not self.endpoint.fallback:
+            return pause
+        longest = max(1.0, self.endpoint.fallback_after / 10)
+        return longest if pause is None else min(pause, longest)
 
     async def _lines(self, messages: Sequence[Message]) -> dict[str, list[Message]]:
         """The lines of those messages whose next step depends on them."""
@@ -203,6 +264,7 @@ class Line:
     async def _expire(self, message: Message, now: float) -> None:
         self._hooks.failed(self.name, EXPIRED)
         log.error("message given up", extra=fields(receiver=self.name, id=message.id, why=EXPIRED))
+        await self._relief.hand_over(message, self.endpoint.fallback)
         hours = self._limits.time_to_live / 3600.0
         error = f"not delivered within {hours:g} h; last: {message.last_error or 'never tried'}"
         await self._note(partial(self._store.buried, message.id, at=now, error=error))
@@ -228,6 +290,8 @@ class Line:
             self.breaker.release(permit)
             raise
         self._judge_receiver(permit, delivery, self._clock.monotonic() - started)
+        if delivery.verdict in {Verdict.PERMANENT, Verdict.GONE}:
+            await self._relief.hand_over(message, self.endpoint.fallback)
         await self._note(self._outcome(message, delivery))
         return True
 
@@ -257,6 +321,11 @@ class Line:
             reason=delivery.reason,
             error=delivery.error,
         )
+        if delivery.verdict is Verdict.GONE:
+            self._gone = True
+            self.breaker.disable(actor=ACTOR, reason=delivery.error or "the receiver is gone")
+            said = fields(receiver=self.name, error=delivery.error)
+            log.error("receiver is gone; enable it when it is back", extra=said)
 
     def _outcome(self, message: Message, delivery: Delivery) -> Owed:
         now = self._clock.time()
@@ -266,7 +335,7 @@ class Line:
         error = delivery.error or "no reason given"
         self._hooks.failed(self.name, str(delivery.reason or Reason.INTERNAL))
         said = fields(receiver=self.name, id=message.id, reason=delivery.reason, error=error)
-        if delivery.verdict is Verdict.PERMANENT:
+        if delivery.verdict in {Verdict.PERMANENT, Verdict.GONE}:
             log.error("message refused", extra=said)
             return partial(self._store.buried, message.id, at=now, error=error)
         log.warning("message not delivered, trying again", extra=said)

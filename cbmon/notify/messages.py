@@ -36,6 +36,7 @@ class Site:
 
     external_url: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    dashboard_url: str | None = None
 
 
 def facts_of(info: BreakerInfo, site: Site) -> Body:
@@ -76,6 +77,7 @@ def entry_of(member: Member, kind: str, line: str, site: Site) -> Body:
         **member.facts,
         **member.move,
         "external_url": site.external_url,
+        "dashboard_url": site.dashboard_url,
         "incident": member.incident,
         "episode": member.key,
         "started_at": member.started_at,
@@ -129,6 +131,7 @@ def combined(
         "tags": [],
         "depends_on": [],
         "external_url": lead["external_url"],
+        "dashboard_url": lead.get("dashboard_url"),
         "incident": lead["incident"],
         "episode": None,
         "started_at": min(entry["started_at"] for entry in entries),

@@ -105,6 +105,17 @@ class Notifier:
         both = (first, self._damper.next_settling)
         return min((at for at in both if at is not None), default=None)
 
+    def standing(self, line: str, now: float) -> list[Message]:
+        """What a line was told of and goes on, each as a message of its own; nothing is made."""
+        return [
+            *self._isolation.standing(line, self._site),
+            *(
+                message_of(group, [self._entry(member, UNCHANGED, line)], member.key, now)
+                for group, member in self._board.everyone()
+                if group.line == line and member.told is not None and not member.is_over
+            ),
+        ]
+
     # --- what happens --------------------------------------------------------------------
 
     def follow(self, move: Transition) -> Plan:

@@ -14,6 +14,7 @@ from cbmon.config import NotificationsConfig
 from cbmon.config.routes import Route
 from cbmon.model import BreakerInfo
 from cbmon.notify.groups import Timing
+from cbmon.notify.severity import SEVERITY, severity_of
 
 _OWN: Final = "{}/own"
 """The path for receivers that a check names itself."""
@@ -110,6 +111,7 @@ def labels_of(info: BreakerInfo) -> dict[str, str]:
         "category": str(info.category),
         "group": info.group,
         "kind": info.kind,
+        SEVERITY: severity_of(info.category, info.labels),
     }
     return {**info.labels, **{name: value for name, value in own.items() if value}}
 

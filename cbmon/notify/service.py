@@ -28,6 +28,7 @@ from cbmon.notify.hooks import NotifyHooks, SilentHooks
 from cbmon.notify.incidents import Incidents
 from cbmon.notify.messages import Site
 from cbmon.notify.notifier import Notifier
+from cbmon.notify.receipts import Receipts
 from cbmon.notify.receivers import endpoints, ungrouped_kinds
 from cbmon.notify.receivers.kind import ReceiverEnvironment
 from cbmon.notify.routing import Routing, labels_of
@@ -60,7 +61,9 @@ class Notifying:
         self._write = write
         self._hooks: NotifyHooks = hooks or SilentHooks()
         self._environment = ReceiverEnvironment(clock=clock, version=version)
-        self._dispatcher = Dispatcher(store, clock=clock, hooks=self._hooks)
+        self._dispatcher = Dispatcher(
+            store, clock=clock, hooks=self._hooks, standing=self._standing
+        )
         self._agenda = Agenda(clock=clock, deadline=self._deadline, tick=self._tick)
         self._silences: dict[str, Silence] = {}
         self._watches: list[asyncio.Task[None]] = []
@@ -87,6 +90,8 @@ class Notifying:
         now = self._clock.time()
         self._config, self._site = config, site
         running = await self._store.incidents(open_only=True, limit=ALL_INCIDENTS)
+        rows = await self._store.planning()
+        self._environment.receipts = Receipts.restored(self._store, rows, now)
         silences = map(Silence.from_row, await self._store.silences(ends_after=now))
         self._silences = {silence.id: silence for silence in silences}
         self._notifier = Notifier(
@@ -95,7 +100,7 @@ class Notifying:
             hooks=self._hooks,
             incidents=Incidents.restored(running),
             rules=rules_of(config),
-            rows=await self._store.planning(),
+            rows=rows,
             silences=self._silences.values(),
         )
         self._commit(self._notifier.resume(now))
@@ -181,6 +186,9 @@ class Notifying:
         """These messages are durable: deliver them."""
         if receivers := {message.receiver for message in messages}:
             self._dispatcher.wake(receivers)
+
+    def _standing(self, line: str) -> list[Message]:
+        return self._notifier.standing(line, self._clock.time())
 
     def _deadline(self) -> float | None:
         return self._notifier.deadline

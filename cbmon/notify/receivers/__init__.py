@@ -22,8 +22,14 @@ if TYPE_CHECKING:
     from cbmon.notify.receivers.kind import AnyReceiverType, ReceiverEnvironment
 
 RECEIVERS: Final[Mapping[str, str]] = {
+    "alertmanager": "cbmon.notify.receivers.alertmanager",
+    "discord": "cbmon.notify.receivers.discord",
     "email": "cbmon.notify.receivers.email",
+    "ntfy": "cbmon.notify.receivers.ntfy",
+    "pagerduty": "cbmon.notify.receivers.pagerduty",
     "slack": "cbmon.notify.receivers.slack",
+    "teams": "cbmon.notify.receivers.teams",
+    "telegram": "cbmon.notify.receivers.telegram",
     "webhook": "cbmon.notify.receivers.webhook",
 }
 """The module that holds each kind."""
@@ -46,11 +52,18 @@ def ungrouped_kinds(config: NotificationsConfig) -> frozenset[str]:
 
 def endpoints(config: NotificationsConfig, environment: ReceiverEnvironment) -> list[Endpoint]:
     """One endpoint for each integration of each receiver."""
+    lines = {
+        receiver.name: tuple(line_name(receiver.name, kind) for kind, _ in receiver.integrations)
+        for receiver in config.receivers
+    }
     return [
         Endpoint(
             name=line_name(receiver.name, kind),
             identity=(kind, options),
             policy=receiver.policy,
+            time_to_live=receiver.time_to_live,
+            fallback=lines.get(receiver.fallback or "", ()),
+            fallback_after=receiver.fallback_after,
             timeout=receiver_type(kind).timeout(options),
             build=partial(_build, kind, options, environment),
         )

@@ -21,6 +21,7 @@ from cbmon.notify.receivers.wording import (
     summary,
     timestamp,
 )
+from cbmon.notify.severity import SEVERITY, severity_of
 
 NEVER: Final = "0001-01-01T00:00:00Z"
 """What Alertmanager writes for the end of something that goes on: Go's zero time."""
@@ -42,6 +43,7 @@ def labels_of(body: Mapping[str, Any]) -> Labels:
         "group": str(body.get("group") or ""),
     }
     labels = {str(name): str(value) for name, value in body.get("labels", {}).items()}
+    own[SEVERITY] = severity_of(own["category"], labels)
     return {**labels, **{name: value for name, value in own.items() if value}}
 
 

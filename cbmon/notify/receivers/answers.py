@@ -7,6 +7,7 @@ said ever gets into it.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import ssl
@@ -22,6 +23,8 @@ from cbmon.model import Delivery, Reason, Verdict
 
 TRY_AGAIN: Final = frozenset({408, 421, 423, 425, 429})
 """Statuses below 500 that may pass by themselves; RFC 9110, RFC 8470, RFC 6585, RFC 4918."""
+LONGEST_WAIT: Final = 1e9
+"""Seconds; a longer wait in a body is nonsense."""
 FAILURES: Final = (aiohttp.ClientError, ConfigurationError, OSError, ValueError)
 """What a delivery may raise and :func:`from_failure` knows."""
 
@@ -37,8 +40,11 @@ _REASONS: Final[tuple[tuple[type[Exception], Reason], ...]] = (
 )
 
 
-def from_status(status: int, retry_after: str | None, now: float) -> Delivery:
-    """The delivery behind an answer's status; ``now`` is Unix time for a date in Retry-After."""
+def from_status(status: int, retry_after: str | None, now: float, body: bytes = b"") -> Delivery:
+    """The delivery behind an answer's status; ``now`` is Unix time for a date in Retry-After.
+
+    A wait that the body asks for counts too, the longer one of both.
+    """
     if 200 <= status < 300:
         return Delivery(verdict=Verdict.DELIVERED)
     if 300 <= status < 400:
@@ -50,8 +56,10 @@ def from_status(status: int, retry_after: str | None, now: float) -> Delivery:
             verdict=Verdict.TEMPORARY,
             reason=Reason.STATUS,
             error=error,
-            retry_after=seconds_of(retry_after, now),
+            retry_after=_longer(seconds_of(retry_after, now), seconds_in(body)),
         )
+    if status == HTTPStatus.GONE:
+        return Delivery(verdict=Verdict.GONE, reason=Reason.STATUS, error=error)
     reason = Reason.AUTH if status in {401, 403} else Reason.STATUS
     return Delivery(verdict=Verdict.PERMANENT, reason=reason, error=error)
 
@@ -80,6 +88,25 @@ def seconds_of(retry_after: str | None, now: float) -> float | None:
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
     return max(0.0, date.timestamp() - now)
+
+
+def seconds_in(body: bytes) -> float | None:
+    """The wait that a JSON body asks for: ``retry_after`` as Discord and Telegram write it."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict):
+        return None
+    inner = said.get("parameters")
+    asked = said.get("retry_after", inner.get("retry_after") if isinstance(inner, dict) else None)
+    if isinstance(asked, bool) or not isinstance(asked, int | float):
+        return None
+    return float(asked) if 0 <= asked <= LONGEST_WAIT else None
+
+
+def _longer(one: float | None, other: float | None) -> float | None:
+    return max((wait for wait in (one, other) if wait is not None), default=None)
 
 
 def _phrase(status: int) -> str:

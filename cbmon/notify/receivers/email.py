@@ -28,7 +28,8 @@ from cbmon.errors import ConfigurationError
 from cbmon.interfaces import Receiver
 from cbmon.model import Delivery, Message, Reason, Verdict
 from cbmon.notify.receivers.kind import ReceiverEnvironment, ReceiverType
-from cbmon.notify.receivers.letter import letter_of
+from cbmon.notify.receivers.letter import CHANNEL, letter_of
+from cbmon.notify.receivers.said import WordedOptions, said, saying
 from cbmon.notify.receivers.wording import clipped
 
 REMEMBERED: Final = 1000
@@ -73,7 +74,7 @@ class SmtpOptions(Options):
         return self.port or {"starttls": 587, "tls": 465, "plain": 25}[self.tls]
 
 
-class EmailOptions(Options):
+class EmailOptions(WordedOptions):
     """Messages by e-mail."""
 
     to: tuple[Address, ...] = Field(min_length=1, description="Who gets the mail.")
@@ -100,7 +101,9 @@ class EmailReceiver:
         """Send one mail to everyone who does not have it yet."""
         done = self._taken.get(message.id, frozenset())
         left = [address for address in self._options.to if address not in done]
-        letter = letter_of(message, self._options.from_, self._options.to, self._clock.time())
+        texts = await saying(self._options, message, CHANNEL)
+        sender, to = self._options.from_, self._options.to
+        letter = letter_of(message, sender, to, self._clock.time(), texts)
         try:
             refused = await self._send(letter.as_bytes(), left)
         except aiosmtplib.SMTPRecipientsRefused as error:
@@ -198,13 +201,17 @@ def build(options: EmailOptions, environment: ReceiverEnvironment) -> Receiver:
     return EmailReceiver(options, environment)
 
 
+def _rendered(options: EmailOptions, message: Message) -> str:
+    texts = said(options, message, CHANNEL)
+    made = letter_of(message, options.from_, options.to, message.created_at, texts)
+    return made.as_string()
+
+
 TYPE: Final = ReceiverType(
     name="email",
     options=EmailOptions,
     target=lambda options: ", ".join(options.to),
     timeout=lambda options: options.timeout,
     build=build,
-    render=lambda options, message: letter_of(
-        message, options.from_, options.to, message.created_at
-    ).as_string(),
+    render=_rendered,
 )

@@ -6,7 +6,8 @@ is ever shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,23 +18,56 @@ from cbmon.notify.receivers.answers import FAILURES, from_failure, from_status
 from cbmon.notify.receivers.kind import ReceiverEnvironment
 
 LONGEST_ANSWER: Final = 64 * 1024
+JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back: the beginning of its body, and when (Unix seconds)."""
+
+    status: int
+    retry_after: str | None
+    body: bytes
+    at: float
+
+
+def judged(answer: Answer) -> Delivery:
+    """The delivery behind an answer of a service that speaks by its status."""
+    return from_status(answer.status, answer.retry_after, answer.at, answer.body)
 
 
 async def post(
-    environment: ReceiverEnvironment, url: str, body: bytes, headers: Mapping[str, str]
+    environment: ReceiverEnvironment,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    judge: Callable[[Answer], Delivery] = judged,
 ) -> Delivery:
-    """Post JSON; never raises but when it is cancelled."""
-    sent = {**headers, "Content-Type": "application/json"}
+    """Post JSON, unless the headers name another type; only raises when it is cancelled."""
     try:
-        async with environment.session.post(
-            url, data=body, headers=sent, allow_redirects=False
-        ) as response:
-            # A short answer is read to its end so that the connection can be used again.
-            await response.content.read(LONGEST_ANSWER)
-            retry_after = response.headers.get("Retry-After")
-            return from_status(response.status, retry_after, environment.clock.time())
+        return judge(await ask(environment, url, body, headers))
     except FAILURES as error:
         return from_failure(error, urlsplit(url).hostname or "webhook")
+
+
+async def ask(
+    environment: ReceiverEnvironment, url: str, body: bytes, headers: Mapping[str, str]
+) -> Answer:
+    """The answer to a POST; raises one of FAILURES."""
+    sent = {"Content-Type": JSON, **headers}
+    async with environment.session.post(
+        url, data=body, headers=sent, allow_redirects=False
+    ) as response:
+        # A short answer is read to its end so that the connection can be used again.
+        said = bytearray()
+        while len(said) < LONGEST_ANSWER and (some := await response.content.readany()):
+            said += some
+        return Answer(
+            status=response.status,
+            retry_after=response.headers.get("Retry-After"),
+            body=bytes(said[:LONGEST_ANSWER]),
+            at=environment.clock.time(),
+        )
 
 
 def url_from(value: Secret | None, file: SecretFile | None) -> str:

@@ -15,6 +15,7 @@ import aiohttp
 from cbmon.config.fields import Options
 from cbmon.interfaces import Clock, Receiver
 from cbmon.model import Message
+from cbmon.notify.receipts import Receipts
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -43,6 +44,7 @@ class ReceiverEnvironment:
 
     def __init__(self, *, clock: Clock, version: str = "") -> None:
         self.clock = clock
+        self.receipts = Receipts()
         self.user_agent = f"cbmon/{version}" if version else "cbmon"
         self._session: aiohttp.ClientSession | None = None
 

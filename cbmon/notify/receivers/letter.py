@@ -15,27 +15,36 @@ from html import escape
 from typing import Final
 
 from cbmon.model import Message
+from cbmon.notify.receivers.colours import colour_of
+from cbmon.notify.receivers.said import DEFAULT_WORDS, Channel, Said
 from cbmon.notify.receivers.wording import (
     clipped,
     description,
     facts,
-    generator_url,
     is_over,
-    runbook_url,
+    links,
     summary,
 )
 
 SUBJECT_LIMIT: Final = 200
 TEXT_LIMIT: Final = 4000
+CHANNEL: Final = Channel(title=SUBJECT_LIMIT, text=TEXT_LIMIT)
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9.-]")
 
 
-def letter_of(message: Message, sender: str, to: Sequence[str], now: float) -> EmailMessage:
+def letter_of(
+    message: Message,
+    sender: str,
+    to: Sequence[str],
+    now: float,
+    texts: Said = DEFAULT_WORDS,
+) -> EmailMessage:
     """The mail for a message, sent at Unix time ``now``."""
     letter = EmailMessage(policy=SMTP)
     letter["From"] = sender
     letter["To"] = ", ".join(to)
-    letter["Subject"] = clipped(" ".join(_subject(message).split()), SUBJECT_LIMIT)
+    subject = texts.title or _subject(message)
+    letter["Subject"] = clipped(" ".join(subject.split()), SUBJECT_LIMIT)
     letter["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
     root = f"<{_safe(message.incident)}.{_safe(message.receiver)}@{_domain(sender)}>"
     if message.sequence <= 1 and not is_over(message):
@@ -47,8 +56,8 @@ def letter_of(message: Message, sender: str, to: Sequence[str], now: float) -> E
     # RFC 3834: keeps vacation replies away.
     letter["Auto-Submitted"] = "auto-generated"
     letter["X-Auto-Response-Suppress"] = "All"
-    letter.set_content(_text(message))
-    letter.add_alternative(_html(message), subtype="html")
+    letter.set_content(_text(message, texts))
+    letter.add_alternative(_html(message, texts), subtype="html")
     return letter
 
 
@@ -58,40 +67,51 @@ def _subject(message: Message) -> str:
     return f"[{mark}] {summary(message)}"
 
 
-def _text(message: Message) -> str:
-    lines = [summary(message), description(message), ""]
-    lines += [f"{name}: {clipped(value, TEXT_LIMIT)}" for name, value in facts(message)]
-    if error := message.body.get("last_error"):
-        lines += ["", "Last error:", clipped(str(error), TEXT_LIMIT)]
-    if url := generator_url(message.body):
-        lines += ["", url]
-        lines += [] if is_over(message) else [f"Runbook: {runbook_url(message.body)}"]
+def _text(message: Message, texts: Said) -> str:
+    lines = [texts.title or summary(message)]
+    lines += _own_text(message) if texts.text is None else [texts.text]
+    if pages := links(message):
+        lines += ["", *(f"{words}: {url}" for words, url in pages)]
     return "\n".join(lines) + "\n"
 
 
-def _html(message: Message) -> str:
-    colour = "#12b76a" if is_over(message) else "#d92d20"
+def _own_text(message: Message) -> list[str]:
+    lines = [description(message), ""]
+    lines += [f"{name}: {clipped(value, TEXT_LIMIT)}" for name, value in facts(message)]
+    if error := message.body.get("last_error"):
+        lines += ["", "Last error:", clipped(str(error), TEXT_LIMIT)]
+    return lines
+
+
+def _html(message: Message, texts: Said) -> str:
+    title = escape(texts.title or summary(message))
+    pages = " · ".join(
+        f'<a href="{escape(url)}">{escape(words)}</a>' for words, url in links(message)
+    )
+    below = f"<p>{pages}</p>" if pages else ""
+    said, shown = escape(description(message)), _own_html(message)
+    if texts.text is not None:
+        said, shown = escape(texts.text).replace("\n", "<br>\n"), ""
+    return (
+        '<div style="font-family:sans-serif;font-size:14px;color:#101828">'
+        f'<p style="border-left:4px solid {colour_of(message).value};padding-left:12px;'
+        f'font-size:16px"><b>{title}</b><br>{said}</p>{shown}{below}</div>\n'
+    )
+
+
+def _own_html(message: Message) -> str:
     rows = "".join(
         f'<tr><td style="padding:2px 16px 2px 0;color:#667085">{escape(name)}</td>'
         f"<td>{escape(clipped(value, TEXT_LIMIT))}</td></tr>"
         for name, value in facts(message)
     )
     error = message.body.get("last_error")
-    shown = (
+    if not error:
+        return f"<table>{rows}</table>"
+    return (
+        f"<table>{rows}</table>"
         '<pre style="background:#f2f4f7;padding:8px;white-space:pre-wrap">'
         f"{escape(clipped(str(error), TEXT_LIMIT))}</pre>"
-        if error
-        else ""
-    )
-    url = generator_url(message.body)
-    book = f' · <a href="{escape(runbook_url(message.body))}">Runbook</a>'
-    more = "" if is_over(message) else book
-    link = f'<p><a href="{escape(url)}">Open in cbmon</a>{more}</p>' if url else ""
-    return (
-        '<div style="font-family:sans-serif;font-size:14px;color:#101828">'
-        f'<p style="border-left:4px solid {colour};padding-left:12px;font-size:16px">'
-        f"<b>{escape(summary(message))}</b><br>{escape(description(message))}</p>"
-        f"<table>{rows}</table>{shown}{link}</div>\n"
     )
 
 

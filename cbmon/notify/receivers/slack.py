@@ -1,48 +1,55 @@
-"""Slack by an incoming webhook: https://api.slack.com/messaging/webhooks
+"""Slack, by an incoming webhook or by a bot: https://api.slack.com/messaging
 
-Rule: what comes from outside is cut to Slack's limits and escaped, so that no target can mention
-a channel or forge a link. Incoming webhooks answer no message id, so the end of an outage is a
-message of its own.
+Rule: incoming webhooks answer no message id, so the end of an outage is a message of its own. A bot
+knows its message: it updates it, and tells what happened in its thread.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from cbmon.config.fields import Duration, Options, SecretFile, SecretUrl
+from cbmon.config.fields import (
+    Duration,
+    Secret,
+    SecretFile,
+    SecretUrl,
+    Url,
+    fault,
+    secret_from,
+)
 from cbmon.errors import ConfigurationError
 from cbmon.interfaces import Receiver
-from cbmon.model import Delivery, Message
-from cbmon.notify.receivers.answers import from_failure
-from cbmon.notify.receivers.http import host_of, post, url_from
+from cbmon.model import Delivery, Message, Reason, Verdict
+from cbmon.notify.receivers.answers import FAILURES, from_failure
+from cbmon.notify.receivers.http import ask, host_of, judged, post, url_from
 from cbmon.notify.receivers.kind import ReceiverEnvironment, ReceiverType
-from cbmon.notify.receivers.wording import (
-    clipped,
-    description,
-    facts,
-    generator_url,
-    is_over,
-    runbook_url,
-    summary,
+from cbmon.notify.receivers.said import WordedOptions, said, saying
+from cbmon.notify.receivers.slack_blocks import CHANNEL, payload_of
+from cbmon.notify.receivers.wording import is_over
+
+PASSING: Final = frozenset(
+    {"fatal_error", "internal_error", "ratelimited", "rate_limited", "request_timeout"}
+    | {"service_unavailable", "team_added_to_org", "message_limit_exceeded", "accesslimited"}
+)
+"""Errors of the web API that may pass by themselves; the others need a person."""
+NO_MESSAGE: Final = frozenset(
+    {"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"}
+)
+"""The message is not there any more, or cannot be changed: there will be a new one."""
+CREDENTIALS: Final = frozenset(
+    {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"}
+    | {"missing_scope", "no_permission"}
 )
 
-SECTION_LIMIT: Final = 3000
-FIELD_LIMIT: Final = 2000
-FIELDS: Final = 10
-"""Limits of Slack's section block, in characters as sent."""
-ERROR_LIMIT: Final = 1000
-RED, GREEN, GREY = "#d92d20", "#12b76a", "#667085"
-_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-ICONS: Final = {RED: ":red_circle:", GREEN: ":large_green_circle:", GREY: ":white_circle:"}
 
+class SlackOptions(WordedOptions):
+    """Messages to a Slack channel, by an incoming webhook or by a bot."""
 
-class SlackOptions(Options):
-    """Messages to a Slack channel by an incoming webhook."""
-
-    one_of: ClassVar[tuple[tuple[str, ...], ...]] = (("webhook_url",),)
+    one_of: ClassVar[tuple[tuple[str, ...], ...]] = (("webhook_url", "token"),)
 
     webhook_url: SecretUrl | None = Field(
         None, description="The address that Slack gave for the channel; a secret."
@@ -50,11 +57,30 @@ class SlackOptions(Options):
     webhook_url_file: SecretFile | None = Field(
         None, description="A file that holds the webhook_url."
     )
+    token: Secret | None = Field(
+        None, description="A bot's token with the scope chat:write, instead of a webhook_url."
+    )
+    token_file: SecretFile | None = Field(None, description="A file that holds the token.")
+    channel: str | None = Field(
+        None, min_length=1, description="Where the bot writes: the id of a channel it is in."
+    )
+    api_url: Url = Field("https://slack.com/api", description="The web API that the bot uses.")
     timeout: Duration = Field(10.0, description="How long one delivery may take.")
+
+    @model_validator(mode="after")
+    def _a_bot_has_a_channel(self) -> SlackOptions:
+        if self.is_bot != (self.channel is not None):
+            raise fault("token and channel belong together; give both, or a webhook_url")
+        return self
+
+    @property
+    def is_bot(self) -> bool:
+        """Whether a bot writes."""
+        return self.token is not None or self.token_file is not None
 
 
 class SlackReceiver:
-    """See the module."""
+    """By a webhook."""
 
     def __init__(self, options: SlackOptions, environment: ReceiverEnvironment) -> None:
         self._options = options
@@ -66,88 +92,132 @@ class SlackReceiver:
             url = url_from(self._options.webhook_url, self._options.webhook_url_file)
         except ConfigurationError as error:
             return from_failure(error, "slack")
-        body = json.dumps(payload_of(message), separators=(",", ":")).encode()
-        return await post(self._environment, url, body, {})
+        payload = payload_of(message, await saying(self._options, message, CHANNEL))
+        return await post(self._environment, url, _encoded(payload), {})
 
     async def close(self) -> None:
         """Nothing is kept: the HTTP client belongs to the environment."""
 
 
-def payload_of(message: Message) -> dict[str, Any]:
-    """The message as Slack takes it: a line for notifications, and blocks beside a colour."""
-    colour = _colour(message)
-    title = escaped(summary(message), 500)
-    return {
-        "text": f"{ICONS[colour]} {title}",
-        "attachments": [{"color": colour, "fallback": title, "blocks": _blocks(message)}],
-    }
+class SlackBot:
+    """By the web API: one message per thread, kept true, with its story below it."""
+
+    def __init__(self, options: SlackOptions, environment: ReceiverEnvironment) -> None:
+        self._options = options
+        self._environment = environment
+
+    async def deliver(self, message: Message) -> Delivery:
+        """Post the first message of a thread; update it for those that follow, and reply to it."""
+        payload = payload_of(message, await saying(self._options, message, CHANNEL))
+        receipts = self._environment.receipts
+        known = receipts.get(message)
+        if known is not None:
+            delivery, _, error = await self._call("chat.update", {**payload, **known})
+            if error not in NO_MESSAGE:
+                if delivery.verdict is Verdict.DELIVERED:
+                    delivery = await self._reply(message, payload, known)
+                return delivery
+        delivery, answer, _ = await self._call("chat.postMessage", self._first(payload))
+        if delivery.verdict is Verdict.DELIVERED and not is_over(message):
+            place = {"channel": str(answer.get("channel")), "ts": str(answer.get("ts"))}
+            await receipts.keep(message, place, self._environment.clock.time())
+        return delivery
+
+    async def _reply(
+        self, message: Message, payload: Mapping[str, Any], known: Mapping[str, Any]
+    ) -> Delivery:
+        over = is_over(message)
+        below = {
+            **payload,
+            "channel": known["channel"],
+            "thread_ts": known["ts"],
+            # Whoever reads the channel sees the end by the colour of the first message.
+            "reply_broadcast": not over,
+        }
+        delivery, _, _ = await self._call("chat.postMessage", below)
+        if over and delivery.verdict is Verdict.DELIVERED:
+            await self._environment.receipts.forget(message)
+        return delivery
+
+    async def close(self) -> None:
+        """Nothing is kept: the HTTP client belongs to the environment."""
+
+    def _first(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        quiet = {"unfurl_links": False, "unfurl_media": False}
+        return {**payload, "channel": self._options.channel, **quiet}
+
+    async def _call(
+        self, method: str, payload: Mapping[str, Any]
+    ) -> tuple[Delivery, dict[str, Any], str]:
+        """What a call came to, its answer, and Slack's word for the error if there was one."""
+        options = self._options
+        url = f"{options.api_url.rstrip('/')}/{method}"
+        sent = {name: value for name, value in payload.items() if name != "kept_at"}
+        try:
+            token = secret_from(options.token, options.token_file)
+            bearer = "" if token is None else token.reveal().strip()
+            headers = {
+                "Authorization": f"Bearer {bearer}",
+                "Content-Type": "application/json; charset=utf-8",
+            }
+            answer = await ask(self._environment, url, _encoded(sent), headers)
+        except FAILURES as error:
+            return from_failure(error, "slack"), {}, ""
+        delivery = judged(answer)
+        if delivery.verdict is not Verdict.DELIVERED:
+            return delivery, {}, ""
+        said_back = _object(answer.body)
+        return _meaning(said_back), said_back, _error(said_back)
 
 
-def escaped(text: str, limit: int) -> str:
-    """Text in Slack's escapes (&, <, >), at most ``limit`` characters after escaping."""
-    pieces = [_ESCAPES.get(char, char) for char in clipped(text, limit)]
-    if sum(map(len, pieces)) <= limit:
-        return "".join(pieces)
-    kept: list[str] = []
-    room = limit - 1
-    for piece in pieces:
-        room -= len(piece)
-        if room < 0:
-            break
-        kept.append(piece)
-    return "".join(kept) + "…"
+def _meaning(answer: Mapping[str, Any]) -> Delivery:
+    """Slack answers 200 and says in the body whether it was right."""
+    if answer.get("ok") is True:
+        return Delivery(verdict=Verdict.DELIVERED)
+    error = _error(answer)
+    reason = Reason.AUTH if error in CREDENTIALS else Reason.BODY
+    passes = error in PASSING or not error
+    return Delivery(
+        verdict=Verdict.TEMPORARY if passes else Verdict.PERMANENT,
+        reason=reason,
+        error=f"slack said {error or 'neither ok nor an error'}",
+    )
 
 
-def _colour(message: Message) -> str:
-    if message.kind == "withdrawn":
-        return GREY
-    return GREEN if is_over(message) else RED
+def _error(answer: Mapping[str, Any]) -> str:
+    """Its word for what is wrong; it is made of letters, so nothing secret hides in it."""
+    error = answer.get("error")
+    usable = isinstance(error, str) and error.replace("_", "").isalnum() and len(error) < 100
+    return str(error) if usable and answer.get("ok") is not True else ""
 
 
-def _blocks(message: Message) -> list[dict[str, Any]]:
-    blocks = [_section(_headline(message))]
-    if text := description(message):
-        blocks.append(_section(escaped(text, SECTION_LIMIT)))
-    if error := message.body.get("last_error"):
-        # A fence inside would end ours.
-        inside = escaped(str(error).replace("```", "'''"), ERROR_LIMIT)
-        blocks.append(_section(f"```{inside}```"))
-    fields = [_field(name, value) for name, value in facts(message)[:FIELDS]]
-    if fields:
-        blocks.append({"type": "section", "fields": fields})
-    return blocks
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-def _headline(message: Message) -> str:
-    title = f"*{escaped(summary(message), 500)}*"
-    url = generator_url(message.body)
-    if not url:
-        return title
-    links = f"{title}  <{escaped(url, 2000)}|Open in cbmon>"
-    if is_over(message):
-        return links
-    return f"{links} · <{escaped(runbook_url(message.body), 2000)}|Runbook>"
-
-
-def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
-
-
-def _field(name: str, value: str) -> dict[str, str]:
-    text = f"*{name}*\n{escaped(value, FIELD_LIMIT - len(name) - 3)}"
-    return {"type": "mrkdwn", "text": text}
+def _encoded(payload: Mapping[str, Any]) -> bytes:
+    return json.dumps(payload, separators=(",", ":")).encode()
 
 
 def build(options: SlackOptions, environment: ReceiverEnvironment) -> Receiver:
-    """A receiver that posts to Slack."""
-    return SlackReceiver(options, environment)
+    """A receiver that writes to Slack."""
+    return (SlackBot if options.is_bot else SlackReceiver)(options, environment)
+
+
+def _rendered(options: SlackOptions, message: Message) -> str:
+    payload = payload_of(message, said(options, message, CHANNEL))
+    return json.dumps(payload, indent=2, ensure_ascii=False)
 
 
 TYPE: Final = ReceiverType(
     name="slack",
     options=SlackOptions,
-    target=lambda options: host_of(options.webhook_url),
+    target=lambda options: options.channel or host_of(options.webhook_url),
     timeout=lambda options: options.timeout,
     build=build,
-    render=lambda _, message: json.dumps(payload_of(message), indent=2, ensure_ascii=False),
+    render=_rendered,
 )

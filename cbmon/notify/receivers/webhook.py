@@ -6,8 +6,8 @@ are not followed, because the body would go where nobody configured it to go.
 
 from __future__ import annotations
 
+import asyncio
 import json
-import re
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
@@ -26,15 +26,14 @@ from cbmon.interfaces import Receiver
 from cbmon.model import Delivery, Message
 from cbmon.notify.receivers.alerts import webhook_body
 from cbmon.notify.receivers.answers import from_failure
+from cbmon.notify.receivers.headers import revealed, sendable
 from cbmon.notify.receivers.http import host_of, post, url_from
 from cbmon.notify.receivers.kind import ReceiverEnvironment, ReceiverType
+from cbmon.notify.receivers.said import TemplateText, compiled, values_of
 from cbmon.notify.receivers.signature import keys_of, signature_headers
 
-OWN_HEADERS: Final = frozenset(
-    {"content-length", "content-type", "host", "transfer-encoding", "webhook-id"}
-    | {"webhook-timestamp", "webhook-signature"}
-)
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+LONGEST_BODY: Final = 256 * 1024
+"""Characters that a template may make."""
 
 
 class WebhookOptions(Options):
@@ -55,6 +54,14 @@ class WebhookOptions(Options):
     headers: Mapping[str, Secret] = Field(
         default_factory=dict, description="More request headers, such as Authorization."
     )
+    body: TemplateText | None = Field(
+        None, description="A template for the body, instead of Alertmanager's form."
+    )
+    content_type: str = Field(
+        "application/json",
+        pattern=r"^[\w.+-]+/[\w.+-]+(; ?[\w-]+=[\w.-]+)*$",
+        description="What kind of body the template makes.",
+    )
     timeout: Duration = Field(10.0, description="How long one delivery may take.")
 
     @field_validator("secret")
@@ -67,17 +74,7 @@ class WebhookOptions(Options):
                 raise ValueError(str(error)) from None
         return secret
 
-    @field_validator("headers")
-    @classmethod
-    def _sendable(cls, headers: Mapping[str, Secret]) -> Mapping[str, Secret]:
-        for name, value in headers.items():
-            if not _TOKEN.fullmatch(name):
-                raise ValueError(f'"{name}" is no name of a header')
-            if name.lower() in OWN_HEADERS:
-                raise ValueError(f'the header "{name}" is set by cbmon')
-            if any(char in value.reveal() for char in "\r\n\0"):
-                raise ValueError(f'the value of the header "{name}" holds a line break')
-        return headers
+    _sendable = field_validator("headers")(sendable)
 
 
 class WebhookReceiver:
@@ -92,7 +89,7 @@ class WebhookReceiver:
         options = self._options
         try:
             url = url_from(options.url, options.url_file)
-            body = json.dumps(webhook_body(message), separators=(",", ":")).encode()
+            body = await self._body(message)
             headers = self._headers(message, body)
         except ConfigurationError as error:
             return from_failure(error, "webhook")
@@ -101,13 +98,32 @@ class WebhookReceiver:
     async def close(self) -> None:
         """Nothing is kept: the HTTP client belongs to the environment."""
 
+    async def _body(self, message: Message) -> bytes:
+        if self._options.body is None:
+            return json.dumps(webhook_body(message), separators=(",", ":")).encode()
+        return (await asyncio.to_thread(own_body, self._options.body, message)).encode()
+
     def _headers(self, message: Message, body: bytes) -> dict[str, str]:
-        headers = {name: value.reveal() for name, value in self._options.headers.items()}
+        headers = {"Content-Type": self._options.content_type, **revealed(self._options.headers)}
         secret = secret_from(self._options.secret, self._options.secret_file)
         if secret is None:
             return {**headers, "webhook-id": message.id}
         now = self._environment.clock.time()
         return {**headers, **signature_headers(message.id, now, body, keys_of(secret.reveal()))}
+
+
+def own_body(template: str, message: Message) -> str:
+    """The body that a template makes; ConfigurationError when it fails: it can be corrected."""
+    try:
+        return compiled(template).render(values_of(message), str, LONGEST_BODY)
+    except ValueError as error:
+        raise ConfigurationError(f"the template of the body failed: {error}") from error
+
+
+def _rendered(options: WebhookOptions, message: Message) -> str:
+    if options.body is not None:
+        return own_body(options.body, message)
+    return json.dumps(webhook_body(message), indent=2, ensure_ascii=False)
 
 
 def build(options: WebhookOptions, environment: ReceiverEnvironment) -> Receiver:
@@ -121,5 +137,5 @@ TYPE: Final = ReceiverType(
     target=lambda options: host_of(options.url),
     timeout=lambda options: options.timeout,
     build=build,
-    render=lambda _, message: json.dumps(webhook_body(message), indent=2, ensure_ascii=False),
+    render=_rendered,
 )

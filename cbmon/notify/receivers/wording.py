@@ -6,7 +6,7 @@ channel, after it was cut to length.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,6 +21,7 @@ DEPENDANTS: Final = 20
 LISTED: Final = 9
 """Outages that one message lists one by one; Slack shows ten fields."""
 SHORT: Final = 120
+_PLACE: Final = "{component}"
 
 
 def is_over(message: Message) -> bool:
@@ -82,6 +83,8 @@ def description(message: Message) -> str:
         # Not "was not told": a crash may have hit between its arrival and the note of it.
         since = timestamp(body["started_at"])
         parts.append(f"open since {since}, of which no message is known to have arrived")
+    if body.get("instead_of"):
+        parts.append(f"told here because {body['instead_of']} has not taken it")
     if body.get("late_seconds"):
         parts.append(f"delivered {lasting(body['late_seconds'])} late")
     return "; ".join(parts)
@@ -99,6 +102,25 @@ def runbook_url(body: Mapping[str, Any]) -> str:
     """What to do about it; empty without an external_url."""
     base = str(body.get("external_url") or "").rstrip("/")
     return f"{base}/runbooks/{ALERT_NAME}" if base else ""
+
+
+def dashboard_url(body: Mapping[str, Any]) -> str:
+    """Where its history can be seen; empty when no dashboard is configured."""
+    base = str(body.get("dashboard_url") or "")
+    if "entries" in body and _PLACE in base:
+        return ""
+    return base.replace(_PLACE, quote(str(body["component"]), safe=""))
+
+
+def links(message: Message) -> list[tuple[str, str]]:
+    """What a person wants to open next, as pairs of words and address."""
+    body = message.body
+    found = [
+        ("Open in cbmon", generator_url(body)),
+        ("Runbook", "" if is_over(message) else runbook_url(body)),
+        ("Dashboard", dashboard_url(body)),
+    ]
+    return [(words, url) for words, url in found if url]
 
 
 def timestamp(unix: float) -> str:
@@ -166,3 +188,25 @@ def clipped(text: str, limit: int) -> str:
     """At most ``limit`` code points, the last one ``…`` if something was cut; no control chars."""
     clean = "".join(char if char.isprintable() or char == "\n" else " " for char in text)
     return clean if len(clean) <= limit else f"{clean[: max(0, limit - 1)]}…"
+
+
+def clipped_pieces(pieces: Iterable[str], limit: int) -> str:
+    """Pieces that must not be cut, such as escapes, together at most ``limit`` characters."""
+    found = list(pieces)
+    if sum(map(len, found)) <= limit:
+        return "".join(found)
+    kept: list[str] = []
+    room = limit - 1
+    for piece in found:
+        room -= len(piece)
+        if room < 0:
+            break
+        kept.append(piece)
+    return "".join(kept) + "…"
+
+
+def clipped_bytes(text: str, limit: int) -> str:
+    """At most ``limit`` bytes of UTF-8, the last character ``…`` if something was cut."""
+    if len(text.encode()) <= limit:
+        return text
+    return text.encode()[: limit - len("…".encode())].decode(errors="ignore") + "…"

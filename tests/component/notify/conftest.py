@@ -148,6 +148,9 @@ class FakeReceiver:
 class Stage:
     """One daemon's notify room, which can crash and start again."""
 
+    sleepers = 2
+    """Tasks besides the lines that sleep when nothing happens."""
+
     def __init__(
         self, directory: Path, *, timeout: float = 10.0, limits: Limits | None = None
     ) -> None:
@@ -197,6 +200,7 @@ class Stage:
             hooks=self.hooks,
             limits=self.limits,
             wait=self.waiter,
+            standing=lambda line: self.notifier.standing(line, self.clock.time()),
             seed=1,
         )
         await self.dispatcher.start(self.endpoints())
@@ -287,10 +291,10 @@ class Stage:
     async def settle(self) -> None:
         """Wait until nothing more happens without time or news."""
         await self.write()
-        await self.waiter.all_asleep(len(self.lines) + 2)
+        await self.waiter.all_asleep(len(self.lines) + self.sleepers)
         while self.unwritten:
             await self.write()
-            await self.waiter.all_asleep(len(self.lines) + 2)
+            await self.waiter.all_asleep(len(self.lines) + self.sleepers)
 
     async def pass_time(self, seconds: float) -> None:
         """Move the clock, stopping at each moment at which someone wakes."""
@@ -344,4 +348,10 @@ async def stage(fast_directory: Path) -> AsyncIterator[Stage]:
 def new_stage(fast_directory: Path) -> Callable[..., Stage]:
     """Makes stages that are not started, each with a database of its own."""
     numbers = itertools.count(1)
-    return lambda **options: Stage(fast_directory / str(next(numbers)), **options)
+
+    def make(kind: type[Stage] = Stage, **options: Any) -> Stage:
+        directory = fast_directory / str(next(numbers))
+        directory.mkdir()
+        return kind(directory, **options)
+
+    return make

@@ -52,6 +52,7 @@ def test_an_outage_is_one_firing_alert() -> None:
         "category": "check",
         "component": "shop-api",
         "group": "shop",
+        "severity": "critical",
         "team": "shop",
     }
     annotations = {

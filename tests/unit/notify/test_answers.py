@@ -29,7 +29,7 @@ NOW = 1_767_225_600.0
         (403, Verdict.PERMANENT, Reason.AUTH),
         (404, Verdict.PERMANENT, Reason.STATUS),
         (408, Verdict.TEMPORARY, Reason.STATUS),
-        (410, Verdict.PERMANENT, Reason.STATUS),
+        (410, Verdict.GONE, Reason.STATUS),
         (413, Verdict.PERMANENT, Reason.STATUS),
         (425, Verdict.TEMPORARY, Reason.STATUS),
         (429, Verdict.TEMPORARY, Reason.STATUS),

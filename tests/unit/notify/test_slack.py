@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbmon.model import Message
-from cbmon.notify.receivers.slack import SECTION_LIMIT, escaped, payload_of
+from cbmon.notify.receivers.slack_blocks import SECTION_LIMIT, escaped, payload_of
 
 BODY = {
     "component": "shop-api",
