@@ -37,6 +37,7 @@ class ProbeEnvironment:
     The default ``policy`` is that of configured checks: everything but the metadata services of
     clouds, because a host's own loopback and private targets are what it is there to look at.
     ``nameservers`` replaces the system's. ``programs`` is none, unless given.
+    Without ``direct`` the short ways of probes are closed: all take the general one.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ProbeEnvironment:
         policy: AddressPolicy | None = None,
         nameservers: Sequence[str] | None = None,
         programs: ProgramPolicy | None = None,
+        direct: bool = True,
     ) -> None:
         self.clock = clock
         self.policy = policy or AddressPolicy()
@@ -53,6 +55,7 @@ class ProbeEnvironment:
         self.resolver = Resolver(nameservers)
         self.contexts = TlsContexts()
         self.chains = Chains()
+        self.direct = direct
         self._shared: dict[type[Any], Shareable] = {}
 
     def under(self, policy: AddressPolicy) -> ProbeEnvironment:

@@ -17,7 +17,8 @@ from cbmon.model import Reason
 from cbmon.probes.failure import ProbeError
 
 STEP: Final = 64 * 1024
-_BREATH: Final = 1024 * 1024
+BREATH: Final = 1024 * 1024
+"""Unpacked bytes after which the event loop is let go."""
 
 
 class Body:
@@ -111,11 +112,17 @@ def _unpacker(encoding: str) -> _Unpacker | None:
 
 async def receive(stream: aiohttp.StreamReader, body: Body) -> None:
     """Read a response to its end into ``body``."""
-    breath = _BREATH
+    breath = BREATH
     async for data in stream.iter_any():
-        for _ in body.feed(data):
-            breath -= STEP
-            if breath < 0:
-                breath = _BREATH
-                await asyncio.sleep(0)
+        breath = await swallow(body, data, breath)
     body.end()
+
+
+async def swallow(body: Body, data: bytes, breath: int) -> int:
+    """Take a piece, letting others run when ``breath`` (bytes) is used up; what is left of it."""
+    for _ in body.feed(data):
+        breath -= STEP
+        if breath < 0:
+            breath = BREATH
+            await asyncio.sleep(0)
+    return breath

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -22,7 +22,7 @@ from yarl import URL
 from cbmon import __version__
 from cbmon.interfaces import Attempt
 from cbmon.model import Phase, Reason
-from cbmon.probes.dial import Link, Route, Tls, dial
+from cbmon.probes.dial import Link, ProtocolT, Route, Tls, dial
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.failure import ProbeError, shown, words
 from cbmon.probes.http.proxy import Proxy, check_target, tunnel
@@ -43,9 +43,14 @@ class Hop:
     route: Route
     tls: Tls | None
     proxy: Proxy | None = None
-    link: Link[_Handler] | None = None
+    link: Link[Any] | None = None
     heard: int = 0
     """Bytes that came."""
+
+    @property
+    def where(self) -> str:
+        """The other end, for messages."""
+        return str(self.link.endpoint) if self.link else self.route.host
 
 
 class HttpClient:
@@ -143,20 +148,21 @@ class _Connector(aiohttp.BaseConnector):
         if hop.link is not None:  # a handshake of a WebSocket was redirected
             raise ProbeError(Reason.REDIRECT, "got a redirect, expected an answer")
         handler = _Handler(asyncio.get_running_loop(), hop)
-        hop.link = await _dialled(hop, handler)
+        hop.link = await connected(hop, handler)
         hop.attempt.begin(Phase.PROCESSING)
-        return hop.link.protocol
+        return handler
 
 
-async def _dialled(hop: Hop, handler: _Handler) -> Link[_Handler]:
+async def connected(hop: Hop, protocol: ProtocolT) -> Link[ProtocolT]:
+    """A new connection for the hop, through its proxy if it has one, with ``protocol`` on it."""
     attempt, environment, proxy = hop.attempt, hop.environment, hop.proxy
     if proxy is None:
-        return await dial(attempt, environment, hop.route, lambda: handler, hop.tls)
+        return await dial(attempt, environment, hop.route, lambda: protocol, hop.tls)
     check_target(environment, hop.route.host)
     if hop.tls is None:
-        return await dial(attempt, environment, proxy.route, lambda: handler)
+        return await dial(attempt, environment, proxy.route, lambda: protocol)
     return await tunnel(
-        attempt, environment, proxy, target=hop.route, protocol=handler, tls=hop.tls
+        attempt, environment, proxy, target=hop.route, protocol=protocol, tls=hop.tls
     )
 
 
@@ -200,17 +206,29 @@ class _Handler(ResponseHandler):
 
 def trouble(error: Exception, hop: Hop) -> ProbeError:
     """What the failure of sending, or of reading the answer, means."""
-    where = hop.link.endpoint if hop.link else hop.route.host
+    where = hop.where
     if isinstance(error, aiohttp.ClientResponseError):
         return ProbeError(Reason.PROTOCOL, f"{where} does not speak HTTP: {_parsing(error)}")
     if isinstance(error, aiohttp.ClientPayloadError):
-        return ProbeError(Reason.PROTOCOL, f"the body of {where} ends too early or is malformed")
+        return cut_short(where)
     cause = error.__cause__ or error
     if isinstance(cause, ssl.SSLError):
-        text = (cause.reason or "unknown reason").lower().replace("_", " ")
+        return broken(where, cause, heard=hop.heard > 0)
+    return broken(where, error if isinstance(error, OSError) else None, heard=hop.heard > 0)
+
+
+def cut_short(where: str) -> ProbeError:
+    """The body is not whole."""
+    return ProbeError(Reason.PROTOCOL, f"the body of {where} ends too early or is malformed")
+
+
+def broken(where: str, error: OSError | None, *, heard: bool) -> ProbeError:
+    """The connection ended before the answer was there, by an error or politely."""
+    if isinstance(error, ssl.SSLError):
+        text = (error.reason or "unknown reason").lower().replace("_", " ")
         return ProbeError(Reason.TLS, f"TLS with {where} failed: {text}")
-    if not hop.heard:
-        how = words(error) if isinstance(error, OSError) else "connection closed"
+    if not heard:
+        how = "connection closed" if error is None else words(error)
         return ProbeError(Reason.CONNECT, f"{where} gave no answer: {how}")
     return ProbeError(Reason.PROTOCOL, f"{where} broke off in the middle of the answer")
 

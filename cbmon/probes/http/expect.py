@@ -51,6 +51,12 @@ def judge_body(expect: HttpExpect, body: bytes) -> None:
         _json(expect, body)
 
 
+def needs_headers(expect: HttpExpect) -> bool:
+    """Whether the judgement looks at headers."""
+    headers = expect.headers
+    return bool(headers.matches or headers.not_matches or expect.last_modified_age is not None)
+
+
 def needs_body(expect: HttpExpect) -> bool:
     """Whether the body has to be kept to be looked at."""
     return bool(expect.json_paths or expect.body.matches or expect.body.not_matches)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from cbmon.interfaces import Attempt
@@ -19,16 +19,19 @@ from cbmon.model import Reason, Result
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.expectations import check_certificate, check_duration
 from cbmon.probes.failure import ProbeError, words
-from cbmon.probes.http.body import Body, receive
-from cbmon.probes.http.client import USER_AGENT, Hop, HttpClient, trouble
+from cbmon.probes.http import wire
+from cbmon.probes.http.body import Body
+from cbmon.probes.http.client import USER_AGENT, Hop, HttpClient
 from cbmon.probes.http.credentials import authorization
-from cbmon.probes.http.expect import Answer, judge_body, judge_head, needs_body
+from cbmon.probes.http.expect import Answer, judge_body, judge_head, needs_body, needs_headers
 from cbmon.probes.http.hops import Hops
 from cbmon.probes.http.options import HttpOptions
 from cbmon.probes.http.redacted import redacted
+from cbmon.probes.http.reply import GeneralReply, Reply
 from cbmon.probes.http.request import REDIRECTS, Request, redirected
 
 LARGEST_REQUEST: Final = 1024 * 1024
+_NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict())
 
 
 class HttpProbe:
@@ -39,6 +42,7 @@ class HttpProbe:
         self._environment = environment
         self._url = URL(options.url)
         self._headers = _fixed_headers(options)
+        self._needs_headers = needs_headers(options.expect)
         self._needs_body = needs_body(options.expect)
         self._unpacks = self._needs_body or bool(options.compression)
         self._hops = Hops(options, environment)
@@ -61,32 +65,38 @@ class HttpProbe:
         while True:
             facts["url"] = redacted(request.url)
             hop = await self._hops.make(visit.attempt, request)
-            client = self._environment.shared(HttpClient)
             try:
-                response = await client.send(
-                    hop, request.method, request.url, _with_host(request), request.body
-                )
+                reply = await self._asked(hop, request)
             finally:
                 visit.expiry = hop.link.chain.expiry if hop.link and hop.link.chain else None
             try:
-                following = self._following(visit, request, response)
+                following = self._following(visit, request, reply)
                 if following is None:
-                    await self._judge(visit, request, response, hop)
+                    await self._judge(visit, request, reply, hop)
                     return
                 request = following
             finally:
-                response.close()
+                reply.close()
 
-    def _following(
-        self, visit: _Visit, request: Request, response: aiohttp.ClientResponse
-    ) -> Request | None:
+    async def _asked(self, hop: Hop, request: Request) -> Reply:
+        """The reply to a request, by the short way where it can go."""
+        if self._environment.direct and wire.serves(hop, request.url):
+            return await wire.ask(hop, wire.written(request), request.method)
+        client = self._environment.shared(HttpClient)
+        headers = _with_host(request)
+        response = await client.send(hop, request.method, request.url, headers, request.body)
+        return GeneralReply(response, hop)
+
+    def _following(self, visit: _Visit, request: Request, reply: Reply) -> Request | None:
         """The request that a redirect leads to, None when the answer is final."""
         facts = visit.attempt.facts
-        facts["status"] = response.status
-        location = response.headers.get("Location")
-        if not (self._options.follow_redirects and response.status in REDIRECTS and location):
+        facts["status"] = status = reply.status
+        if not (self._options.follow_redirects and status in REDIRECTS):
             return None
-        following = redirected(request, response.status, location)
+        location = reply.headers.get("Location")
+        if not location:
+            return None
+        following = redirected(request, status, location)
         limit = self._options.max_redirects
         if visit.redirects >= limit:
             text = f"more than {limit} redirects, the last one to {redacted(following.url)}"
@@ -97,23 +107,21 @@ class HttpProbe:
             facts.pop(stale, None)
         return following
 
-    async def _judge(
-        self, visit: _Visit, request: Request, response: aiohttp.ClientResponse, hop: Hop
-    ) -> None:
+    async def _judge(self, visit: _Visit, request: Request, reply: Reply, hop: Hop) -> None:
         attempt, expect = visit.attempt, self._options.expect
-        if response.version is not None:
-            attempt.facts["http_version"] = f"{response.version.major}.{response.version.minor}"
+        if reply.version:
+            attempt.facts["http_version"] = reply.version
         now = self._environment.clock.time()
         answer = Answer(
-            status=response.status,
-            headers=response.headers,
+            status=reply.status,
+            headers=reply.headers if self._needs_headers else _NO_HEADERS,
             tls=hop.tls is not None,
             authenticated=request.home and "Authorization" in request.headers,
         )
         if answer.authenticated and answer.status == 401:
             self._hops.refused()
         judge_head(expect, answer, now)
-        body = await self._body(attempt, response, hop)
+        body = await self._body(attempt, reply)
         attempt.end()
         if self._needs_body:
             judge_body(expect, body.content)
@@ -122,17 +130,15 @@ class HttpProbe:
         )
         check_duration(attempt, expect.max_duration)
 
-    async def _body(self, attempt: Attempt, response: aiohttp.ClientResponse, hop: Hop) -> Body:
-        encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    async def _body(self, attempt: Attempt, reply: Reply) -> Body:
+        encoding = reply.headers.get("Content-Encoding", "") if self._unpacks else ""
         body = Body(
             limit=self._options.max_body_size,
             kept=self._needs_body,
-            encoding=encoding if self._unpacks else "",
+            encoding=encoding.strip().lower(),
         )
         try:
-            await receive(response.content, body)
-        except (aiohttp.ClientError, OSError) as error:
-            raise trouble(error, hop) from error
+            await reply.receive(body)
         finally:
             attempt.facts["body_bytes"] = body.size
             if body.unpacked != body.size:

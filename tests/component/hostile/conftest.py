@@ -49,10 +49,14 @@ def pytest_asyncio_loop_factories(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """asyncio's own loop takes its turn in the long tier: the daemon runs on uvloop."""
+    """asyncio's own loop and the general way of HTTP take their turn in the long tier.
+
+    The daemon runs on uvloop, and its checks go the short way.
+    """
     here = Path(__file__).parent
     for item in items:
-        if item.path.parent == here and "[asyncio" in item.name:
+        seldom = "[asyncio" in item.name or "general" in item.name
+        if item.path.parent == here and seldom:
             item.add_marker(pytest.mark.long)
 
 
@@ -131,9 +135,16 @@ class Range:
 
 
 @pytest.fixture
-async def targets() -> AsyncIterator[Range]:
+def direct() -> bool:
+    """Whether HTTP goes the short way; files about HTTP go both ways."""
+    return True
+
+
+@pytest.fixture
+async def targets(direct: bool) -> AsyncIterator[Range]:
     clock = SystemClock()
-    made = Range(ProbeEnvironment(clock=clock, programs=ProgramPolicy(PROGRAMS)), clock)
+    programs = ProgramPolicy(PROGRAMS)
+    made = Range(ProbeEnvironment(clock=clock, programs=programs, direct=direct), clock)
     yield made
     await made.close()
 

@@ -14,6 +14,13 @@ import pytest
 
 from cbmon.model import Phase, Reason
 
+
+@pytest.fixture(params=[True, False], ids=["direct", "general"])
+def direct(request: pytest.FixtureRequest) -> bool:
+    """Every test goes both ways: they must agree."""
+    return bool(request.param)
+
+
 OK = b"HTTP/1.1 200 OK\r\n"
 MIB = 1024 * 1024
 Reader = asyncio.StreamReader

@@ -18,6 +18,13 @@ import trustme
 
 from cbmon.model import Reason
 
+
+@pytest.fixture(params=[True, False], ids=["direct", "general"])
+def direct(request: pytest.FixtureRequest) -> bool:
+    """Every test goes both ways: they must agree."""
+    return bool(request.param)
+
+
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
 NOW = dt.datetime.now(dt.UTC)

@@ -126,9 +126,16 @@ async def _read(reader: asyncio.StreamReader) -> Asked:
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
+def direct() -> bool:
+    """Whether HTTP goes the short way; files about HTTP go both ways."""
+    return True
+
+
+@pytest.fixture
+async def bench(direct: bool) -> AsyncIterator[Bench]:
     clock = SystemClock()
-    made = Bench(ProbeEnvironment(clock=clock, programs=ProgramPolicy(PROGRAMS)), clock)
+    programs = ProgramPolicy(PROGRAMS)
+    made = Bench(ProbeEnvironment(clock=clock, programs=programs, direct=direct), clock)
     yield made
     await made.close()
 

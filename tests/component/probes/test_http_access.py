@@ -18,6 +18,13 @@ from cbmon.probes import ProbeEnvironment, probe_type
 from cbmon.probes.addresses import AddressPolicy
 from cbmon.probes.run import run_once
 
+
+@pytest.fixture(params=[True, False], ids=["direct", "general"])
+def direct(request: pytest.FixtureRequest) -> bool:
+    """Every test goes both ways: they must agree."""
+    return bool(request.param)
+
+
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
 

@@ -12,6 +12,13 @@ import pytest
 from cbmon.model import Reason
 from cbmon.probes import AddressPolicy
 
+
+@pytest.fixture(params=[True, False], ids=["direct", "general"])
+def direct(request: pytest.FixtureRequest) -> bool:
+    """Every test goes both ways: they must agree."""
+    return bool(request.param)
+
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 

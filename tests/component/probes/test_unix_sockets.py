@@ -14,6 +14,13 @@ from cbmon.probes import AddressPolicy, probe_type
 from cbmon.probes.http.options import HttpOptions
 from cbmon.probes.tcp import TcpOptions
 
+
+@pytest.fixture(params=[True, False], ids=["direct", "general"])
+def direct(request: pytest.FixtureRequest) -> bool:
+    """Every test goes both ways: they must agree."""
+    return bool(request.param)
+
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
