@@ -1,0 +1,181 @@
+"""A receiver that is down, refuses or is gone: another one is told, and of the end too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cbmon.model import Delivery, MessageState, Reason, Verdict
+from cbmon.notify.endpoint import Endpoint
+from tests.component.notify.conftest import FakeReceiver, Stage
+
+DOWN = Delivery(verdict=Verdict.TEMPORARY, reason=Reason.CONNECT, error="connection refused")
+REFUSED = Delivery(verdict=Verdict.PERMANENT, reason=Reason.STATUS, error="answered 400")
+GONE = Delivery(verdict=Verdict.GONE, reason=Reason.STATUS, error="answered 410 Gone")
+FINE = Delivery(verdict=Verdict.DELIVERED)
+PAGER, MAIL = "pager/pagerduty", "mail/email"
+AFTER = 600.0
+
+
+class Relieved(Stage):
+    """The first line has the second for a fallback, which has no route of its own."""
+
+    own_time_to_live: float | None = None
+
+    def endpoints(self) -> list[Endpoint]:
+        first, *rest = super().endpoints()
+        relief = {"fallback": (MAIL,), "fallback_after": AFTER}
+        return [replace(first, **relief, time_to_live=self.own_time_to_live), *rest]  # type: ignore[arg-type]
+
+    def routing(self) -> Any:
+        made = super().routing()
+        return replace(made, lines={**made.lines, "mail": ()})
+
+    @property
+    def pager(self) -> FakeReceiver:
+        return self.receiver(PAGER)
+
+    @property
+    def mail(self) -> FakeReceiver:
+        return self.receiver(MAIL)
+
+    def mailed(self) -> list[str]:
+        return [f"{one.kind} {one.body['component']}" for one in self.mail.arrived]
+
+
+@pytest.fixture
+async def relieved(new_stage: Callable[..., Any]) -> Any:
+    stage = new_stage(kind=Relieved)
+    await stage.start(PAGER, MAIL)
+    yield stage
+    await stage.stop()
+
+
+async def test_nobody_else_is_told_while_the_receiver_takes_its_messages(relieved: Any) -> None:
+    await relieved.happen("api", "open")
+    await relieved.settle()
+    await relieved.pass_time(2 * AFTER)
+    await relieved.happen("api", "closed", from_state="open")
+    await relieved.settle()
+    assert len(relieved.pager.arrived) == 2
+    assert relieved.mailed() == []
+
+
+async def test_what_waits_too_long_goes_to_the_fallback_once(relieved: Any) -> None:
+    relieved.pager.mood = DOWN
+    await relieved.happen("api", "open")
+    await relieved.settle()
+    await relieved.pass_time(AFTER - 1.0)
+    assert relieved.mailed() == []
+    await relieved.pass_time(AFTER)
+    assert relieved.mailed() == ["opened api"]
+    [told] = relieved.mail.arrived
+    assert told.body["instead_of"] == PAGER
+    assert told.body["late_seconds"] >= AFTER
+
+
+async def test_who_was_told_of_the_outage_is_told_of_its_end(relieved: Any) -> None:
+    relieved.pager.mood = DOWN
+    await relieved.happen("api", "open")
+    await relieved.settle()
+    await relieved.pass_time(AFTER + 120.0)
+    relieved.pager.mood = FINE
+    await relieved.happen("api", "closed", from_state="open")
+    await relieved.pass_time(120.0)
+    assert relieved.mailed() == ["opened api", "recovered api"]
+    assert [one.kind for one in relieved.pager.arrived][-1] == "recovered"
+
+
+async def test_an_end_alone_is_not_told_to_who_knows_of_no_beginning(relieved: Any) -> None:
+    await relieved.happen("api", "open")
+    await relieved.settle()
+    relieved.pager.mood = DOWN
+    await relieved.happen("api", "closed", from_state="open")
+    await relieved.settle()
+    await relieved.pass_time(AFTER + 120.0)
+    assert relieved.mailed() == []
+
+
+async def test_what_is_refused_goes_to_the_fallback_at_once_with_its_end(relieved: Any) -> None:
+    relieved.pager.mood = REFUSED
+    await relieved.happen("api", "open")
+    await relieved.settle()
+    assert relieved.mailed() == ["opened api"]
+    await relieved.happen("api", "closed", from_state="open")
+    await relieved.settle()
+    assert relieved.mailed() == ["opened api", "recovered api"]
+    assert relieved.pager.arrived == []
+
+
+async def test_a_receiver_that_is_gone_is_left_alone_and_the_fallback_told(relieved: Any) -> None:
+    relieved.pager.mood = GONE
+    await relieved.happen("api", "open")
+    await relieved.settle()
+    await relieved.happen("db", "open")
+    await relieved.settle()
+    await relieved.pass_time(60.0)
+    assert len(relieved.pager.tried) == 1
+    assert relieved.dispatcher.breakers[PAGER].state == "disabled"
+    assert relieved.mailed() == ["opened api", "opened db"]
+
+
+async def test_a_receiver_that_is_gone_is_tried_again_when_it_is_configured_anew(
+    relieved: Any,
+) -> None:
+    relieved.pager.mood = GONE
+    await relieved.happen("api", "open")
+    await relieved.settle()
+    relieved.pager.mood = FINE
+    await relieved.happen("db", "open")
+    await relieved.settle()
+    await relieved.reload(pager_pagerduty="v2", mail_email="v1")
+    await relieved.settle()
+    assert [one.body["component"] for one in relieved.pager.arrived] == ["db"]
+
+
+async def test_a_receiver_that_a_person_disabled_stays_so_at_a_reload(relieved: Any) -> None:
+    relieved.dispatcher.breakers[PAGER].disable(actor="alice", reason="moving")
+    await relieved.reload(pager_pagerduty="v2", mail_email="v1")
+    await relieved.happen("api", "open")
+    await relieved.settle()
+    assert relieved.pager.tried == []
+    assert relieved.mailed() == ["opened api"]
+
+
+async def test_a_person_who_enables_it_lets_what_waits_arrive(relieved: Any) -> None:
+    relieved.pager.mood = GONE
+    await relieved.happen("api", "open")
+    await relieved.settle()
+    await relieved.happen("db", "open")
+    await relieved.settle()
+    relieved.pager.mood = FINE
+    relieved.dispatcher.breakers[PAGER].enable(actor="alice")
+    await relieved.settle()
+    assert [one.body["component"] for one in relieved.pager.arrived] == ["db"]
+
+
+async def test_a_crash_hands_nothing_over_twice(relieved: Any) -> None:
+    relieved.pager.mood = DOWN
+    await relieved.happen("api", "open")
+    await relieved.settle()
+    await relieved.pass_time(AFTER + 60.0)
+    await relieved.crash()
+    await relieved.start()
+    await relieved.pass_time(AFTER)
+    assert relieved.mailed() == ["opened api"]
+
+
+async def test_a_receiver_may_give_up_sooner_than_others(new_stage: Callable[..., Any]) -> None:
+    stage = new_stage(kind=Relieved)
+    stage.own_time_to_live = 100.0
+    await stage.start(PAGER, MAIL)
+    stage.pager.mood = DOWN
+    await stage.happen("api", "open")
+    await stage.settle()
+    await stage.pass_time(200.0)
+    assert await stage.states(PAGER) == {"incident-api:opened": MessageState.DEAD}
+    assert stage.mailed() == ["opened api"]
+    await stage.stop()
