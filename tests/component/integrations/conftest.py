@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -19,8 +19,8 @@ class Origin(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, handler: type[Handler] | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), handler or Handler)
         self.released = threading.Event()
         self.arrived = threading.Event()
         self.seen: list[str] = []
@@ -33,7 +33,7 @@ class Origin(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Origin
 
@@ -102,9 +102,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(200, b"late")
 
 
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    server = Origin()
+@contextmanager
+def serving(server: Origin) -> Iterator[Origin]:
+    """The server, in a thread of its own."""
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server
@@ -112,6 +112,12 @@ def origin() -> Iterator[Origin]:
     server.shutdown()
     server.server_close()
     thread.join(5)
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with serving(Origin()) as server:
+        yield server
 
 
 class Story:
