@@ -42,8 +42,11 @@ from cbmon.sdnotify import Notifier as Systemd
 from cbmon.store import Journal, open_store
 from cbmon.store.journal import Entry
 from cbmon.web.control import control_path
+from cbmon.web.exposure import web_config_of
 from cbmon.web.server import WebServer
 from cbmon.web.services import ReloadOutcome
+from cbmon.web.stream import Stream
+from cbmon.web.webconfig import WebConfig
 from cbmon.wiring import (
     MetricsOfNotifying,
     descriptors_for_runs,
@@ -78,6 +81,7 @@ def run(options: RunOptions) -> int:
     try:
         config = load_config(options.config, types=config_types())
         modules = modules_of(options.blackbox_config)
+        web_config = web_config_of(config, options.web_config, options.listen)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -85,7 +89,7 @@ def run(options: RunOptions) -> int:
         logging_to(default_stream(), level=options.log_level, form=options.log_format),
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        return runner.run(Daemon(options, config, modules).run())
+        return runner.run(Daemon(options, config, modules, web_config).run())
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -100,7 +104,11 @@ class Daemon:
     """One running daemon."""
 
     def __init__(
-        self, options: RunOptions, config: Config, modules: ModuleFile | None = None
+        self,
+        options: RunOptions,
+        config: Config,
+        modules: ModuleFile | None = None,
+        web_config: WebConfig | None = None,
     ) -> None:
         self._clock = clock = SystemClock()
         self._options = options
@@ -123,10 +131,11 @@ class Daemon:
             version=__version__,
         )
         self._journal = Journal(self._store, hooks=self)
+        self._stream = Stream()
         self._monitor = Monitor(
             timetable=self._scheduler,
             clock=clock,
-            sinks=(log_event, self._record),
+            sinks=(log_event, self._record, self._stream.publish),
             max_in_flight=descriptors_for_runs(),
             gate=lambda it: SkipCause.WINDOW if self._notifying.skips(it.info) else None,
             blind=lambda: self._notifying.isolated,
@@ -157,7 +166,14 @@ class Daemon:
             not_ready=lambda: self._not_ready,
             reload=self.reload,
         )
-        self._web = WebServer(operations, tokens=config.web.tokens, probing=self._asked)
+        self._web = WebServer(
+            operations,
+            tokens=config.web.tokens,
+            probing=self._asked,
+            web_config=web_config,
+            certificate_role=config.web.certificate_role,
+            stream=self._stream,
+        )
 
     # --- life ----------------------------------------------------------------------------
 
@@ -337,6 +353,9 @@ class Daemon:
         try:
             new = await asyncio.to_thread(load_config, self._options.config, types=config_types())
             modules = await asyncio.to_thread(modules_of, self._options.blackbox_config)
+            web_config = await asyncio.to_thread(
+                web_config_of, new, self._options.web_config, self._options.listen
+            )
         except ConfigError as error:
             return ReloadOutcome(ok=False, problems=tuple(str(each) for each in error.problems))
         found = changes(self._config, new)
@@ -345,7 +364,8 @@ class Daemon:
             log.warning("this change needs a restart", extra=fields(path=path))
         self._config = new
         self._probing.programs = ProgramPolicy(new.exec_allow)
-        self._web.reconfigure(new.web.tokens)
+        self._web.reconfigure(new.web.tokens, new.web.certificate_role)
+        await self._web.apply(web_config)
         self._asked.configure(new.web.probe, modules, enable=self._options.enable_probe)
         await self._notifying.reconfigure(new.notifications, site_of(new))
         await self._apply(found)

@@ -15,13 +15,17 @@ FILE_NAME: Final = "cbmon.yml"
 
 @click.command("check-config")
 @click.argument("files", nargs=-1, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option(
+    "--web.config.file", "web_config", type=click.Path(path_type=Path, dir_okay=False),
+    help="Judge it with this web-config file, as `cbmon run` would use it.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check_config(*, files: tuple[Path, ...], as_json: bool) -> None:
+def check_config(*, files: tuple[Path, ...], web_config: Path | None, as_json: bool) -> None:
     """Say everything that is wrong in configuration files; exit 1 if anything is.
 
     Each problem is one line: file:line:col: path: message.
     """
-    reports = [_report(path) for path in files or (Path(FILE_NAME),)]
+    reports = [_report(path, web_config) for path in files or (Path(FILE_NAME),)]
     if as_json:
         output.show_json(reports)
     else:
@@ -67,13 +71,15 @@ def init(*, directory: Path, force: bool) -> None:
     click.echo(f"wrote {path}; now: cbmon check-config {path} && cbmon run --config.file {path}")
 
 
-def _report(path: Path) -> dict[str, Any]:
+def _report(path: Path, web_config: Path | None) -> dict[str, Any]:
     from cbmon.build import config_types
     from cbmon.config import ConfigError, load_config
     from cbmon.errors import ConfigurationError
+    from cbmon.web.exposure import web_config_of
 
     try:
         config = load_config(path, types=config_types())
+        served = web_config_of(config, web_config)
     except ConfigError as error:
         problems = [str(problem) for problem in error.problems]
         count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
@@ -81,7 +87,8 @@ def _report(path: Path) -> dict[str, Any]:
     except ConfigurationError as error:
         return _verdict(path, str(error), problems=[str(error)])
     found = f"{_many(config.checks, 'check')}, {_many(config.exports, 'export')}"
-    return _verdict(path, f"{path}: fine, {found}", warnings=[str(w) for w in config.warnings])
+    warnings = (*config.warnings, *(served.warnings if served else ()))
+    return _verdict(path, f"{path}: fine, {found}", warnings=[str(one) for one in warnings])
 
 
 def _verdict(

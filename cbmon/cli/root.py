@@ -27,6 +27,10 @@ COMMANDS: Final[dict[str, Entry]] = {
     "check-config": Entry("cbmon.cli.configuration:check_config", "Say what is wrong in a file."),
     "schema": Entry("cbmon.cli.configuration:schema", "Print the configuration's JSON Schema."),
     "init": Entry("cbmon.cli.configuration:init", "Write a commented cbmon.yml."),
+    "hash-password": Entry(
+        "cbmon.cli.password:hash_password", "Hash a password for the web-config file."
+    ),
+    "completion": Entry("cbmon.cli.completion:completion", "Print the completion of a shell."),
     "probe": Entry("cbmon.cli.probe:probe", "Run one check once and show what it saw."),
     "status": Entry("cbmon.cli.status:status", "Show how everything is."),
     "breakers": Entry("cbmon.cli.breakers:breakers", "List, show and move breakers."),

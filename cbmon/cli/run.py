@@ -26,7 +26,10 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     "--web.listen-address", "listen", multiple=True, metavar="HOST:PORT",
     help="Where to listen, instead of web.listen; may be given more than once.",
 )  # fmt: skip
-@click.option("--web.config.file", "web_config", type=FILE, help="TLS and basic authentication.")
+@click.option(
+    "--web.config.file", "web_config", type=FILE,
+    help="TLS, client certificates and users, instead of web.config_file.",
+)  # fmt: skip
 @click.option(
     "--storage.path", "data_dir", type=click.Path(path_type=Path, file_okay=False),
     help="Directory for the state, instead of the one in storage.url.",
@@ -51,12 +54,6 @@ def run(
     form: str,
 ) -> None:
     """Run the daemon until it is told to stop."""
-    if web_config is not None:
-        raise CommandError(
-            "--web.config.file is not supported by this version; "
-            "use web.tokens, or a reverse proxy for TLS",
-            USAGE,
-        )
     if not config.is_file():
         raise CommandError(
             f"--config.file: there is no {config}; make one with `cbmon init`, or name another",

@@ -13,13 +13,14 @@ from typing import Any, Final, TypeVar
 from cbmon.config.alerting import AlertingSection, check_slos
 from cbmon.config.breakers import TemplateSettings
 from cbmon.config.entries import Entries
+from cbmon.config.exposure import exposures
 from cbmon.config.fields import Options
 from cbmon.config.includes import Document, Documents
 from cbmon.config.model import Config, ConfigTypes, NotificationsConfig, ReceiverConfig
 from cbmon.config.nodes import Block, Items, key_place, place_of
 from cbmon.config.notifying import RULE_KEYS, NotificationRules
 from cbmon.config.policies import BUILT_IN, Policies
-from cbmon.config.problems import Place, Problems
+from cbmon.config.problems import Place, Problem, Problems
 from cbmon.config.references import References
 from cbmon.config.routes import Route, RouteSection, complete
 from cbmon.config.sections import (
@@ -81,6 +82,7 @@ class _Builder:
         return Config(
             source=source,
             warnings=self._validator.warnings(),
+            exposed=self._exposed(web),
             files=tuple(self._documents.paths),
             external_url=settings.external_url,
             labels=settings.labels,
@@ -92,6 +94,11 @@ class _Builder:
             notifications=notifications,
             alerting=alerting,
         )
+
+    def _exposed(self, web: WebSection) -> tuple[Problem, ...]:
+        """What is wrong with where it listens unless somebody authenticates after all."""
+        part = self._single(self._parts, "web")
+        return () if part is None or web.tokens else exposures(part.block, web.listen)
 
     def _all(
         self, key: str, parents: list[Part], make: Callable[[Part], EntryT | None]

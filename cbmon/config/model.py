@@ -96,6 +96,9 @@ class Config:
     """The absolute path of every file that was read, that of ``source`` first."""
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
     """What works, but probably not as meant."""
+    exposed: tuple[Problem, ...] = field(default=(), compare=False)
+    """Addresses that other machines reach without a token; problems, unless a web-config file
+    authenticates."""
     external_url: str | None
     labels: Mapping[str, str]
     exec_allow: tuple[str, ...] = ()

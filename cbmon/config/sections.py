@@ -7,6 +7,7 @@ schema, the option tables and the daemon say.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from ipaddress import ip_network
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -85,6 +86,18 @@ def _database_url(value: Secret) -> Secret:
     return value
 
 
+def _moment(value: str) -> str:
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise ValueError(
+            f"expected a moment with its zone, such as 2027-01-31T12:00:00Z, got {shown(value)}"
+        )
+    return value
+
+
 def _interval(value: float) -> float:
     if not MIN_INTERVAL <= value <= MAX_INTERVAL:
         raise ValueError(f"expected an interval from 100ms to 31d, got {value:g}s")
@@ -158,6 +171,18 @@ class TokenEntry(Options):
     )
     token: Secret | None = Field(None, description="The token itself; better use token_file.")
     token_file: SecretFile | None = Field(None, description="A file that holds the token.")
+    expires_at: Annotated[str, AfterValidator(_moment)] | None = Field(
+        None,
+        description="From when on it is worth nothing, as 2027-01-31T12:00:00Z; never without it. "
+        "Two entries with the same name are a rotation: both are valid until one expires.",
+    )
+
+    @property
+    def expires(self) -> float | None:
+        """``expires_at`` in Unix seconds."""
+        return (
+            None if self.expires_at is None else datetime.fromisoformat(self.expires_at).timestamp()
+        )
 
 
 class ProbeSection(Options):
@@ -213,10 +238,32 @@ class WebSection(Options):
     control_socket: LocalPath | None = Field(
         None, description="A unix socket on which local commands reach the daemon."
     )
+    config_file: LocalPath | None = Field(
+        None,
+        description="A web-config file of Prometheus' exporters: TLS, client certificates, users, "
+        "headers, rate limit. --web.config.file names another.",
+    )
+    certificate_role: Literal["viewer", "operator", "admin"] = Field(
+        "viewer", description="What the owner of a verified client certificate may do."
+    )
     tokens: tuple[TokenEntry, ...] = Field((), description="Bearer tokens of the API.")
     probe: ProbeSection = Field(
         default_factory=ProbeSection, description="Arbitrary targets on /probe."
     )
+
+    @model_validator(mode="after")
+    def _check_rotation(self) -> WebSection:
+        known: dict[str, list[TokenEntry]] = {}
+        for index, entry in enumerate(self.tokens):
+            same = known.setdefault(entry.name, [])
+            same.append(entry)
+            if len(same) > 2:
+                message = f"a third token of {shown(entry.name)}; a rotation has two"
+                raise fault(message, "tokens", index, "name")
+            if same[0].role != entry.role:
+                message = f"the other token of {shown(entry.name)} has role {same[0].role}"
+                raise fault(message, "tokens", index, "role")
+        return self
 
 
 class DefaultsSection(Options):

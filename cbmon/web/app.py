@@ -15,13 +15,15 @@ from cbmon.web import assets
 from cbmon.web.access import Access
 from cbmon.web.auth import TokenOptions, Tokens
 from cbmon.web.connections import Limits, keep_time
+from cbmon.web.credentials import Credentials
 from cbmon.web.edge import add_safety, errors_to_answers
-from cbmon.web.keys import ACCESS, LIMITS, SERVICES
+from cbmon.web.keys import ACCESS, HEADERS, LIMITS, SERVICES
 from cbmon.web.moves import MOVES, LatestMoves
 from cbmon.web.probing import PROBING
 from cbmon.web.route import TABLE
 from cbmon.web.routes import ROUTES
 from cbmon.web.services import Services
+from cbmon.web.stream import STREAM, Stream
 
 
 def build_app(
@@ -30,13 +32,16 @@ def build_app(
     tokens: Iterable[TokenOptions] = (),
     limits: Limits | None = None,
     probing: Probing | None = None,
+    stream: Stream | None = None,
 ) -> web.Application:
     """The application over these services; ``tokens`` are those of ``web.tokens``.
 
     Without ``probing``, ``/probe`` is off.
     """
     limits = limits or Limits()
-    access = Access(Tokens(tokens), lambda: services.external_url)
+    access = Access(
+        Credentials(Tokens(tokens), wall=services.clock.time), lambda: services.external_url
+    )
     app = web.Application(
         middlewares=(keep_time, errors_to_answers(limits.handler), access.admit),
         client_max_size=limits.body_bytes,
@@ -44,7 +49,9 @@ def build_app(
     app[SERVICES] = services
     app[ACCESS] = access
     app[LIMITS] = limits
+    app[HEADERS] = {}
     app[TABLE] = ROUTES
+    app[STREAM] = stream or Stream()
     if probing is not None:
         app[PROBING] = probing
     app[MOVES] = LatestMoves(services, time.monotonic)

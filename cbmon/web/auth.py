@@ -1,7 +1,8 @@
 """Who may do what: roles, bearer tokens, and the identity of a request.
 
-Rule: a token is compared as digests in bytes, against every configured one, so that the time it
-takes tells nothing. A token file is read again within seconds of a change.
+Rule: of a token only a keyed digest is kept, with a key that lives as long as the process; it is
+compared in bytes against every configured one, so that the time it takes tells nothing. A token
+file is read again within seconds of a change.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from cbmon.config.secrets import Secret, SecretError, SecretFile, secret_from
 
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 
 FRESH: Final = 2.0
 """Seconds for which what a token file held is believed."""
+_KEY: Final = os.urandom(32)
 
 
 class Role(IntEnum):
@@ -73,16 +76,29 @@ class TokenOptions(Protocol):
         """The file that holds it."""
         ...
 
+    @property
+    def expires(self) -> float | None:
+        """From when on it is worth nothing, in Unix seconds; None is never."""
+        ...
+
+
+class Known(NamedTuple):
+    """A token that is configured, as it is kept."""
+
+    identity: Identity
+    digest: bytes
+    expires: float | None = None
+
 
 class Tokens:
-    """The configured bearer tokens."""
+    """The configured bearer tokens. Several entries may have one name: that is a rotation."""
 
     def __init__(
         self, tokens: Iterable[TokenOptions] = (), *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._tokens = tuple(tokens)
         self._clock = clock
-        self._digests: Sequence[tuple[Identity, bytes]] = ()
+        self._digests: Sequence[Known] = ()
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
@@ -90,22 +106,26 @@ class Tokens:
         return bool(self._tokens)
 
     async def identify(self, presented: str) -> Identity | None:
-        """Whose token this is; None when it is nobody's."""
-        digest = _digest(presented)
-        found: Identity | None = None
-        for identity, known in await self._known():
-            if hmac.compare_digest(digest, known):
-                found = identity
+        """Whose token this is, expired or not; None when it is nobody's."""
+        known = await self.find(digest_of(presented))
+        return None if known is None else known.identity
+
+    async def find(self, digest: bytes) -> Known | None:
+        """The token with this digest, expired or not; None when there is none any more."""
+        found: Known | None = None
+        for known in await self._known():
+            if hmac.compare_digest(digest, known.digest):
+                found = known
         return found
 
-    async def _known(self) -> Sequence[tuple[Identity, bytes]]:
+    async def _known(self) -> Sequence[Known]:
         async with self._reading:
             if self._clock() - self._read_at >= FRESH:
                 self._digests = await asyncio.to_thread(self._read)
                 self._read_at = self._clock()
             return self._digests
 
-    def _read(self) -> list[tuple[Identity, bytes]]:
+    def _read(self) -> list[Known]:
         known = []
         for options in self._tokens:
             try:
@@ -118,9 +138,10 @@ class Tokens:
                 continue
             if secret is not None:
                 identity = Identity(options.name, Role[options.role.upper()])
-                known.append((identity, _digest(secret.reveal())))
+                known.append(Known(identity, digest_of(secret.reveal()), options.expires))
         return known
 
 
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+def digest_of(secret: str) -> bytes:
+    """What is kept of a secret: worth nothing outside this process."""
+    return hmac.digest(_KEY, secret.encode("utf-8", "surrogateescape"), hashlib.sha256)

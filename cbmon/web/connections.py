@@ -90,9 +90,16 @@ class Connections:
 class Connection(asyncio.Protocol):
     """Stands between a transport and aiohttp's protocol and keeps the time."""
 
-    def __init__(self, inner: asyncio.Protocol, group: Connections) -> None:
+    def __init__(
+        self,
+        inner: asyncio.Protocol,
+        group: Connections,
+        welcome: Callable[[asyncio.BaseTransport], bool] = lambda _: True,
+    ) -> None:
+        """``welcome`` says whether this client may be here at all."""
         self._inner = inner
         self._group = group
+        self._welcome = welcome
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -106,7 +113,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is here."""
         self._transport = cast("asyncio.Transport", transport)
-        self._admitted = self._group.admit(self)
+        self._admitted = self._welcome(transport) and self._group.admit(self)
         if not self._admitted:
             self._transport.abort()
             return

@@ -11,12 +11,14 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPException
 
 from cbmon.errors import StoreError
 from cbmon.web.errors import ApiError
+from cbmon.web.keys import ACCESS, HEADERS
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +35,13 @@ SAFETY: Final = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Server": "cbmon",
 }
+
+
+DEADLINE: Final[web.RequestKey[asyncio.Timeout]] = web.RequestKey("deadline", asyncio.Timeout)
+"""When the handler has to be ready; an answer that goes on for long puts it off."""
 
 
 def answer(data: Any, status: int = 200) -> web.Response:
@@ -42,9 +49,11 @@ def answer(data: Any, status: int = 200) -> web.Response:
     return web.Response(text=dumps(data) + "\n", status=status, content_type="application/json")
 
 
-async def add_safety(_: web.Request, response: web.StreamResponse) -> None:
+async def add_safety(request: web.Request, response: web.StreamResponse) -> None:
     """Signal handler: what a browser must know of every answer."""
     for name, value in SAFETY.items():
+        response.headers[name] = value
+    for name, value in request.app[HEADERS].items():
         response.headers[name] = value
     response.headers.setdefault("Cache-Control", "no-store")
 
@@ -55,7 +64,7 @@ def errors_to_answers(seconds: float) -> Any:
     @web.middleware
     async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as request[DEADLINE]:
                 return await handler(request)
         except ApiError as error:
             return _told(request, error)
@@ -89,12 +98,26 @@ def _pattern(request: web.Request) -> str:
 
 
 def _told(request: web.Request, error: ApiError) -> web.Response:
+    if _wants_login(request, error):
+        target = quote(request.path_qs, safe="/")
+        return web.Response(status=303, headers={"Location": f"/login?next={target}"})
     if request.path.startswith("/api/") or prefers_json(request):
         response = answer(error.body(), error.status)
     else:
         response = web.Response(text=_as_text(error), status=error.status)
     response.headers.update(error.headers)
     return response
+
+
+def _wants_login(request: web.Request, error: ApiError) -> bool:
+    """Whether a person came to a page without a credential that he could have."""
+    return (
+        error.status == 401
+        and request.method == "GET"
+        and not request.path.startswith("/api/")
+        and "text/html" in request.headers.get("Accept", "")
+        and request.app[ACCESS].credentials.for_people
+    )
 
 
 def _as_text(error: ApiError) -> str:

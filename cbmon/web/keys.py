@@ -13,3 +13,5 @@ from cbmon.web.services import Services
 SERVICES: Final[web.AppKey[Services]] = web.AppKey("services", Services)
 ACCESS: Final[web.AppKey[Access]] = web.AppKey("access", Access)
 LIMITS: Final[web.AppKey[Limits]] = web.AppKey("limits", Limits)
+HEADERS: Final[web.AppKey[dict[str, str]]] = web.AppKey("headers", dict)
+"""What the web-config file adds to every answer; it wins over ours."""

@@ -1,4 +1,8 @@
-"""The OpenAPI 3.1 document of what exists, made from the route table and the schemas."""
+"""The OpenAPI 3.1 document of every address, made from the route table and the schemas.
+
+Rule: nothing is described by hand that the router does not have, and nothing the router has is
+left out.
+"""
 
 from __future__ import annotations
 
@@ -12,70 +16,55 @@ from cbmon.web import schemas
 from cbmon.web.auth import Role
 from cbmon.web.edge import answer
 from cbmon.web.keys import SERVICES
-from cbmon.web.query import LARGEST_PAGE, PAGE
-from cbmon.web.route import TABLE, Route
+from cbmon.web.parameters import BODY, HEADERS, QUERY
+from cbmon.web.route import API, TABLE, Route
 
 Schema = dict[str, Any]
 
-QUERY: Final[dict[str, tuple[Schema, str]]] = {
-    "state": (schemas.STATE, "only breakers in this state"),
-    "category": (schemas.CATEGORY, "only breakers that guard this kind of thing"),
-    "target": (schemas.TEXT, "what to look at"),
-    "module": (schemas.TEXT, "the module that says how; http_2xx without one"),
-    "hostname": (schemas.TEXT, "Host header and name in TLS, instead of the target's"),
-    "debug": (schemas.TEXT, "true: what happened, metrics and module as text"),
-    "id": (schemas.TEXT, "the number of an earlier probe"),
-    "tag": (schemas.TEXT, "only those that have this tag"),
-    "q": (schemas.TEXT, "only those with this text in name, target, group or a tag"),
-    "component": (schemas.TEXT, "only events of this check or export"),
-    "receiver": (schemas.TEXT, "only messages for this receiver line, such as oncall/slack"),
-    "outcome": (schemas.OUTCOME, "only messages with which this happened"),
-    "expired": ({"type": "string", "enum": ["true", "false"]}, "true: those that are over too"),
-    "limit": (
-        {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE},
-        "entries per page",
-    ),
-    "rid": (schemas.TEXT, "id of the run, to keep runs apart that go on at the same time"),
-    "cursor": (schemas.TEXT, "the next_cursor of the page before"),
-}
-BODY: Final[dict[str, tuple[Schema, str]]] = {
-    "reason": (
-        {"type": ["string", "null"], "maxLength": 500},
-        "why, for the record and for colleagues",
-    ),
-    "for_seconds": (
-        {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 366 * 86_400},
-        "wait just that before the first trial",
-    ),
-    "matchers": (
-        {"type": "array", "items": schemas.TEXT, "minItems": 1, "maxItems": 20},
-        'what it covers, such as team="shop"; all must hold',
-    ),
-    "receiver": (schemas.TEXT, "the receiver's name"),
-    "dry_run": ({"type": ["boolean", "null"]}, "show the message, send nothing"),
-    "hold": ({"type": ["boolean", "null"]}, "keep the state until someone releases it"),
-    "reset_counters": (
-        {"type": ["boolean", "null"]},
-        "begin anew (the default), or go on in half-open with the cycles kept",
-    ),
-}
 ERRORS: Final = {
+    303: "to another page",
     400: "the request is wrong; the message says what would do",
-    401: "a token is missing or unknown",
-    403: "this identity may not do that",
+    401: "a credential is missing, unknown or expired",
+    403: "this identity may not do that, or another site's page asks",
     404: "no such thing",
-    409: "the breaker cannot make that move now; nothing changed",
+    408: "the body did not arrive in time",
+    409: "that is not possible now; nothing changed",
+    412: "it has changed since it was read; nothing changed",
+    413: "the body is too large",
+    415: "the body has another type than expected",
+    422: "what is asked for is not valid; nothing changed",
+    428: "If-Match is missing",
+    429: "too many wrong credentials, changes or requests; Retry-After says when",
     500: "refused; details.problems lists why",
     503: "not now",
 }
+ALWAYS: Final = (400, 401, 403, 429, 503)
+"""What any address may answer."""
+WITH_BODY: Final = (408, 413)
+SECURITY_SCHEMES: Final[Schema] = {
+    "token": {"type": "http", "scheme": "bearer", "description": "One of web.tokens."},
+    "user": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "One of basic_auth_users in the web-config file.",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "cbmon_session",
+        "description": "A login at /login (over TLS the name begins with __Host-). "
+        "Changes need the header X-CSRF-Token as well.",
+    },
+    "certificate": {"type": "mutualTLS", "description": "A verified client certificate."},
+}
+MEANS: Final[list[Schema]] = [{"token": []}, {"user": []}, {"session": []}, {"certificate": []}]
 
 
 def document(routes: Iterable[Route], version: str) -> Schema:
-    """The whole document: every route that answers with a schema; pages and metrics do not."""
+    """The whole document."""
     paths: dict[str, Schema] = {}
     for route in routes:
-        if route.answer is not None:
-            paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -85,10 +74,7 @@ def document(routes: Iterable[Route], version: str) -> Schema:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {
-            "schemas": schemas.SCHEMAS,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-        },
+        "components": {"schemas": schemas.SCHEMAS, "securitySchemes": SECURITY_SCHEMES},
     }
 
 
@@ -103,37 +89,66 @@ def _operation(route: Route) -> Schema:
     operation: Schema = {
         "summary": route.summary,
         "operationId": _operation_id(route),
+        "tags": [_tag(route)],
         "description": f"Needs role {route.role.label}.",
-        "parameters": [*_path_parameters(names), *_query_parameters(route.query)],
+        "parameters": [
+            *_path_parameters(names),
+            *_parameters("query", route.query, QUERY),
+            *_parameters("header", route.headers, HEADERS),
+        ],
         "responses": _responses(route),
-        "security": [{}, {"token": []}] if route.role <= Role.VIEWER else [{"token": []}],
+        "security": [{}, *MEANS] if route.role <= Role.VIEWER or route.local else MEANS,
     }
-    if route.body:
-        operation["requestBody"] = {
-            "required": False,
-            "content": {"application/json": {"schema": _body(route.body)}},
-        }
+    body = _request_body(route)
+    if body is not None:
+        operation["requestBody"] = body
     return operation
 
 
 def _operation_id(route: Route) -> str:
-    words = re.sub(r"[^a-z0-9]+", "_", route.path.removeprefix("/api/v1").lower()).strip("_")
-    return f"{route.method.lower()}_{words}"
+    words = re.sub(r"[^a-z0-9]+", "_", route.path.removeprefix(API).lower()).strip("_")
+    return f"{route.method.lower()}_{words or 'page'}"
+
+
+def _tag(route: Route) -> str:
+    if not route.path.startswith(API):
+        return "machines" if route.media != "text/html" else "pages"
+    return route.path.removeprefix(API).strip("/").partition("/")[0]
 
 
 def _responses(route: Route) -> Schema:
-    success = "Available" if route.answer == "Available" else route.answer
-    found = {"200": _response("as asked", str(success))}
+    found = {str(route.status): _success(route)}
     if route.answer in {"Available", "Ready"}:
-        found["503"] = _response(ERRORS[503], str(success))
-    for status in (*route.errors, 401, 403):
-        found.setdefault(str(status), _response(ERRORS[status], "Error"))
+        found["503"] = {**_success(route), "description": ERRORS[503]}
+    for status in sorted({*route.errors, *ALWAYS, *(WITH_BODY if _has_body(route) else ())}):
+        found.setdefault(str(status), _refusal(route, status))
     return found
 
 
-def _response(description: str, schema: str) -> Schema:
-    content = {"application/json": {"schema": schemas.ref(schema)}}
-    return {"description": description, "content": content}
+def _success(route: Route) -> Schema:
+    if route.status in {204, 303}:
+        return {"description": ERRORS.get(route.status, "done")}
+    if route.answer is None:
+        return {
+            "description": "as asked",
+            "content": {name: {"schema": schemas.TEXT} for name in (route.media, *route.also)},
+        }
+    content: Schema = {"application/json": {"schema": schemas.ref(route.answer)}}
+    if not route.path.startswith(API) and route.media != "application/json":
+        content[route.media] = {"schema": schemas.TEXT}
+    return {"description": "as asked", "content": content}
+
+
+def _refusal(route: Route, status: int) -> Schema:
+    if status == 303:
+        return {"description": ERRORS[303]}
+    content: Schema = {"application/json": {"schema": schemas.ref("Error")}}
+    if not route.path.startswith(API):
+        content["text/html" if route.form else "text/plain"] = {"schema": schemas.TEXT}
+    described: Schema = {"description": ERRORS[status], "content": content}
+    if status == 429:
+        described["headers"] = {"Retry-After": {"schema": {"type": "integer", "minimum": 0}}}
+    return described
 
 
 def _path_parameters(names: Iterable[str]) -> list[Schema]:
@@ -143,11 +158,30 @@ def _path_parameters(names: Iterable[str]) -> list[Schema]:
     ]
 
 
-def _query_parameters(names: Iterable[str]) -> list[Schema]:
+def _parameters(
+    place: str, names: Iterable[str], known: Mapping[str, tuple[Schema, str]]
+) -> list[Schema]:
     return [
-        {"name": name, "in": "query", "schema": QUERY[name][0], "description": QUERY[name][1]}
+        {"name": name, "in": place, "schema": known[name][0], "description": known[name][1]}
         for name in names
     ]
+
+
+def _has_body(route: Route) -> bool:
+    return bool(route.body or route.body_schema or route.form)
+
+
+def _request_body(route: Route) -> Schema | None:
+    if route.form:
+        form = {"application/x-www-form-urlencoded": {"schema": _body(route.body)}}
+        return {"content": form}
+    if route.body_schema is not None:
+        named = schemas.ref(route.body_schema)
+        return {"required": True, "content": {"application/json": {"schema": named}}}
+    if not route.body:
+        return None
+    content = {"application/json": {"schema": _body(route.body)}}
+    return {"required": False, "content": content}
 
 
 def _body(fields: Mapping[str, type]) -> Schema:

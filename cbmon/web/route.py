@@ -17,10 +17,13 @@ API: Final = "/api/v1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One address. ``answer`` names a schema; None is text or a page.
+    """One address. ``answer`` names a schema of JSON; without one, ``media`` says what comes,
+    or ``also``.
+    ``status`` is that of success.
 
     ``local``: this machine may ask without a token while none is configured. ``acts``: a read
-    that has effects, which a foreign page must not make a browser ask for.
+    that has effects, which a foreign page must not make a browser ask for. ``body`` are the
+    fields of a JSON object, or ``body_schema`` names its schema; a ``form`` is one of a browser.
     """
 
     method: str = "GET"
@@ -31,9 +34,15 @@ class Route:
     acts: bool = False
     summary: str
     answer: str | None = None
+    media: str = "application/json"
+    also: tuple[str, ...] = ()
+    status: int = 200
     errors: tuple[int, ...] = ()
     query: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
     body: Mapping[str, type] = field(default_factory=dict)
+    body_schema: str | None = None
+    form: bool = False
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer, if the request may have an answer."""

@@ -13,6 +13,8 @@ from cbmon.web import (
     api,
     discovery,
     heartbeat,
+    live,
+    login,
     notifications,
     openapi,
     pages,
@@ -23,6 +25,10 @@ from cbmon.web import (
 from cbmon.web.auth import Role
 from cbmon.web.route import API, Route
 from cbmon.web.services import Operation
+
+HTML: Final = "text/html"
+PLAIN: Final = "text/plain"
+MARKDOWN: Final = "text/markdown"
 
 
 def _act(operation: Operation, summary: str) -> Route:
@@ -52,37 +58,61 @@ def _beat(method: str, ending: str, summary: str) -> Route:
 
 
 ROUTES: Final[tuple[Route, ...]] = (
-    Route(path="/", handler=pages.status, summary="The status page"),
+    Route(path="/", handler=pages.status, media=HTML, summary="The status page"),
     Route(
         path="/fragments/status",
         handler=pages.status_fragment,
+        media=HTML,
         summary="The changing part of the status page",
     ),
     Route(
         path="/components/{name}",
         handler=pages.detail,
+        media=HTML,
         summary="The page of one check or export",
         errors=(404,),
     ),
     Route(
         path="/fragments/components/{name}",
         handler=pages.detail_fragment,
+        media=HTML,
         summary="The changing part of that page",
         errors=(404,),
     ),
-    Route(path="/runbooks", handler=runbooks.index, role=Role.NOBODY, summary="All runbooks"),
+    Route(
+        path="/runbooks",
+        handler=runbooks.index,
+        media=HTML,
+        also=(MARKDOWN,),
+        role=Role.NOBODY,
+        summary="All runbooks",
+    ),
     Route(
         path="/runbooks/{alert}",
         handler=runbooks.page,
+        media=HTML,
+        also=(MARKDOWN,),
         role=Role.NOBODY,
         summary="What to do about an alert",
         errors=(404,),
     ),
-    Route(path="/metrics", handler=scrape.metrics, summary="Every metric, for Prometheus"),
-    Route(path="/sd", handler=discovery.targets, summary="The checks' targets, for http_sd"),
+    Route(
+        path="/metrics",
+        handler=scrape.metrics,
+        media=PLAIN,
+        also=("application/openmetrics-text",),
+        summary="Every metric, for Prometheus",
+    ),
+    Route(
+        path="/sd",
+        handler=discovery.targets,
+        answer="TargetGroups",
+        summary="The checks' targets, for http_sd",
+    ),
     Route(
         path="/probe",
         handler=probing.probe,
+        media=PLAIN,
         acts=True,
         summary="Look at a target once, as blackbox_exporter does; its metrics",
         errors=(400, 403, 500),
@@ -91,25 +121,61 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         path="/config",
         handler=probing.configuration,
+        media=PLAIN,
         summary="The modules of /probe, as YAML without secrets",
         errors=(403,),
     ),
     Route(
         path="/logs",
         handler=probing.logs,
+        media=PLAIN,
         summary="What debug=true would have shown of an earlier probe",
         errors=(400, 403, 404),
         query=("id", "target", "module"),
     ),
     Route(
+        path="/login",
+        handler=login.form,
+        media=HTML,
+        role=Role.NOBODY,
+        summary="The form to log in with",
+        query=("next",),
+    ),
+    Route(
+        method="POST",
+        path="/login",
+        handler=login.log_in,
+        media=HTML,
+        role=Role.NOBODY,
+        acts=True,
+        form=True,
+        status=303,
+        summary="Open a session in the browser",
+        body={"name": str, "password": str, "next": str},
+    ),
+    Route(
+        method="POST",
+        path="/logout",
+        handler=login.log_out,
+        media=HTML,
+        role=Role.NOBODY,
+        acts=True,
+        form=True,
+        status=303,
+        summary="End the session",
+        body={"csrf_token": str},
+    ),
+    Route(
         path="/-/healthy",
         handler=scrape.healthy,
+        media=PLAIN,
         role=Role.NOBODY,
         summary="The process answers",
     ),
     Route(
         path="/-/ready",
         handler=scrape.ready,
+        media=PLAIN,
         summary="200 when the daemon can be used, 503 with the reasons when not",
         answer="Ready",
         errors=(503,),
@@ -118,6 +184,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         method="POST",
         path="/-/reload",
         handler=scrape.reload,
+        media=PLAIN,
         role=Role.ADMIN,
         local=True,
         summary="Read the configuration again; 500 with every problem if it cannot be used",
@@ -207,6 +274,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         query=("component", "limit", "cursor"),
     ),
     Route(
+        path=f"{API}/events/stream",
+        handler=live.events,
+        media="text/event-stream",
+        summary="Events as they happen (server-sent events)",
+        query=("component", "kind"),
+        headers=("Last-Event-ID",),
+    ),
+    Route(
         path=f"{API}/notifications",
         handler=notifications.notifications,
         summary="Messages of the outbox, newest first",
@@ -261,5 +336,17 @@ ROUTES: Final[tuple[Route, ...]] = (
         answer="Silence",
         errors=(404,),
     ),
-    Route(path=f"{API}/openapi.json", handler=openapi.openapi, summary="This API, described"),
+    Route(
+        path=f"{API}/session",
+        handler=login.session,
+        role=Role.NOBODY,
+        summary="Who asks, and whether he has logged in",
+        answer="Session",
+    ),
+    Route(
+        path=f"{API}/openapi.json",
+        handler=openapi.openapi,
+        summary="This API, described",
+        answer="Anything",
+    ),
 )

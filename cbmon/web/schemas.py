@@ -22,6 +22,7 @@ MAYBE_TEXT: Final[Schema] = {"type": ["string", "null"]}
 MAYBE_NUMBER: Final[Schema] = {"type": ["number", "null"]}
 NAMES: Final[Schema] = {"type": "array", "items": TEXT}
 PERCENTAGE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 100}
+LABELS: Final[Schema] = {"type": "object", "additionalProperties": {"type": "string"}}
 ANYTHING: Final[Schema] = {"type": "object"}
 OUTCOME: Final[Schema] = {"type": "string", "enum": [state.value for state in MessageState]}
 STATE: Final[Schema] = {"type": "string", "enum": [state.value for state in State]}
@@ -119,7 +120,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "explanation": TEXT,
             "policy": ANYTHING,
             "tags": NAMES,
-            "labels": {"type": "object", "additionalProperties": TEXT},
+            "labels": LABELS,
             "depends_on": NAMES,
         }
     ),
@@ -150,7 +151,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "group": TEXT,
             "target": TEXT,
             "tags": NAMES,
-            "labels": {"type": "object", "additionalProperties": TEXT},
+            "labels": LABELS,
             "depends_on": NAMES,
             "interval_seconds": NUMBER,
             "timeout_seconds": NUMBER,
@@ -192,6 +193,20 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "required": ["id", "kind", "at", "component"],
     },
     "Events": many("events", "Event"),
+    "Anything": ANYTHING,
+    "Session": closed(
+        {
+            "name": TEXT,
+            "role": {"type": "string", "enum": ["nobody", "viewer", "operator", "admin"]},
+            "anonymous": FLAG,
+            "logged_in": FLAG,
+            "can_log_in": FLAG,
+        }
+    ),
+    "TargetGroups": {
+        "type": "array",
+        "items": closed({"targets": NAMES, "labels": LABELS}),
+    },
     "Heartbeat": closed({"ok": FLAG, "heard": TEXT}),
     "Notification": closed(
         {
@@ -238,6 +253,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
         }
     ),
     "Silences": closed({"silences": {"type": "array", "items": ref("Silence")}}),
-    "Reload": closed({"ok": FLAG, "added": NAMES, "removed": NAMES, "changed": NAMES}),
+    "Reload": closed(
+        {"ok": FLAG, "added": NAMES, "removed": NAMES, "changed": NAMES, "needs_restart": NAMES}
+    ),
     "Ready": closed({"ready": FLAG, "reasons": NAMES}),
 }

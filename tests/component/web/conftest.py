@@ -256,6 +256,7 @@ class Token:
     role: str
     token: Secret | None = None
     token_file: SecretFile | None = None
+    expires: float | None = None
 
 
 TOKENS = (

@@ -229,17 +229,20 @@ async def test_the_openapi_document_is_served_and_is_one(web: Any) -> None:
     for schema in document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
     operations = [op for path in document["paths"].values() for op in path.values()]
-    assert len({op["operationId"] for op in operations}) == len(operations) == 27
+    assert len({op["operationId"] for op in operations}) == len(operations)
 
 
 async def test_every_address_in_the_document_answers_as_it_says(web: Any, daemon: Any) -> None:
     document = (await web.get("/api/v1/openapi.json")).json
     for path, methods in document["paths"].items():
-        if "get" not in methods:
+        if "get" not in methods or path.endswith("/stream"):
             continue
         reply = await web.get(path.replace("{name}", "api"), headers={"Accept": "application/json"})
         content = methods["get"]["responses"][str(reply.status)]["content"]
-        fits(content["application/json"]["schema"]["$ref"].rpartition("/")[2], reply.json)
+        media = reply.headers["Content-Type"].partition(";")[0]
+        assert media in content, path
+        if media == "application/json":
+            fits(content[media]["schema"]["$ref"].rpartition("/")[2], reply.json)
 
 
 async def test_head_gives_the_header_only(web: Any) -> None:

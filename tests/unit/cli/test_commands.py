@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import bcrypt
 import pytest
 from click.testing import CliRunner, Result
 
@@ -28,8 +29,8 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "SOCKETS", ())
 
 
-def cbmon(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, list(arguments))
+def cbmon(*arguments: str, typed: str | None = None) -> Result:
+    return CliRunner().invoke(cli, list(arguments), input=typed)
 
 
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
@@ -145,9 +146,28 @@ def test_run_without_a_configuration_says_how_to_make_one(tmp_path: Path) -> Non
     assert "make one with `cbmon init`" in result.stderr
 
 
-def test_a_web_configuration_is_refused_rather_than_ignored(tmp_path: Path) -> None:
-    result = cbmon("run", "--web.config.file", str(tmp_path / "web.yml"))
-    assert (result.exit_code, "not supported" in result.stderr) == (2, True)
+def test_a_password_is_hashed_and_never_an_argument() -> None:
+    result = cbmon("hash-password", "--cost", "4", typed="wait a minute\n")
+    assert result.exit_code == 0
+    hashed = result.stdout.strip()
+    assert bcrypt.checkpw(b"wait a minute", hashed.encode())
+    assert hashed.startswith("$2b$04$")
+    assert cbmon("hash-password", "wait a minute").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("password", "message"), [("", "is empty"), ("ä" * 37, "at most 72 bytes")]
+)
+def test_a_password_that_bcrypt_would_cut_is_refused(password: str, message: str) -> None:
+    result = cbmon("hash-password", typed=f"{password}\n")
+    assert (result.exit_code, message in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_gets_its_completion(shell: str) -> None:
+    result = cbmon("completion", shell)
+    assert result.exit_code == 0
+    assert "_CBMON_COMPLETE" in result.stdout
 
 
 @pytest.mark.parametrize(
