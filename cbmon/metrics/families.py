@@ -435,7 +435,37 @@ UNKNOWN_MODULES: Final = Family(
 )
 ITSELF: Final = (BUILD, RELOAD_OK, RELOAD_AT, HASH, LATENESS, LAG, STORE_ERRORS, UNKNOWN_MODULES)
 
+# --- applications that report ------------------------------------------------------------------
+
+_A: Final = ("application", "process")
+
+APP_UP: Final = Family(
+    name="cbmon_app_up",
+    type="gauge",
+    labels=_A,
+    help="1 while an application reports its breakers in time, 0 once it is silent.",
+    absent="until an application reports",
+)
+APP_HEARD: Final = Family(
+    name="cbmon_app_last_report_timestamp_seconds",
+    type="gauge",
+    labels=_A,
+    help="Unix time in seconds at which an application was heard of last.",
+    absent="until an application reports",
+)
+APP_REPORTS: Final = Family(
+    name="cbmon_app_reports_total",
+    type="counter",
+    help="Reports of applications, refused ones included.",
+)
+APP_REFUSED: Final = Family(
+    name="cbmon_app_reports_refused_total",
+    type="counter",
+    help="Reports of applications that were refused for what they say.",
+)
+APPS: Final = (APP_UP, APP_HEARD, APP_REPORTS, APP_REFUSED)
+
 
 def every() -> tuple[Family, ...]:
     """All of them, in the order of the output; process_* and python_* come after."""
-    return (*BREAKERS, *CHECKS, *EXPORTS, *WAITING, *NOTIFYING, *ITSELF)
+    return (*BREAKERS, *CHECKS, *EXPORTS, *WAITING, *NOTIFYING, *ITSELF, *APPS)

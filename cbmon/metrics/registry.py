@@ -13,6 +13,7 @@ from zlib import crc32
 
 from cbmon import __version__
 from cbmon.interfaces import Clock
+from cbmon.metrics.apps import AppNumbers
 from cbmon.metrics.exposition import COMPONENTS, Exposition
 from cbmon.metrics.lines import Moment
 from cbmon.metrics.own import Itself, export_sections, receiver_sections
@@ -41,6 +42,7 @@ class Metrics:
     ) -> None:
         self._clock = clock
         self._itself = Itself(version)
+        self._apps = AppNumbers()
         self._suppressions = tuple(suppressions)
         self._records: dict[Category, dict[str, BreakerRecord]]
         self._records = {category: {} for category in Category}
@@ -113,6 +115,19 @@ class Metrics:
         if record := self._receivers.get(receiver):
             record.queue, record.oldest, record.dead = waiting, oldest or 0.0, dead
 
+    def app(self, application: str, process: str, *, up: bool, heard_at: float) -> None:
+        """Whether a process of an application is heard of, and the Unix time it last was."""
+        self._apps.heard(application, process, up=up, at=heard_at)
+
+    def remove_app(self, application: str, process: str) -> None:
+        """Forget it; an unknown one is no error."""
+        self._apps.forget(application, process)
+
+    def app_report(self, *, refused: bool) -> None:
+        """An application has reported, or what it said was refused."""
+        self._apps.reports += 1
+        self._apps.refused += refused
+
     def store_error(self) -> None:
         """An access to the store failed."""
         self._itself.store_errors += 1
@@ -160,6 +175,7 @@ class Metrics:
         receivers = [self._receivers[name] for name in sorted(self._receivers)]
         yield from receiver_sections(receivers, self._suppressions)
         yield from self._itself.sections(self._clock.monotonic())
+        yield from self._apps.sections()
 
     def _add(self, category: Category, name: str, record: BreakerRecord) -> None:
         self._records[category][name] = record
