@@ -15,13 +15,12 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cbmon.breaker import CircuitBreaker, CircuitOpenError, State
 from cbmon.errors import MissingExtraError
-from cbmon.integrations.calls import Breakers, admit, breaker_of
+from cbmon.integrations.calls import Breakers, HeldCall, admit, breaker_of
 from cbmon.integrations.http_calls import Exchange, pieces
 from cbmon.integrations.http_rules import DEFAULT_RULES, HttpRules
 from cbmon.integrations.verdicts import (
@@ -67,14 +66,8 @@ _SAYS: Final[Table] = (
 class RequestsCircuitOpenError(CircuitOpenError, requests.ConnectionError):
     """The breaker rejected the request; nothing was sent."""
 
-    def __init__(
-        self,
-        name: str,
-        state: State,
-        retry_after: float | None,
-        request: requests.PreparedRequest | None = None,
-    ) -> None:
-        requests.ConnectionError.__init__(self, "rejected", request=request)
+    def __init__(self, name: str, state: State, retry_after: float | None) -> None:
+        requests.ConnectionError.__init__(self, "rejected")
         self.args = (name, state, retry_after)
 
 
@@ -113,8 +106,7 @@ class BreakerAdapter(BaseAdapter):
     ) -> requests.Response:
         """Send it if its breaker lets it; raises :class:`RequestsCircuitOpenError` if not."""
         breaker = self._single or breaker_of(self._breakers, self._key(request))
-        refusal = partial(RequestsCircuitOpenError, request=request)
-        exchange = Exchange(admit(breaker, refusal), judge, self._rules)
+        exchange = Exchange(_admit(breaker, request), judge, self._rules)
         try:
             response = self._adapter.send(request, stream, timeout, verify, cert, proxies)
         except BaseException as error:
@@ -142,6 +134,14 @@ def judge(error: BaseException) -> Verdict:
     caller's. What is no error of requests came from the caller, such as from a request's body.
     """
     return first_match(error, _SAYS)
+
+
+def _admit(breaker: CircuitBreaker, request: requests.PreparedRequest) -> HeldCall:
+    try:
+        return admit(breaker, RequestsCircuitOpenError)
+    except RequestsCircuitOpenError as error:
+        error.request = request
+        raise
 
 
 class _Response(requests.Response):
