@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cbmon.exports.base import ExportType
 
 EXPORTS: Final[dict[str, str]] = {
+    "otlp": "cbmon.exports.otlp",
     "pushgateway": "cbmon.exports.pushgateway",
     "remote_write": "cbmon.exports.remote_write",
     "textfile": "cbmon.exports.textfile",

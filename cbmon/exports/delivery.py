@@ -12,12 +12,12 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum, auto
-from typing import Final, TypeVar
+from typing import Final, NamedTuple
 
 from cbmon.backlog import Backlog, DropCause
 from cbmon.errors import CbmonError
 from cbmon.exports.batch import Batch, Queue
-from cbmon.exports.failures import PUSH_ERRORS, classified, refused
+from cbmon.exports.failures import PUSH_ERRORS, classified, printable, refused
 from cbmon.exports.offload import offload
 from cbmon.exports.posting import Answer
 from cbmon.interfaces import Attempt
@@ -25,8 +25,6 @@ from cbmon.logs import fields
 from cbmon.model import Reason, Result
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 MARGIN: Final = 0.05
 """Seconds before the deadline at which a run ends by itself."""
@@ -43,12 +41,22 @@ class Verdict(Enum):
     NEVER = auto()
 
 
+class Reading(NamedTuple):
+    """An answer as the protocol means it."""
+
+    verdict: Verdict
+    said: bytes
+    """For a person."""
+    lost: int = 0
+    """Samples of a body that was taken which the server did not want."""
+
+
 class BusyError(CbmonError):
     """The previous thing is still going on in its thread."""
 
 
 Post = Callable[[bytes, Attempt, float], Awaitable[Answer]]
-Judge = Callable[[Answer], Verdict]
+Judge = Callable[[Answer], Reading]
 
 
 class Delivery:
@@ -132,17 +140,18 @@ class Delivery:
             answer = await self._post(batch.body, attempt, left)
             attempt.facts["requests"] += 1
             attempt.facts["status"] = answer.status
-            verdict = self._judge(answer)
+            verdict, said, lost = self._judge(answer)
             if verdict is Verdict.LATER:
                 self._wait(answer)
-                return attempt.failed(*refused(answer.status, answer.said))
+                return attempt.failed(*refused(answer.status, said))
             if verdict is Verdict.NEVER:
-                failure = refused(answer.status, answer.said)
-                self._lost(DropCause.REFUSED, batch.samples)
+                failure = refused(answer.status, said)
+                lost = batch.samples
             else:
-                self._backlog.samples += batch.samples
-                attempt.facts["samples"] += batch.samples
                 self._complained.clear()
+            self._backlog.samples += batch.samples - lost
+            attempt.facts["samples"] += batch.samples - lost
+            self._lost(DropCause.REFUSED, lost, said.decode(errors="replace"))
             await self._done()
             if verdict is Verdict.NEVER and answer.status not in OF_THE_DATA:
                 break
@@ -183,17 +192,17 @@ class Delivery:
             try:
                 self._lost(DropCause.FULL, self._queue.put(batch))
             except OSError as error:
-                self._lost(DropCause.DISK, batch.samples, error)
+                self._lost(DropCause.DISK, batch.samples, error.strerror or str(error))
             self._fresh.popleft()
 
-    def _lost(self, cause: DropCause, samples: int, error: OSError | None = None) -> None:
+    def _lost(self, cause: DropCause, samples: int, error: str = "") -> None:
         """Count it; the log is told once, until something is delivered again."""
         if not samples:
             return
         self._backlog.drop(cause, samples)
         if cause not in self._complained:
             self._complained.add(cause)
-            why = {} if error is None else {"error": error.strerror or str(error)}
+            why = {"error": printable(error)} if error else {}
             log.warning(
                 "samples dropped",
                 extra=fields(export=self._name, cause=str(cause), samples=samples, **why),

@@ -47,7 +47,7 @@ def classified(error: Exception) -> tuple[Reason, str]:
 def refused(status: int, said: bytes) -> tuple[Reason, str]:
     """The reason behind an answer other than 2xx, with the first line of what was said."""
     words = said.decode(errors="replace").strip().splitlines()
-    told = f": {_printable(words[0])}" if words else ""
+    told = f": {printable(words[0])}" if words else ""
     message = f"the server answered {status}{told}"
     if status in {401, 403}:
         return Reason.AUTH, message
@@ -63,9 +63,10 @@ def _not_connected(error: aiohttp.ClientConnectorError) -> str:
         detail = cause.verify_message
     elif not isinstance(error, aiohttp.ClientConnectorDNSError | ssl.SSLError) and cause.errno:
         detail = os.strerror(cause.errno)  # asyncio's own text repeats the address
-    return f"cannot connect to {error.host}:{error.port}: {_printable(detail)}"
+    return f"cannot connect to {error.host}:{error.port}: {printable(detail)}"
 
 
-def _printable(line: str) -> str:
+def printable(line: str) -> str:
+    """A line for a log, cut short, without control characters."""
     clean = "".join(char if char.isprintable() else " " for char in line)
     return clean if len(clean) <= MAX_SAID else f"{clean[:MAX_SAID]}…"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -93,6 +94,8 @@ class Answer:
     status: int
     said: bytes
     retry_after: float | None = None
+    kind: str = ""
+    """The media type of what was said."""
 
 
 async def post(
@@ -117,7 +120,7 @@ async def post(
     ) as response:
         said = await response.content.read(MAX_ANSWER)
         wait = retry_after(response.headers.get("Retry-After"), environment.wall())
-        return Answer(response.status, said, wait)
+        return Answer(response.status, said, wait, response.content_type)
 
 
 async def _own_headers(options: PostingOptions) -> dict[str, str]:
@@ -126,6 +129,11 @@ async def _own_headers(options: PostingOptions) -> dict[str, str]:
         found = await asyncio.to_thread(options.authorization)
         headers["Authorization"] = found or ""
     return headers
+
+
+def shown_target(url: str) -> str:
+    """The URL without what may be a secret."""
+    return urlsplit(url)._replace(query="", fragment="").geturl()
 
 
 def retry_after(value: str | None, now: float) -> float | None:

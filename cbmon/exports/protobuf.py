@@ -1,7 +1,7 @@
-"""The few pieces of the protobuf encoding that the exports write.
+"""The few pieces of the protobuf encoding that the exports write, and read in answers.
 
-Rule: writing only, and only what is needed: a field is made of its tag and its bytes, and a message
-is the joined bytes of its fields.
+Rule: only what is needed: a field is made of its tag and its bytes, a message is the joined bytes
+of its fields. Reading trusts nothing.
 
 Source: https://protobuf.dev/programming-guides/encoding/
 """
@@ -56,3 +56,34 @@ def double(field: int, value: float) -> bytes:
 def fixed64(field: int, value: int) -> bytes:
     """A field of a fixed64."""
     return varint(field << 3 | _FIXED64) + fixed64_of(value)
+
+
+def fields(message: bytes) -> dict[int, int | bytes]:
+    """The fields of a message by number, the last one of each; ValueError when it is none."""
+    found: dict[int, int | bytes] = {}
+    at = 0
+    while at < len(message):
+        tag, at = _read_varint(message, at)
+        kind = tag & 7
+        if kind == 0:
+            found[tag >> 3], at = _read_varint(message, at)
+            continue
+        size = {_FIXED64: 8, 5: 4}.get(kind)
+        if kind == _LENGTH:
+            size, at = _read_varint(message, at)
+        if size is None or at + size > len(message):
+            raise ValueError("no protobuf message")
+        found[tag >> 3] = message[at : at + size]
+        at += size
+    return found
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    for index in range(at, min(at + 10, len(message))):
+        byte = message[index]
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, index + 1
+        shift += 7
+    raise ValueError("no protobuf message")

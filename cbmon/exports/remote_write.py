@@ -13,14 +13,13 @@ import re
 import socket
 from collections.abc import Mapping
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from cbmon.exports.base import ExportEnvironment, ExportType
 from cbmon.exports.batch import Batch
-from cbmon.exports.delivery import Verdict
-from cbmon.exports.posting import Answer
+from cbmon.exports.delivery import Reading, Verdict
+from cbmon.exports.posting import Answer, shown_target
 from cbmon.exports.protobuf import double_of, fixed64_of, nested, text, varint
 from cbmon.exports.samples import NAME, labels_of, name_of, samples
 from cbmon.exports.sampling import SamplesExport
@@ -127,16 +126,14 @@ class WriteEncoder:
         return known
 
 
-def judge(answer: Answer) -> Verdict:
+def judge(answer: Answer) -> Reading:
     """What the specification says of an answer."""
+    verdict = Verdict.NEVER
     if 200 <= answer.status < 300:
-        return Verdict.TAKEN
-    return Verdict.LATER if answer.status >= 500 or answer.status == 429 else Verdict.NEVER
-
-
-def shown_target(url: str) -> str:
-    """The URL without what may be a secret."""
-    return urlsplit(url)._replace(query="", fragment="").geturl()
+        verdict = Verdict.TAKEN
+    elif answer.status >= 500 or answer.status == 429:
+        verdict = Verdict.LATER
+    return Reading(verdict, answer.said)
 
 
 def build(

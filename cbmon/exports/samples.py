@@ -12,7 +12,6 @@ from typing import Final
 
 _LABEL: Final = re.compile(rb'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
-_TYPE: Final = b"# TYPE "
 _SHARP: Final = ord("#")
 
 NAME: Final = "__name__"
@@ -24,19 +23,6 @@ def samples(exposition: bytes) -> Iterator[tuple[bytes, float]]:
         if line and line[0] != _SHARP:
             series, _, value = line.rpartition(b" ")
             yield series, float(value)
-
-
-def typed_samples(exposition: bytes) -> Iterator[tuple[str, str, bytes, float]]:
-    """The same, each with its family's name and type before it."""
-    family, kind = "", "untyped"
-    for line in exposition.split(b"\n"):
-        if not line:
-            continue
-        if line[0] != _SHARP:
-            series, _, value = line.rpartition(b" ")
-            yield family, kind, series, float(value)
-        elif line.startswith(_TYPE):
-            family, _, kind = line[len(_TYPE) :].decode().partition(" ")
 
 
 def name_of(series: bytes) -> str:

@@ -27,6 +27,7 @@ def test_every_type_is_complete(name: str) -> None:
     minimal: dict[str, dict[str, Any]] = {
         "textfile": {"path": "/srv/cbmon.prom"},
         "pushgateway": {"url": "http://127.0.0.1:9091"},
+        "otlp": {"url": "http://127.0.0.1:4318/v1/metrics"},
         "remote_write": {"url": "http://127.0.0.1:9090/api/v1/write"},
     }
     options = kind.options.model_validate(minimal[name])
