@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from cbmon.events import Action, Transition
 from cbmon.keeping import RecordStore, SettingsStore
@@ -25,6 +25,9 @@ class Clock(Protocol):
     def time(self) -> float:
         """Unix time, for display and persistence."""
         ...
+
+
+_PLACE: Final = {phase: place for place, phase in enumerate(Phase)}
 
 
 class Attempt:
@@ -45,7 +48,7 @@ class Attempt:
         self._clock = clock
         self._phase: Phase | None = None
         self._begun = 0.0
-        self._spent: dict[Phase, float] = {}
+        self._spent = [0.0] * len(_PLACE)
         self.started = clock()
         self.timeout = timeout
         self.facts: dict[str, Any] = {}
@@ -69,21 +72,23 @@ class Attempt:
     def begin(self, phase: Phase, at: float | None = None) -> None:
         """End the phase that is going on and begin ``phase``; a phase may be begun again."""
         now = self._clock() if at is None else at
-        self._end(now)
+        if self._phase is not None:
+            self._end(self._phase, now)
         self._phase, self._begun = phase, now
 
     def end(self, at: float | None = None) -> None:
         """End the phase that is going on, if any."""
-        self._end(self._clock() if at is None else at)
-        self._phase = None
+        if self._phase is not None:
+            self._end(self._phase, self._clock() if at is None else at)
+            self._phase = None
 
     def add(self, phase: Phase, seconds: float) -> None:
         """Add time measured elsewhere to a phase."""
-        self._spent[phase] = self._spent.get(phase, 0.0) + seconds
+        self._spent[_PLACE[phase]] += seconds
 
     def spent(self, phase: Phase) -> float:
         """Seconds spent in a phase so far, without the one that is going on."""
-        return self._spent.get(phase, 0.0)
+        return self._spent[_PLACE[phase]]
 
     def passed(self, *, certificate_expiry: float | None = None) -> Result:
         """The result of a run that found what it expected."""
@@ -95,9 +100,10 @@ class Attempt:
         """The result of a run that did not; ``error`` is for a person and holds no secret."""
         return self._result(reason, error, certificate_expiry)
 
-    def _end(self, now: float) -> None:
-        if self._phase is not None:
-            self.add(self._phase, max(0.0, now - self._begun))
+    def _end(self, phase: Phase, now: float) -> None:
+        seconds = now - self._begun
+        if seconds > 0.0:
+            self._spent[_PLACE[phase]] += seconds
 
     def _result(self, reason: Reason | None, error: str | None, expiry: float | None) -> Result:
         now = self._clock()
@@ -107,7 +113,7 @@ class Attempt:
             duration=now - self.started,
             reason=reason,
             error=error,
-            phases=Phases(**{phase.value: spent for phase, spent in self._spent.items()}),
+            phases=Phases(*self._spent),
             certificate_expiry=expiry,
             facts=self.facts,
         )

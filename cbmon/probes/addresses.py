@@ -39,6 +39,7 @@ METADATA: Final = frozenset(
         "192.0.0.192",
     )
 )
+_REMEMBERED: Final = 16_384
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -84,7 +85,7 @@ class AddressPolicy:
     sockets may be connected to if ``unix``.
     """
 
-    __slots__ = ("_allow", "_deny", "_metadata", "_unix")
+    __slots__ = ("_allow", "_deny", "_metadata", "_passed", "_unix")
 
     def __init__(
         self,
@@ -98,12 +99,18 @@ class AddressPolicy:
         self._deny = tuple(ipaddress.ip_network(network) for network in deny)
         self._metadata = metadata
         self._unix = unix
+        self._passed: set[str] = set()
 
     def check(self, ip: str) -> None:
         """Return, or raise ProbeError with reason ``policy``."""
+        if ip in self._passed:  # a policy never changes, and reading an address takes a while
+            return
         refusal = self._refusal(ipaddress.ip_address(ip.partition("%")[0]))
         if refusal:
             raise ProbeError(Reason.POLICY, f"connecting to {ip} is not allowed: {refusal}")
+        if len(self._passed) >= _REMEMBERED:
+            self._passed.clear()
+        self._passed.add(ip)
 
     def check_path(self, path: str) -> None:
         """Return, or raise ProbeError with reason ``policy``: may this Unix socket be used?"""

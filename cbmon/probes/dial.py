@@ -11,7 +11,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
@@ -83,8 +83,13 @@ async def locate(attempt: Attempt, environment: ProbeEnvironment, route: Route) 
     """The address to connect to, resolved and allowed; ProbeError when there is none."""
     attempt.facts["host"] = route.host
     attempt.begin(Phase.RESOLVE)
-    found = await environment.resolver.addresses(route.host, route.family)
-    ip = next((one for one in found if one not in attempt.avoid), found[0])
+    resolver = environment.resolver
+    ip = resolver.known(route.host, route.family)
+    if ip is not None:
+        found: Sequence[str] = (ip,)
+    else:
+        found = await resolver.addresses(route.host, route.family)
+        ip = next((one for one in found if one not in attempt.avoid), found[0])
     if attempt.taken is None:
         attempt.offered, attempt.taken = tuple(found), ip
     endpoint = Endpoint(ip, route.port)

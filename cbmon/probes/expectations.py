@@ -13,8 +13,10 @@ from cbmon.probes.failure import ProbeError, seconds
 
 def check_duration(attempt: Attempt, longest: float | None) -> None:
     """ProbeError (``latency``) when the run took longer than ``longest`` seconds so far."""
+    if longest is None:
+        return
     took = attempt.timeout - attempt.remaining
-    if longest is not None and took > longest:
+    if took > longest:
         text = f"took {seconds(took)}, expected at most {seconds(longest)}"
         raise ProbeError(Reason.LATENCY, text)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import aiodns
@@ -62,13 +63,16 @@ class Resolver:
         Under ``any`` the system's preference decides, ``ipv4`` and ``ipv6`` take nothing else,
         ``prefer_…`` put the one family before the other.
         """
-        written = literal(host)
-        if written is not None:
-            return [_fitting(host, written, family)]
-        if host.rstrip(".").lower() == "localhost":
-            return [_LOOPBACK.get(family, "127.0.0.1")]
+        known = self.known(host, family)
+        if known is not None:
+            return [known]
         found = await self._ask(host, FAMILIES.get(family, socket.AF_UNSPEC))
         return _ordered(list(dict.fromkeys(found)), family)
+
+    @staticmethod
+    def known(host: str, family: Family = "any") -> str | None:
+        """The address of a host that nobody has to be asked about; None for all others."""
+        return _known(host, family)
 
     async def close(self) -> None:
         """End the questions that are still open."""
@@ -90,6 +94,16 @@ class Resolver:
         if not addresses:
             raise ProbeError(Reason.DNS, f"cannot resolve {host}: the name has no address")
         return addresses
+
+
+@lru_cache(16_384)
+def _known(host: str, family: Family) -> str | None:
+    written = literal(host)
+    if written is not None:
+        return _fitting(host, written, family)
+    if host.rstrip(".").lower() == "localhost":
+        return _LOOPBACK.get(family, "127.0.0.1")
+    return None
 
 
 def _fitting(host: str, written: socket.AddressFamily, family: Family) -> str:

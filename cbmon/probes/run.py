@@ -90,6 +90,8 @@ async def run_planned(probe: Probe, timeout: float, clock: Clock, plan: Plan = O
     The facts of the result say how many looks it took (``attempts``) and what the first one found
     (``first_failure``), if it was more than one.
     """
+    if plan is ONCE:
+        return await run_once(probe, timeout, clock)
     result, tried = await _look(probe, timeout, clock, plan, frozenset())
     first, avoid = result, tried
     for number in range(2, plan.confirmations + 2):

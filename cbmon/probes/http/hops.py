@@ -40,6 +40,7 @@ class Hops:
         self._home = share(tls.settings(_ALPN))
         bare = tls.model_copy(update={"cert_file": None, "key_file": None})
         self._abroad = share(bare.settings(_ALPN))
+        self._kept: tuple[URL | None, Route] = None, Route(host="")
         oauth = options.oauth2
         self._tokens = Tokens(oauth, environment.clock) if oauth else None
         self._of_tokens = share(oauth.tls.settings(_ALPN)) if oauth else self._abroad
@@ -113,10 +114,16 @@ class Hops:
         return Proxy(url=url, route=self._route(url), authorization=authorization)
 
     def _route(self, url: URL) -> Route:
+        kept_url, kept = self._kept
+        if url is kept_url:  # every run begins at the same URL
+            return kept
         options = self._options
-        return Route(
+        route = Route(
             host=url.raw_host or "",
             port=url.port or 0,
             family=options.usable_family,
             source=options.source_address,
         )
+        if kept_url is None:
+            self._kept = url, route
+        return route

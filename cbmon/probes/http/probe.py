@@ -46,6 +46,9 @@ class HttpProbe:
         self._needs_body = needs_body(options.expect)
         self._unpacks = self._needs_body or bool(options.compression)
         self._hops = Hops(options, environment)
+        self._fixed = None if _varies(options) else self._request(self._headers, _body(options))
+        self._written = b""
+        self._shown = ""
 
     async def run(self, attempt: Attempt) -> Result:
         """Ask, follow redirects, read the answer and judge it."""
@@ -63,7 +66,7 @@ class HttpProbe:
         request = await self._first_request(visit.attempt)
         facts = visit.attempt.facts
         while True:
-            facts["url"] = redacted(request.url)
+            facts["url"] = self._named(request)
             hop = await self._hops.make(visit.attempt, request)
             try:
                 reply = await self._asked(hop, request)
@@ -81,7 +84,11 @@ class HttpProbe:
     async def _asked(self, hop: Hop, request: Request) -> Reply:
         """The reply to a request, by the short way where it can go."""
         if self._environment.direct and wire.serves(hop, request.url):
-            return await wire.ask(hop, wire.written(request), request.method)
+            if request is not self._fixed:
+                written = wire.written(request)
+            else:
+                written = self._written = self._written or wire.written(request)
+            return await wire.ask(hop, written, request.method)
         client = self._environment.shared(HttpClient)
         headers = _with_host(request)
         response = await client.send(hop, request.method, request.url, headers, request.body)
@@ -145,16 +152,28 @@ class HttpProbe:
                 attempt.facts["unpacked_bytes"] = body.unpacked
         return body
 
+    def _named(self, request: Request) -> str:
+        """The URL of a request as a fact."""
+        if request is not self._fixed:
+            return redacted(request.url)
+        self._shown = self._shown or redacted(request.url)
+        return self._shown
+
     async def _first_request(self, attempt: Attempt) -> Request:
+        if self._fixed is not None:
+            return self._fixed
         options = self._options
-        headers = self._headers
-        body = options.body.encode() if options.body is not None else None
+        headers, body = self._headers, _body(options)
         if options.basic_auth or options.bearer_token or options.bearer_token_file:
             headers = {**headers, "Authorization": await authorization(options)}
         elif token := await self._hops.bearer(attempt):
             headers = {**headers, "Authorization": f"Bearer {token}"}
         if options.body_file is not None:
             body = await asyncio.to_thread(_read, options.body_file)
+        return self._request(headers, body)
+
+    def _request(self, headers: dict[str, str], body: bytes | None) -> Request:
+        options = self._options
         return Request(
             method=options.method, url=self._url, headers=headers, body=body, host=options.host
         )
@@ -167,6 +186,16 @@ class _Visit:
     attempt: Attempt
     redirects: int = 0
     expiry: float | None = None
+
+
+def _varies(options: HttpOptions) -> bool:
+    """Whether the first request is not the same at every run, or holds what is not to be kept."""
+    credentials = options.basic_auth or options.bearer_token or options.bearer_token_file
+    return bool(credentials or options.oauth2 or options.body_file)
+
+
+def _body(options: HttpOptions) -> bytes | None:
+    return None if options.body is None else options.body.encode()
 
 
 def _fixed_headers(options: HttpOptions) -> dict[str, str]:
