@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from cbmon.store import open_store
+from tests.integration.harness.processes import DIES_WITH_US
 
 LINES = ("good", "slow", "moody")
 DAEMON = """
@@ -151,7 +152,14 @@ async def run_daemon(database: str, url: str, *, kill_after: float | None) -> li
     """Run it; the ids that it said were committed."""
     mode = "drain" if kill_after is None else "work"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", DAEMON, database, url, mode, stdout=asyncio.subprocess.PIPE
+        *DIES_WITH_US,
+        sys.executable,
+        "-c",
+        DAEMON,
+        database,
+        url,
+        mode,
+        stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
     said = [] if kill_after is None else [await process.stdout.readline()]

@@ -21,6 +21,9 @@ import pytest
 T = TypeVar("T")
 
 POLL: Final = 0.02
+_SETPRIV: Final = shutil.which("setpriv")
+DIES_WITH_US: Final = [_SETPRIV, "--pdeathsig", "KILL"] if _SETPRIV else []
+"""Put before a command, so that it does not outlive a test run that was killed itself."""
 _MORE_PATHS: Final = ("/usr/sbin", "/sbin", "/usr/lib/postgresql/15/bin")
 
 
@@ -101,7 +104,7 @@ class Process:
         self.directory.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command,
+                [*DIES_WITH_US, *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
