@@ -31,11 +31,13 @@ class Role(IntEnum):
     """What an identity may do; each includes the ones before."""
 
     NOBODY = 0
-    VIEWER = 1
+    REPORTER = 1
+    """Report the breakers of an application, and nothing else."""
+    VIEWER = 2
     """Read everything."""
-    OPERATOR = 2
+    OPERATOR = 3
     """Act on breakers and run checks."""
-    ADMIN = 3
+    ADMIN = 4
     """Change the configuration."""
 
     @property
@@ -63,7 +65,7 @@ class TokenOptions(Protocol):
 
     @property
     def role(self) -> str:
-        """``viewer``, ``operator`` or ``admin``."""
+        """``reporter``, ``viewer``, ``operator`` or ``admin``."""
         ...
 
     @property

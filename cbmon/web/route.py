@@ -24,6 +24,7 @@ class Route:
     ``local``: this machine may ask without a token while none is configured. ``acts``: a read
     that has effects, which a foreign page must not make a browser ask for. ``body`` are the
     fields of a JSON object, or ``body_schema`` names its schema; a ``form`` is one of a browser.
+    ``reporters``: the role of applications may ask too.
     """
 
     method: str = "GET"
@@ -32,6 +33,7 @@ class Route:
     role: Role = Role.VIEWER
     local: bool = False
     acts: bool = False
+    reporters: bool = False
     summary: str
     answer: str | None = None
     media: str = "application/json"
@@ -46,7 +48,9 @@ class Route:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer, if the request may have an answer."""
-        request.app[ACCESS].require(request, self.role, local=self.local, acts=self.acts)
+        access = request.app[ACCESS]
+        if not self.reporters or access.identity(request).role is not Role.REPORTER:
+            access.require(request, self.role, local=self.local, acts=self.acts)
         return await self.handler(request)
 
 
