@@ -31,7 +31,7 @@ async def metrics(request: web.Request) -> web.Response:
     }
     exposition = request.app[SERVICES].exposition
     if not takes_gzip(request.headers.get(hdrs.ACCEPT_ENCODING)):
-        return web.Response(body=await exposition.render(openmetrics=openmetrics), headers=headers)
+        return web.Response(body=exposition.stream(openmetrics=openmetrics), headers=headers)
     headers[hdrs.CONTENT_ENCODING] = "gzip"
     body = await exposition.render_gzip(openmetrics=openmetrics)
     return web.Response(body=body, headers=headers)

@@ -6,7 +6,7 @@ named ``…_at`` are Unix seconds, all others are seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -116,8 +116,8 @@ class ComponentView(Protocol):
 class Rendering(Protocol):
     """Renders every metric as it is now, in slices, so that runs go on meanwhile."""
 
-    async def render(self, *, openmetrics: bool = False) -> bytes:
-        """In the Prometheus text format 0.0.4, or in OpenMetrics 1.0."""
+    def stream(self, *, openmetrics: bool = False) -> AsyncIterator[bytes]:
+        """In the Prometheus text format 0.0.4, or in OpenMetrics 1.0, in pieces."""
         ...
 
     async def render_gzip(self, *, openmetrics: bool = False) -> bytes:

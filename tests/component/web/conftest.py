@@ -47,11 +47,13 @@ class FakeComponent:
 
 
 class FakeExposition:
-    async def render(self, *, openmetrics: bool = False) -> bytes:
-        return b"# TYPE up gauge\nup 1\n" + (b"# EOF\n" if openmetrics else b"")
+    async def stream(self, *, openmetrics: bool = False) -> AsyncIterator[bytes]:
+        yield b"# TYPE up gauge\nup 1\n"
+        yield b"# EOF\n" if openmetrics else b""
 
     async def render_gzip(self, *, openmetrics: bool = False) -> bytes:
-        return gzip.compress(await self.render(openmetrics=openmetrics))
+        pieces = [piece async for piece in self.stream(openmetrics=openmetrics)]
+        return gzip.compress(b"".join(pieces))
 
 
 @dataclass
