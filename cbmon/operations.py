@@ -14,6 +14,7 @@ from typing import Any
 from cbmon import __version__
 from cbmon.component import Component
 from cbmon.config import Config
+from cbmon.config.statuspage import StatusPageSection
 from cbmon.interfaces import Clock, Commit, Store
 from cbmon.logs import fields
 from cbmon.metrics import Exposition, Metrics
@@ -80,6 +81,11 @@ class Operations:
         """Under which address users reach the page."""
         return self._config().external_url
 
+    @property
+    def status_page(self) -> StatusPageSection:
+        """What of it is public."""
+        return self._config().web.status_page
+
     def components(self) -> Iterable[Component]:
         """Every check and export."""
         return iter(self._rooms.monitor)
@@ -105,6 +111,12 @@ class Operations:
     ) -> list[dict[str, Any]]:
         """Moves as the store has them, newest first."""
         return await self._rooms.store.transitions(component=component, limit=limit, before=before)
+
+    async def incidents(
+        self, *, open_only: bool = False, limit: int = 100, before: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Incidents as the store has them, newest first."""
+        return await self._rooms.store.incidents(open_only=open_only, limit=limit, before=before)
 
     # --- orders --------------------------------------------------------------------------
 

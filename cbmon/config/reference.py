@@ -40,6 +40,7 @@ from cbmon.config.sections import (
     TokenEntry,
     WebSection,
 )
+from cbmon.config.statuspage import StatusPageSection
 from cbmon.config.times import TimeIntervalSpec
 from cbmon.config.units import format_duration
 
@@ -49,6 +50,7 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "web": WebSection,
     "tokens": TokenEntry,
     "probe": ProbeSection,
+    "status_page": StatusPageSection,
     "defaults": DefaultsSection,
     "checks": CheckEntry,
     "exports": ExportEntry,

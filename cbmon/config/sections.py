@@ -32,6 +32,7 @@ from cbmon.config.fields import (
 )
 from cbmon.config.policies import BUILT_IN
 from cbmon.config.programs import checked_pattern
+from cbmon.config.statuspage import StatusPageSection
 from cbmon.config.words import shown
 
 MIN_INTERVAL: Final = 0.1
@@ -249,6 +250,9 @@ class WebSection(Options):
     tokens: tuple[TokenEntry, ...] = Field((), description="Bearer tokens of the API.")
     probe: ProbeSection = Field(
         default_factory=ProbeSection, description="Arbitrary targets on /probe."
+    )
+    status_page: StatusPageSection = Field(
+        default_factory=StatusPageSection, description="A public page of names and states."
     )
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ from cbmon.web.probing import PROBING
 from cbmon.web.route import TABLE
 from cbmon.web.routes import ROUTES
 from cbmon.web.services import Services
+from cbmon.web.statuspage import OUTAGES, Outages
 from cbmon.web.stream import STREAM, Stream
 
 
@@ -55,6 +56,7 @@ def build_app(
     if probing is not None:
         app[PROBING] = probing
     app[MOVES] = LatestMoves(services, time.monotonic)
+    app[OUTAGES] = Outages(services)
     app.on_response_prepare.append(add_safety)
     for route in ROUTES:
         path = route.path.replace("{name}", "{name:[^/]+}")  # a name may hold braces

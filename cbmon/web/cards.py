@@ -1,6 +1,6 @@
 """What the page shows of one component, ready to be written into a template.
 
-Rule: pure; a template only places what is here. Sorted by what needs attention first.
+Rule: pure; a template only places what is here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Final
 from cbmon.breaker import State
 from cbmon.model import Result
 from cbmon.web import timeline, views
+from cbmon.web.moves import Moves
 from cbmon.web.services import ComponentView
 from cbmon.web.words import STATES, StateWords
 
@@ -66,17 +67,24 @@ def card(
     *,
     now: float,
     next_run_in: float | None,
-    rows: Sequence[Row],
+    moves: Moves,
     started_at: float,
     span: float = HOUR,
 ) -> Card:
-    """A component's card; ``rows`` are its moves, newest first."""
+    """A component's card with a history of ``span`` seconds; ``moves`` may hold others' too."""
     state = view.breaker.state
     label, seconds = _wait(view, state, next_run_in)
     its = view.breaker.get_state()
     failing = view.last is not None and not view.last.ok
+    rows = moves.by_component.get(view.info.name, [])
     known_since = min(float(rows[-1]["at"]), started_at) if rows else started_at
-    stretch = timeline.parts(rows, state=state.value, now=now, span=span, known_since=known_since)
+    stretch = timeline.parts(
+        rows,
+        state=state.value,
+        now=now,
+        span=span,
+        known_since=max(known_since, moves.complete_since),
+    )
     troubled = failing or state not in views.HEALTHY
     return Card(
         view=view,
@@ -95,14 +103,6 @@ def card(
         moved_by=_moved_by(rows, state),
         failures=_failures(view, its) if failing else "",
     )
-
-
-def order(card: Card) -> tuple[int, str]:
-    """What needs attention comes first, then by name."""
-    urgency = card.words.urgency
-    if card.state == State.CLOSED and card.failing:
-        urgency = 3
-    return urgency, card.name
 
 
 def _moved_by(rows: Sequence[Row], state: State) -> str:

@@ -43,6 +43,9 @@ SAFETY: Final = {
 DEADLINE: Final[web.RequestKey[asyncio.Timeout]] = web.RequestKey("deadline", asyncio.Timeout)
 """When the handler has to be ready; an answer that goes on for long puts it off."""
 
+MAY_DIFFER: Final = frozenset({"Cross-Origin-Resource-Policy"})
+"""What an answer may say itself: a badge is there for the pages of others."""
+
 
 def answer(data: Any, status: int = 200) -> web.Response:
     """A JSON answer."""
@@ -52,7 +55,8 @@ def answer(data: Any, status: int = 200) -> web.Response:
 async def add_safety(request: web.Request, response: web.StreamResponse) -> None:
     """Signal handler: what a browser must know of every answer."""
     for name, value in SAFETY.items():
-        response.headers[name] = value
+        if name not in MAY_DIFFER or name not in response.headers:
+            response.headers[name] = value
     for name, value in request.app[HEADERS].items():
         response.headers[name] = value
     response.headers.setdefault("Cache-Control", "no-store")

@@ -34,6 +34,8 @@ class Moves:
     rows: list[Row] = field(default_factory=list)
     by_component: dict[str, list[Row]] = field(default_factory=dict)
     problem: str | None = None
+    complete_since: float = float("-inf")
+    """Moves before this Unix time are not all among them."""
 
 
 class LatestMoves:
@@ -66,7 +68,10 @@ async def latest(services: Services, limit: int, component: str | None = None) -
     by_component = defaultdict(list)
     for row in rows:
         by_component[str(row["component"])].append(row)
-    return Moves(rows, dict(by_component))
+    cut = len(rows) >= limit
+    return Moves(
+        rows, dict(by_component), complete_since=float(rows[-1]["at"]) if cut else float("-inf")
+    )
 
 
 MOVES: Final[web.AppKey[LatestMoves]] = web.AppKey("moves", LatestMoves)

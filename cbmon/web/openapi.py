@@ -107,7 +107,8 @@ def _operation(route: Route) -> Schema:
 
 def _operation_id(route: Route) -> str:
     words = re.sub(r"[^a-z0-9]+", "_", route.path.removeprefix(API).lower()).strip("_")
-    return f"{route.method.lower()}_{words or 'page'}"
+    page = "page" if route.media == "text/html" else ""
+    return "_".join(part for part in (route.method.lower(), words, page) if part)
 
 
 def _tag(route: Route) -> str:

@@ -1,180 +1,148 @@
-"""The pages: the status of everything, and one component in detail.
+"""The two pages that are looked at most: everything at a glance, and one component in detail.
 
-Rule: written by the server, readable without JavaScript; a page and its fragment are the same
-template, so that what is refreshed cannot differ from what was loaded.
+Rule: written by the server, complete without JavaScript; what is refreshed is the same page again,
+so that it cannot differ from what was loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cbmon.breaker import State
-from cbmon.web import api, assets, views, words
+from cbmon.model import BreakerInfo
+from cbmon.notify.routing import labels_of
+from cbmon.web import api, latency, overview, policies, trends, views
 from cbmon.web import query as q
-from cbmon.web.cards import HEALTHY_NAMES, Card, card, order
+from cbmon.web.cards import Card, card
+from cbmon.web.confirm import DONE, offered
 from cbmon.web.keys import SERVICES
 from cbmon.web.moves import MOVES, Moves, latest
+from cbmon.web.notifications import SilenceView
+from cbmon.web.overview import Look, Wish
+from cbmon.web.rendering import page
 from cbmon.web.services import ComponentView, Services
+from cbmon.web.settings_page import sources_of
 
-MOST: Final = 300
-"""Cards on one page; a filter finds the others."""
 RECENT: Final = 12
-DAY: Final = 86_400.0
+EVENTS: Final = 50
+HISTORY: Final = 1000
+"""Moves of one component that its page reads."""
+HOUR: Final = 3600.0
+SPANS: Final = {"1h": ("1 h", HOUR), "24h": ("24 h", 24 * HOUR), "7d": ("7 d", 168 * HOUR)}
+"""How far the state timeline of one component goes back: its label and seconds."""
 
 
 async def status(request: web.Request) -> web.Response:
-    """The status page."""
-    return await _overview(request, "status.html")
-
-
-async def status_fragment(request: web.Request) -> web.Response:
-    """Its changing part."""
-    return await _overview(request, "status_live.html")
-
-
-async def detail(request: web.Request) -> web.Response:
-    """The page of one component."""
-    return await _component(request, "component.html")
-
-
-async def detail_fragment(request: web.Request) -> web.Response:
-    """Its changing part."""
-    return await _component(request, "component_live.html")
-
-
-async def _overview(request: web.Request, template: str) -> web.Response:
-    query = q.parameters(request, ("q", "state"))
-    state = q.one_of(query, "state", api.STATES) if query.get("state") else None
+    """Everything, what is wrong first."""
+    query = q.parameters(request, (*overview.PARAMETERS, "done"))
+    q.one_of({name: value for name, value in query.items() if value}, "state", overview.CHOICES)
+    wish = Wish.of(query)
     services = request.app[SERVICES]
-    views_ = list(services.components())
+    looks = overview.look_at(services.components())
     moves = await request.app[MOVES].get()
-    everything = sorted((_card(services, view, moves) for view in views_), key=order)
-    cards = [c for c in everything if api.matches(c.view, query) and state in {None, c.state}]
-    return _page(
-        template,
-        services,
-        summary=views.summary(views_),
-        loud=[c for c in cards if not c.quiet][:MOST],
-        quiet=[c for c in cards if c.quiet][:MOST],
-        found=len(cards),
-        attention=_attention(everything),
+    sheet = overview.sheet(looks, wish)
+    cards = [_card(services, look.view, moves) for look in sheet.looks]
+    loud = [c for c in cards if not c.quiet]
+    return page(
+        request,
+        "overview.html",
+        here="/",
+        summary=views.summary_of([(look.info, look.state) for look in looks]),
+        wish=wish,
+        sheet=sheet,
+        loud=loud,
+        quiet=[c for c in cards if c.quiet],
+        attention=overview.attention(looks),
+        choices=overview.choices(looks),
+        silenced=await _silenced(services, loud),
         moves=moves.rows[:RECENT],
         problem=moves.problem,
         not_ready=list(services.ready()),
-        query=query.get("q", ""),
-        state=state or "",
+        done=DONE.get(query.get("done", ""), ""),
         states=[s.value for s in State],
     )
 
 
-async def _component(request: web.Request, template: str) -> web.Response:
+async def detail(request: web.Request) -> web.Response:
+    """One component."""
+    query = q.parameters(request, ("span", "done"))
+    name = q.one_of(query, "span", list(SPANS)) or "24h"
+    label, span = SPANS[name]
     services = request.app[SERVICES]
     view = api.component(request)
-    moves = await latest(services, 200, component=view.info.name)
-    return _page(
-        template,
-        services,
-        card=_card(services, view, moves, span=DAY),
+    moves = await latest(services, HISTORY, component=view.info.name)
+    policy = view.breaker.policy
+    return page(
+        request,
+        "component.html",
+        card=_card(services, view, moves, span=span),
         breaker=views.breaker(view),
-        settings=_settings(view),
+        settings=policies.in_words(policy),
+        sources=sources_of(view),
         explanation=_explanation(view),
-        moves=moves.rows[:50],
+        moves=moves.rows[:EVENTS],
         problem=moves.problem,
+        done=DONE.get(query.get("done", ""), ""),
+        offered=offered(view.breaker.state),
+        silences=[one for one in await _active(services) if _covers(one, view.info)],
+        chart=latency.chart(view.recent, policy.slow_call_seconds or view.timeout),
+        cycles=trends.cycles(moves.rows),
+        outages=trends.outages(moves.rows),
+        needs=_states(services, view.info.depends_on),
+        needed_by=_dependants(services.components(), view.info.name),
+        span=name,
+        spans=[(key, text) for key, (text, _) in SPANS.items()],
+        span_ago=label,
+        span_label=f"Last {label}",
     )
 
 
-def _attention(cards: Sequence[Card]) -> dict[str, list[str]]:
-    """What needs attention, by what it is in a word."""
-    found: dict[str, list[str]] = {}
-    for c in cards:
-        if not c.quiet:
-            label = "Failing" if c.state in HEALTHY_NAMES else c.words.label
-            found.setdefault(label, []).append(c.name)
-    return found
-
-
-def _card(services: Services, view: ComponentView, moves: Moves, span: float = 3600.0) -> Card:
-    name = view.info.name
+def _card(services: Services, view: ComponentView, moves: Moves, span: float = HOUR) -> Card:
     return card(
         view,
         now=services.clock.time(),
-        next_run_in=services.next_run_in(name),
-        rows=moves.by_component.get(name, []),
+        next_run_in=services.next_run_in(view.info.name),
+        moves=moves,
         started_at=services.started_at,
         span=span,
     )
+
+
+async def _active(services: Services) -> list[SilenceView]:
+    now = services.clock.time()
+    return [one for one in await services.notifying.silences() if one.state(now) == "active"]
+
+
+async def _silenced(services: Services, cards: Iterable[Card]) -> set[str]:
+    silences = await _active(services)
+    return {c.name for c in cards if any(_covers(one, c.view.info) for one in silences)}
+
+
+def _covers(silence: SilenceView, info: BreakerInfo) -> bool:
+    labels = labels_of(info)
+    return all(matcher.matches(labels) for matcher in silence.matchers)
+
+
+def _states(services: Services, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Components by name with their states; an empty one for a name that is not configured."""
+    found = []
+    for name in names:
+        try:
+            found.append((name, services.component(name).breaker.state.value))
+        except KeyError:
+            found.append((name, ""))
+    return found
+
+
+def _dependants(components: Iterable[ComponentView], name: str) -> list[tuple[str, str]]:
+    looks = (Look(view, view.breaker.state, False) for view in components)
+    return [(look.info.name, look.state.value) for look in looks if name in look.info.depends_on]
 
 
 def _explanation(view: ComponentView) -> str:
     """Why it is in this state; the last failure has its own place on the page."""
     lines = view.breaker.explain().splitlines()
     return "\n".join(line for line in lines if not line.startswith("last failure:"))
-
-
-COMMON: Final = ("kind", "recovery_timeout", "recovery_backoff", "longest_wait", "trial_calls")
-BY_KIND: Final[Mapping[str, tuple[str, ...]]] = {
-    "count": ("failure_threshold",),
-    "time": ("failure_rate_threshold", "window_seconds", "required_calls"),
-    "percentage": ("failure_rate_threshold", "window_size", "required_calls"),
-    "adaptive": ("adaptive_rules", "adaptive_floor", "adaptive_ceiling", "required_calls"),
-}
-
-
-def _settings(view: ComponentView) -> dict[str, str]:
-    """The settings that matter for this kind of breaker, in words."""
-    policy = view.breaker.policy
-    names = ["kind", *BY_KIND[policy.kind], *COMMON[1:]]
-    names += [n for n in ("success_threshold", "slow_call_seconds") if getattr(policy, n)]
-    names += ["max_failure_cycles"] if policy.auto_disable_enabled else []
-    return {name.replace("_", " "): _setting(name, getattr(policy, name)) for name in names}
-
-
-def _setting(name: str, value: Any) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(value)
-    if name in {"recovery_timeout", "longest_wait", "window_seconds", "slow_call_seconds"}:
-        return words.duration(value)
-    return f"\N{MULTIPLICATION SIGN} {value:g}" if name == "recovery_backoff" else str(value)
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    environment.filters.update(
-        duration=words.duration,
-        ago=words.ago,
-        clock=words.clock,
-        countdown=words.countdown,
-        percent=words.percent,
-        iso=views.timestamp,
-    )
-    environment.globals.update(asset=assets.url, words=words.STATES)
-    return environment
-
-
-def _page(template: str, services: Services, **context: Any) -> web.Response:
-    text = (
-        _environment()
-        .get_template(template)
-        .render(
-            **context,
-            now=services.clock.time(),
-            version=services.version,
-            started_at=services.started_at,
-        )
-    )
-    headers = {"X-Now": f"{services.clock.time():.3f}"}
-    return web.Response(text=text, content_type="text/html", headers=headers)

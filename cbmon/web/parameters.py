@@ -34,6 +34,9 @@ QUERY: Final[dict[str, tuple[Schema, str]]] = {
     "cursor": (schemas.TEXT, "the next_cursor of the page before"),
     "kind": (schemas.TEXT, "only events of this kind, such as transition"),
     "next": (schemas.TEXT, "the page to go on to after the login"),
+    "show": ({"type": "string", "enum": ["state", "uptime"]}, "what a badge says"),
+    "over": ({"type": "string", "enum": ["24h", "7d", "30d"]}, "the time of an uptime"),
+    "label": (schemas.TEXT, "the left side of a badge"),
 }
 BODY: Final[dict[str, tuple[Schema, str]]] = {
     "reason": (

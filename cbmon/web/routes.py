@@ -17,12 +17,12 @@ from cbmon.web import (
     login,
     notifications,
     openapi,
-    pages,
     probing,
     runbooks,
     scrape,
 )
 from cbmon.web.auth import Role
+from cbmon.web.page_routes import PAGES
 from cbmon.web.route import API, Route
 from cbmon.web.services import Operation
 
@@ -58,27 +58,7 @@ def _beat(method: str, ending: str, summary: str) -> Route:
 
 
 ROUTES: Final[tuple[Route, ...]] = (
-    Route(path="/", handler=pages.status, media=HTML, summary="The status page"),
-    Route(
-        path="/fragments/status",
-        handler=pages.status_fragment,
-        media=HTML,
-        summary="The changing part of the status page",
-    ),
-    Route(
-        path="/components/{name}",
-        handler=pages.detail,
-        media=HTML,
-        summary="The page of one check or export",
-        errors=(404,),
-    ),
-    Route(
-        path="/fragments/components/{name}",
-        handler=pages.detail_fragment,
-        media=HTML,
-        summary="The changing part of that page",
-        errors=(404,),
-    ),
+    *PAGES,
     Route(
         path="/runbooks",
         handler=runbooks.index,

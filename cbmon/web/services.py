@@ -64,6 +64,25 @@ class ReloadOutcome:
     """Paths of keys whose change only a restart brings into force."""
 
 
+class StatusPageOptions(Protocol):
+    """``web.status_page`` of the configuration."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is one."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        ...
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """Whose checks it shows; none is every group."""
+        ...
+
+
 class ComponentView(Protocol):
     """A check or export with its breaker, as the web reads it."""
 
@@ -164,6 +183,11 @@ class Services(Protocol):
         ...
 
     @property
+    def status_page(self) -> StatusPageOptions:
+        """What of it is public."""
+        ...
+
+    @property
     def exposition(self) -> Rendering:
         """Renders the metrics."""
         ...
@@ -216,4 +240,10 @@ class Services(Protocol):
         self, *, component: str | None = None, limit: int = 100, before: str | None = None
     ) -> list[dict[str, Any]]:
         """Moves as the store has them, newest first; raises StoreError."""
+        ...
+
+    async def incidents(
+        self, *, open_only: bool = False, limit: int = 100, before: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Incidents as the store has them, newest first; raises StoreError."""
         ...

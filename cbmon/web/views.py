@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from cbmon.breaker import State
-from cbmon.model import Result
+from cbmon.model import BreakerInfo, Result
 from cbmon.web.services import ComponentView
 
 HEALTHY: Final = frozenset({State.CLOSED, State.FORCED_CLOSED, State.OBSERVE})
@@ -118,7 +118,11 @@ def result(found: Result) -> JsonObject:
 
 def summary(components: Iterable[ComponentView]) -> JsonObject:
     """The whole in one answer. ``down``: nothing works; ``degraded``: not everything does."""
-    states = [(view.info, view.breaker.state) for view in components]
+    return summary_of([(view.info, view.breaker.state) for view in components])
+
+
+def summary_of(states: Sequence[tuple[BreakerInfo, State]]) -> JsonObject:
+    """The same of what was looked at before."""
     by_state = Counter(state for _, state in states)
     healthy = sum(by_state[state] for state in HEALTHY)
     return {

@@ -92,3 +92,14 @@ def percent(share: float | None) -> str:
     if share >= 1:
         return "100 %"
     return f"{min(99.9, round(100 * share, 1)):g} %"
+
+
+def until(seconds: float) -> str:
+    """``in 23 d 4 h``, ``3 h ago``."""
+    return f"in {duration(seconds)}" if seconds > 0 else ago(-seconds)
+
+
+def day(at: float) -> str:
+    """``21 Nov 2026``, in UTC."""
+    moment = datetime.fromtimestamp(at, UTC)
+    return f"{moment.day} {moment:%b %Y}"

@@ -16,6 +16,7 @@ import pytest
 
 from cbmon.breaker import BreakerPolicy, CircuitBreaker
 from cbmon.config.secrets import Secret, SecretFile
+from cbmon.config.statuspage import StatusPageSection
 from cbmon.errors import StoreError
 from cbmon.model import (
     BreakerInfo,
@@ -32,6 +33,7 @@ from cbmon.testing import ManualClock
 from cbmon.web.connections import Limits
 from cbmon.web.server import WebServer
 from cbmon.web.services import Operation, Order, ReloadOutcome
+from tests.component.web.administering import FakeRecord, FakeSettings
 
 
 @dataclass
@@ -44,6 +46,7 @@ class FakeComponent:
     last_run_at: float | None = None
     last_success_at: float | None = None
     recent: RecentRuns = field(default_factory=RecentRuns)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 class FakeExposition:
@@ -123,6 +126,7 @@ class FakeDaemon:
     version: str = "9.9.9"
     external_url: str | None = None
     exposition: Any = field(default_factory=FakeExposition)
+    status_page: StatusPageSection = field(default_factory=StatusPageSection)
     problems: tuple[str, ...] = ()
     reasons: list[str] = field(default_factory=list)
     orders: list[tuple[str, Order]] = field(default_factory=list)
@@ -135,6 +139,9 @@ class FakeDaemon:
         self.notifying = FakeMessaging(self.clock)
         self._components: dict[str, FakeComponent] = {}
         self._rows: list[dict[str, Any]] = []
+        self.settings = FakeSettings(self._components)
+        self.record = FakeRecord()
+        self.outages: list[dict[str, Any]] = []
 
     def add(
         self,
@@ -194,6 +201,7 @@ class FakeDaemon:
                 "last_error": event.last_error,
                 "actor": event.actor,
                 "incident_started_at": event.at,
+                "cycles": event.cycles,
                 "snapshot": {"secret": "inside"},
             },
         )
@@ -246,6 +254,14 @@ class FakeDaemon:
             raise StoreError("database is locked")
         rows = [row for row in self._rows if component in {None, row["component"]}]
         return [row for row in rows if before is None or row["id"] < before][:limit]
+
+    async def incidents(
+        self, *, open_only: bool = False, limit: int = 100, before: str | None = None
+    ) -> list[dict[str, Any]]:
+        if self.store_broken:
+            raise StoreError("database is locked")
+        rows = [one for one in self.outages if not open_only or one["ended_at"] is None]
+        return [one for one in rows if before is None or one["id"] < before][:limit]
 
 
 def failed(error: str = "connection refused", reason: Reason = Reason.CONNECT) -> Result:

@@ -1,0 +1,75 @@
+"""Templates become pages: one environment, and what every page has around its own part.
+
+Rule: everything is escaped, an undefined name is a fault; no page holds code or style of its own.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from cbmon.web import assets, views, words
+from cbmon.web.keys import SERVICES
+from cbmon.web.viewer import viewer
+
+PLACES: Final = (
+    ("/", "Overview"),
+    ("/incidents", "Incidents"),
+    ("/silences", "Silences"),
+    ("/notifications", "Notifications"),
+    ("/audit", "Audit"),
+    ("/settings", "Settings"),
+)
+"""The pages of the navigation."""
+
+
+def page(
+    request: web.Request, template: str, *, here: str = "", status: int = 200, **context: Any
+) -> web.Response:
+    """A page out of ``template``; ``here`` is the place of the navigation that it belongs to."""
+    services = request.app[SERVICES]
+    now = services.clock.time()
+    text = template_of(template).render(
+        **context,
+        here=here,
+        places=PLACES,
+        viewer=viewer(request),
+        now=now,
+        version=services.version,
+        started_at=services.started_at,
+    )
+    headers = {"X-Now": f"{now:.3f}"}
+    return web.Response(text=text, status=status, content_type="text/html", headers=headers)
+
+
+def template_of(name: str) -> Any:
+    """A template by the name of its file."""
+    return _environment().get_template(name)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(
+        duration=words.duration,
+        ago=words.ago,
+        clock=words.clock,
+        countdown=words.countdown,
+        percent=words.percent,
+        until=words.until,
+        day=words.day,
+        iso=views.timestamp,
+    )
+    environment.globals.update(asset=assets.url, words=words.STATES)
+    return environment

@@ -1,0 +1,276 @@
+// Keeps the page fresh. News comes as events from the server, else the page is asked for every
+// two seconds; what is shown is always the server's own page, of which only what differs is
+// exchanged. What one reads stays where it is, what one types stays as it is.
+"use strict";
+
+window.cbmon = (() => {
+  const POLL = 2000; // without the stream of events
+  const CALM = 10000; // with it: durations and counts move too
+  const HIDDEN = 20000;
+  const PATIENCE = 8000;
+  const GATHER = 150; // events that come together are one look
+  const TOAST = 9000;
+  const live = document.getElementById("live");
+  const said = document.getElementById("said");
+  const pulse = document.getElementById("pulse");
+  const pulseText = document.getElementById("pulse-text");
+  const isLive = "live" in live.dataset;
+  let offset = 0; // the server's clock minus ours, in seconds
+  let streaming = false;
+  let asking = null; // the request that is going on
+  let again = false; // something happened meanwhile
+  let timer = 0;
+  let toastTimer = 0;
+
+  // --- time -------------------------------------------------------------------------------
+
+  const serverNow = () => Date.now() / 1000 + offset;
+
+  function countdown(seconds) {
+    if (seconds <= 0) return "now";
+    const whole = Math.ceil(seconds);
+    const two = (n) => String(n).padStart(2, "0");
+    const hours = Math.floor(whole / 3600);
+    const minutes = Math.floor((whole % 3600) / 60);
+    return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+  }
+
+  function tick() {
+    for (const element of document.querySelectorAll("[data-until]")) {
+      const text = countdown(Number(element.dataset.until) - serverNow());
+      if (element.textContent !== text) element.textContent = text;
+    }
+  }
+
+  function localTimes(root) {
+    for (const element of root.querySelectorAll("time[datetime]")) {
+      const local = new Date(element.getAttribute("datetime")).toLocaleString();
+      if (element.title !== local) element.title = local;
+    }
+  }
+
+  // --- exchanging what differs --------------------------------------------------------------
+
+  const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.dataset.key : undefined);
+  const alike = (a, b) => a.nodeName === b.nodeName && keyOf(a) === keyOf(b);
+  const KEPT_ATTRIBUTES = new Set(["open", "title"]);
+
+  function morph(old, fresh) {
+    if (old.isEqualNode(fresh)) return;
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
+      return;
+    }
+    if ("keep" in old.dataset) return;
+    for (const { name, value } of [...fresh.attributes]) {
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+    for (const { name } of [...old.attributes]) {
+      if (!fresh.hasAttribute(name) && !KEPT_ATTRIBUTES.has(name)) old.removeAttribute(name);
+    }
+    morphChildren(old, fresh);
+  }
+
+  function morphChildren(old, fresh) {
+    const keyed = new Map();
+    for (const child of old.children) if (child.dataset.key) keyed.set(child.dataset.key, child);
+    let cursor = old.firstChild;
+    for (const wanted of [...fresh.childNodes]) {
+      const key = keyOf(wanted);
+      const found = key ? keyed.get(key) : cursor && alike(cursor, wanted) ? cursor : null;
+      if (!found || found.nodeName !== wanted.nodeName) {
+        old.insertBefore(wanted, cursor);
+        continue;
+      }
+      if (key) keyed.delete(key);
+      if (found === cursor) cursor = cursor.nextSibling;
+      else old.insertBefore(found, cursor);
+      morph(found, wanted);
+    }
+    while (cursor) {
+      const next = cursor.nextSibling;
+      cursor.remove();
+      cursor = next;
+    }
+  }
+
+  // What is under the pointer or in focus, else what is at the top of the window, is being read.
+  function reading() {
+    const active = document.activeElement;
+    const focused = active && live.contains(active) ? active.closest("[data-key]") : null;
+    const hovered = [...live.querySelectorAll("[data-key]:hover")].pop();
+    if (focused || hovered) return focused || hovered;
+    if (scrollY < 8) return null;
+    return [...live.querySelectorAll("[data-key]")].find((element) => {
+      const box = element.getBoundingClientRect();
+      return box.top >= 0 && box.top < innerHeight;
+    });
+  }
+
+  function show(page) {
+    const fresh = page.getElementById("live");
+    if (!fresh) return;
+    const anchor = reading();
+    const key = anchor?.dataset.key;
+    const before = anchor?.getBoundingClientRect().top;
+    const focus = document.activeElement;
+    morphChildren(live, fresh);
+    if (focus && focus !== document.activeElement && focus.isConnected) {
+      focus.focus({ preventScroll: true });
+    }
+    if (key) {
+      const now = anchor.isConnected ? anchor : live.querySelector(`[data-key="${CSS.escape(key)}"]`);
+      const moved = now ? now.getBoundingClientRect().top - before : 0;
+      if (Math.abs(moved) > 1) scrollBy({ top: moved, behavior: "instant" });
+    }
+    localTimes(live);
+    tick();
+    const title = live.querySelector("[data-title]")?.dataset.title;
+    if (title && title !== document.title) document.title = title;
+  }
+
+  // --- asking -------------------------------------------------------------------------------
+
+  async function fetchPage(url, options = {}) {
+    const response = await fetch(url, {
+      signal: AbortSignal.timeout(PATIENCE),
+      credentials: "same-origin",
+      ...options,
+    });
+    const type = response.headers.get("Content-Type") || "";
+    const text = await response.text();
+    if (!type.startsWith("text/html")) throw new Error(text.trim() || `answer ${response.status}`);
+    const date = Number(response.headers.get("X-Now"));
+    if (date) offset = date - Date.now() / 1000;
+    return { response, page: new DOMParser().parseFromString(text, "text/html") };
+  }
+
+  const selecting = () => {
+    const selection = getSelection();
+    return !selection.isCollapsed && live.contains(selection.anchorNode);
+  };
+
+  async function refresh() {
+    if (!isLive) return;
+    if (asking) {
+      again = true;
+      return;
+    }
+    clearTimeout(timer);
+    const url = location.pathname + location.search;
+    asking = fetchPage(url);
+    try {
+      const { response, page } = await asking;
+      if (!response.ok) throw new Error(`answer ${response.status}`);
+      const stillThere = url === location.pathname + location.search;
+      if (stillThere && !selecting()) show(page);
+      pace(streaming ? "live" : "live, every 2 s", "on");
+    } catch (error) {
+      pace("no connection, trying again", "off");
+    } finally {
+      asking = null;
+      const wait = document.hidden ? HIDDEN : streaming ? CALM : POLL;
+      timer = setTimeout(refresh, again ? GATHER : wait);
+      again = false;
+    }
+  }
+
+  function pace(text, state) {
+    pulse.hidden = false;
+    pulse.className = `pulse ${state}`;
+    if (pulseText.textContent !== text) pulseText.textContent = text;
+  }
+
+  // --- what is said -------------------------------------------------------------------------
+
+  const WORDS = {
+    open: "opened",
+    half_open: "is being tried",
+    closed: "closed",
+    disabled: "was disabled",
+    forced_open: "was forced open",
+    forced_closed: "was forced closed",
+    observe: "is only observed",
+  };
+  let gathered = new Map();
+
+  function say(text, link) {
+    clearTimeout(toastTimer);
+    said.replaceChildren(text);
+    if (link) {
+      const anchor = document.createElement("a");
+      anchor.href = link;
+      anchor.textContent = "Show";
+      said.append(" ", anchor);
+    }
+    said.classList.add("on");
+    toastTimer = setTimeout(() => said.classList.remove("on"), TOAST);
+  }
+
+  function tell() {
+    const news = [...gathered].filter(([, state]) => state !== "half_open");
+    gathered = new Map();
+    if (!news.length) return;
+    if (news.length <= 2) {
+      const text = news.map(([name, state]) => `${name} ${WORDS[state] || state}`).join(", ");
+      say(text, `/components/${encodeURIComponent(news[0][0])}`);
+      return;
+    }
+    const counts = new Map();
+    for (const [, state] of news) counts.set(state, (counts.get(state) || 0) + 1);
+    const parts = [...counts].map(([state, count]) => `${count} ${WORDS[state] || state}`);
+    say(`${news.length} breakers moved: ${parts.join(", ")}`, "/?state=attention");
+  }
+
+  // --- news ---------------------------------------------------------------------------------
+
+  function heard(event) {
+    let data = {};
+    try {
+      data = JSON.parse(event.data);
+    } catch (error) {
+      return;
+    }
+    if (data.kind === "transition" || data.to_state) gathered.set(data.component, data.to_state);
+    if (heard.timer) return;
+    heard.timer = setTimeout(() => {
+      heard.timer = 0;
+      tell();
+      void refresh();
+    }, GATHER);
+  }
+
+  function listen() {
+    const source = new EventSource("/api/v1/events/stream");
+    source.onopen = () => {
+      streaming = true;
+      void refresh();
+    };
+    source.onerror = () => {
+      streaming = false;
+      void refresh();
+    };
+    for (const kind of ["transition", "action", "reload", "gap"]) {
+      source.addEventListener(kind, heard);
+    }
+    addEventListener("pagehide", () => source.close());
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.target.matches("input, select, textarea")) return;
+    const input = document.querySelector("[data-search] input[name=q]");
+    if (input) {
+      event.preventDefault();
+      input.focus();
+    }
+  });
+  document.documentElement.classList.add("scripted");
+  localTimes(document);
+  setInterval(tick, 250);
+  if (isLive) {
+    document.addEventListener("visibilitychange", () => void (document.hidden || refresh()));
+    timer = setTimeout(refresh, POLL);
+    listen();
+  }
+  return { fetchPage, refresh, say, show };
+})();
