@@ -104,7 +104,8 @@ class Exposition:
             if perf_counter() - begun >= pause_after:
                 await asyncio.sleep(0)
                 begun = perf_counter()
-        yield b"".join(waiting)
+        if waiting:
+            yield b"".join(waiting)
 
     def _groups(self, *, openmetrics: bool) -> Iterator[Sequence[bytes]]:
         """The text in pieces; between two groups of them others may run."""
