@@ -52,7 +52,7 @@ def build_app(
     app[LIMITS] = limits
     app[HEADERS] = {}
     app[TABLE] = ROUTES
-    app[STREAM] = stream or Stream()
+    app[STREAM] = Stream() if stream is None else stream  # an unheard one is empty
     if probing is not None:
         app[PROBING] = probing
     app[MOVES] = LatestMoves(services, time.monotonic)
