@@ -279,6 +279,12 @@ class CircuitBreaker:
         stay. A shorter wait shortens a running one, a longer one does not lengthen it."""
         self._core.do(commands.reconfigure, policy, actor, reason)
 
+    def follow(self, *, openings: int, cycles: int) -> None:
+        """Go on with a series of openings that was begun elsewhere, by another instance for
+        one: the next wait and the next failed cycle count from these. Raises ValueError for
+        numbers below 0."""
+        self._core.do(commands.follow, openings, cycles)
+
     # --- keeping and watching it -----------------------------------------------------------
 
     def snapshot(self) -> dict[str, Any]:

@@ -80,6 +80,14 @@ def reconfigure(
         machine.judge_trials(machine.trials)
 
 
+def follow(machine: Machine, openings: int, cycles: int) -> None:
+    """Go on with a series of openings that others have begun."""
+    for name, value in (("openings", openings), ("cycles", cycles)):
+        if not (_is_number(value) and value >= 0 and value == int(value)):
+            raise ValueError(f"{name}: {value!r} is not allowed; expected an integer >= 0")
+    machine.openings, machine.cycles = openings, cycles
+
+
 def _refit(machine: Machine) -> None:
     """A window of the new shape with as much of the old one as fits."""
     before, after = machine.window, window_for(machine.policy)

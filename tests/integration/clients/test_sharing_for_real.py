@@ -16,7 +16,7 @@ from cbmon.sharing.redis import RedisStore
 from tests.integration.clients.conftest import Postgres, Redis, until
 
 INSTANCES: Final = 4
-QUICK: Final = {"interval": 0.05, "lease": 2.0, "timeout": 0.5}
+QUICK: Final[dict[str, Any]] = {"interval": 0.05, "lease": 2.0, "timeout": 0.5}
 
 
 @pytest.fixture(params=["redis", "postgres"])

@@ -359,3 +359,21 @@ def test_many_owners_at_once_leave_nothing_behind(make: Make) -> None:
     counts = breaker.counts
     assert (counts.calls, counts.in_flight, counts.cancelled, counts.failures) == (50, 0, 1, 10)
     assert breaker._core.owners == {}
+
+
+@pytest.mark.parametrize("fields", [{"kind": "time"}, {"kind": "time", "slow_call_seconds": 5.0}])
+def test_a_block_of_a_task_counts_by_the_clock_too(
+    make: Make, clock: ManualClock, fields: dict[str, Any]
+) -> None:
+    breaker = make(**fields)
+
+    async def block(seconds: float) -> None:
+        async with breaker:
+            clock.advance(seconds)
+
+    for seconds in (0.0, 1.0, 9.0):
+        asyncio.run(block(seconds))
+    counts = breaker.counts
+    assert (counts.successes, counts.in_flight) == (3, 0)
+    assert counts.slow_calls == ("slow_call_seconds" in fields)
+    assert breaker._core.owners == {}

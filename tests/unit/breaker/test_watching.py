@@ -18,6 +18,36 @@ from cbmon.testing import ManualClock
 from tests.unit.breaker.support import Driver, Make
 
 
+@pytest.mark.parametrize("kind", ["count", "percentage"])
+def test_a_glance_says_what_calls_change_and_whether_that_is_all(
+    make: Make, drive: Driver, kind: str
+) -> None:
+    breaker = make(kind=kind)
+    drive.run(breaker, "..")
+    before, version = breaker.glance(), breaker.version
+    assert (before.calls, before.in_flight) == (2, 0)
+    assert (before.rest is None) == (kind == "percentage")  # a window ages by itself
+    permit = breaker.try_acquire()
+    assert permit is not None
+    assert breaker.glance()[:2] == (3, 1)
+    breaker.record(permit, failed=False)
+    assert breaker.glance().rest == before.rest
+    drive.run(breaker, "x")
+    after = breaker.glance()
+    assert (after.calls, after.in_flight) == (4, 0)
+    assert kind == "percentage" or after.rest != before.rest
+    assert breaker.version > version
+
+
+@pytest.mark.parametrize("move", ["open", "force_open", "close", "reset"])
+def test_every_move_gives_a_new_version(make: Make, move: str) -> None:
+    breaker = make(initial_state="observe")
+    before = breaker.version, breaker.glance().rest
+    getattr(breaker, move)()
+    assert breaker.version > before[0]
+    assert breaker.glance().rest != before[1]
+
+
 def test_counts_are_complete_and_agree(make: Make, drive: Driver, clock: ManualClock) -> None:
     breaker = make(kind="percentage", minimum_calls=3, slow_call_seconds=1.0, recovery_timeout=9.0)
     drive.run(breaker, ".sic")
