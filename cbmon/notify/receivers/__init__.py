@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 RECEIVERS: Final[Mapping[str, str]] = {
     "alertmanager": "cbmon.notify.receivers.alertmanager",
+    "apprise": "cbmon.notify.receivers.apprise",
     "discord": "cbmon.notify.receivers.discord",
     "email": "cbmon.notify.receivers.email",
     "ntfy": "cbmon.notify.receivers.ntfy",
