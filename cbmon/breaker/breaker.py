@@ -35,7 +35,8 @@ class CircuitBreaker:
 
     ``policy_fields`` replace single fields of ``policy``. ``seed`` makes jitter reproducible.
     ``listeners`` hear every event unless they carry an attribute ``kinds``. ``fallback(error)``
-    gives the value for a rejected or failed call. Raises ValueError for a bad field or state.
+    gives the value for a rejected or failed call. Raises ValueError for a bad field or state,
+    TypeError for a name that is not text, or a listener or fallback that cannot be called.
     """
 
     __slots__ = ("__weakref__", "_core", "category")
@@ -53,6 +54,10 @@ class CircuitBreaker:
         category: str = "app",
         **policy_fields: Any,
     ) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"name: {name!r} is not allowed; expected text")
+        if fallback is not None and not callable(fallback):
+            raise TypeError(f"fallback: {fallback!r} is not callable; expected fallback(error)")
         base = _DEFAULT if policy is None else policy
         chosen = base.replace(**policy_fields) if policy_fields else base
         machine = Machine(name, chosen, seed, State(initial_state))
@@ -304,8 +309,13 @@ class CircuitBreaker:
 
     def add_listener(self, listener: Listener, kinds: Iterable[str] | None = None) -> None:
         """Call ``listener(event)`` outside any lock, in order, for these kinds of event (None:
-        all). One that raises is logged and counted. Raises ValueError for an unknown kind."""
+        all). One that raises is logged and counted. Raises ValueError for an unknown kind,
+        TypeError for what cannot be called."""
         self._core.listen(listener, kinds)
+
+    def remove_listener(self, listener: Listener) -> None:
+        """It hears nothing more. Raises ValueError if it does not listen."""
+        self._core.unlisten(listener)
 
     def enable_duration_histogram(self, buckets: Iterable[float] = DURATION_BUCKETS) -> None:
         """Measure every call from now on, in buckets of these upper bounds (seconds)."""

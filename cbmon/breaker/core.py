@@ -226,17 +226,30 @@ class Core:
 
     def listen(self, listener: Listener, kinds: Iterable[str] | None) -> None:
         """Add a listener for some kinds, or for all."""
+        if not callable(listener):
+            raise TypeError(f"listener: {listener!r} is not callable; expected listener(event)")
         asked = KINDS if kinds is None else frozenset(kinds)
         if unknown := asked - KINDS:
             raise ValueError(f"kinds: {sorted(unknown)} are not allowed; expected {sorted(KINDS)}")
         wanted = _shared(asked)
         with self.lock:
-            machine = self.machine
-            hold(machine)
-            self.listeners = (*self.listeners, (listener, wanted))
-            machine.heard = _shared(machine.heard | wanted)
-            reshape(machine)
-            refresh(machine)
+            self._hear((*self.listeners, (listener, wanted)))
+
+    def unlisten(self, listener: Listener) -> None:
+        """Take a listener away, however often it was added."""
+        with self.lock:
+            left = tuple(pair for pair in self.listeners if pair[0] != listener)
+            if len(left) == len(self.listeners):
+                raise ValueError(f"listener: {listener!r} does not listen to {self.machine.name!r}")
+            self._hear(left)
+
+    def _hear(self, listeners: tuple[tuple[Listener, frozenset[str]], ...]) -> None:
+        machine = self.machine
+        hold(machine)
+        self.listeners = listeners
+        machine.heard = _shared(frozenset().union(*(kinds for _, kinds in listeners)))
+        reshape(machine)
+        refresh(machine)
 
 
 def _shared(kinds: frozenset[str]) -> frozenset[str]:

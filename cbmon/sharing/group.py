@@ -95,8 +95,14 @@ class SharedBreakers:
         if breaker.state is not State.CLOSED:
             member.own_moves += 1
         self._members = {**self._members, breaker.name: member}
-        breaker.add_listener(lambda event: self._moved(member, event), kinds=("transition",))
+        breaker.add_listener(self._moved, kinds=("transition",))
         self._post()
+
+    def remove(self, name: str) -> None:
+        """Share it no more; it stays as it is. Raises KeyError."""
+        members = dict(self._members)
+        members.pop(name).breaker.remove_listener(self._moved)
+        self._members = members
 
     # --- running -------------------------------------------------------------------------
 
@@ -161,8 +167,9 @@ class SharedBreakers:
 
     # --- inside --------------------------------------------------------------------------
 
-    def _moved(self, member: Member, event: Any) -> None:
-        if member.moved(event):
+    def _moved(self, event: Any) -> None:
+        member = self._members.get(event.name)
+        if member is not None and member.moved(event):
             self._post()
 
     def _post(self) -> None:
@@ -208,7 +215,8 @@ class SharedBreakers:
             names = [
                 name
                 for name in names
-                if not await self._settle(self._members[name], held.get(name, NOTHING), now)
+                if (member := self._members.get(name)) is not None
+                and not await self._settle(member, held.get(name, NOTHING), now)
             ]
         log.info("shared state of %d breakers is contended; next round", len(names))
 

@@ -170,6 +170,10 @@ async def test_a_breaker_that_joins_later_is_shared_at_once() -> None:
             await until(lambda: other.state == "open", "the outage to arrive")
             with pytest.raises(ValueError, match="'shop' is shared already"):
                 second.add(other)
+            second.remove("shop")
+            one.reset()
+            await until(lambda: store._held["shop"].version == 2, "the reset to be told")
+            assert other.state == "open"
 
 
 async def test_it_is_started_once() -> None:

@@ -202,3 +202,32 @@ def test_transitions_are_logged_with_their_cause(
     assert levels == ["WARNING", "INFO", "INFO", "WARNING"]
     assert isinstance(breaker, CircuitBreaker)
     assert breaker._core.machine.heard == {"transition"}
+
+
+def test_a_listener_that_is_removed_hears_nothing_more(make: Make, drive: Driver) -> None:
+    told: list[str] = []
+
+    def listener(event: Any) -> None:
+        told.append(event.kind)
+
+    breaker = make(listeners=[listener])
+    drive.run(breaker, ".")
+    breaker.remove_listener(listener)
+    drive.run(breaker, ".x")
+    assert told == ["success"]
+    assert breaker._core.machine.heard == frozenset()
+    with pytest.raises(ValueError, match="does not listen to"):
+        breaker.remove_listener(listener)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"listeners": [3]}, "listener: 3 is not callable"),
+        ({"fallback": "nothing"}, "fallback: 'nothing' is not callable"),
+        ({"name": None}, "name: None is not allowed"),
+    ],
+)
+def test_what_cannot_work_is_refused_when_it_is_made(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        CircuitBreaker(**{"name": "b", **fields})
