@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from cbmon import __version__
+from cbmon.apps import Apps
 from cbmon.blackbox.file import ModuleFile, modules_of
 from cbmon.blackbox.service import Probing
 from cbmon.breaker import SystemClock
@@ -70,6 +71,8 @@ STUCK: Final = 30.0
 """Seconds overdue at which the timeline counts as standing still, and the watchdog starves."""
 SAVE_EVERY: Final = 5.0
 PRUNE_EVERY: Final = 3600.0
+HEAR_EVERY: Final = 1.0
+"""Seconds after which it is noticed that an application has fallen silent."""
 
 
 def run(options: RunOptions) -> int:
@@ -140,6 +143,14 @@ class Daemon:
             gate=lambda it: SkipCause.WINDOW if self._notifying.skips(it.info) else None,
             blind=lambda: self._notifying.isolated,
         )
+        self._apps = Apps(
+            clock=clock,
+            metrics=metrics,
+            publish=self._monitor.publish,
+            forget=lambda gone: self._own(self._forget(gone)),
+            taken=self._monitor.__contains__,
+            labels=lambda: self._config.labels,
+        )
         self._probing = ProbeEnvironment(clock=clock, programs=ProgramPolicy(config.exec_allow))
         self._exporting = ExportEnvironment(clock=clock, spool=spool_of(options, config))
         self._builder = Builder(
@@ -155,6 +166,7 @@ class Daemon:
             Rooms(
                 clock=clock,
                 monitor=self._monitor,
+                apps=self._apps,
                 scheduler=self._scheduler,
                 journal=self._journal,
                 store=self._store,
@@ -173,6 +185,7 @@ class Daemon:
             web_config=web_config,
             certificate_role=config.web.certificate_role,
             stream=self._stream,
+            apps=self._apps,
         )
 
     # --- life ----------------------------------------------------------------------------
@@ -238,7 +251,7 @@ class Daemon:
         await step("exports", None, self._exporting.close)
         await step("notifications", self._start_notifying, self._stop_notifying)
         await step("components", self._restore, self._monitor.close)
-        await step("web", self._bind, self._web.stop)
+        await step("web", self._bind, self._stop_web)
         await step("timeline", self._start_timeline, self._stop_timeline)
         self._metrics.reloaded(ok=True, at=self._clock.time(), hash=config.hash)
 
@@ -260,8 +273,8 @@ class Daemon:
         for item in active(self._config):
             component = self._builder.component(item, self._config)
             self._monitor.add(component, snapshots.pop(item.name, None))
-        if snapshots:
-            gone = [BreakerInfo(name=name, category=Category.CHECK) for name in snapshots]
+        if others := self._apps.restore(snapshots):
+            gone = [BreakerInfo(name=name, category=Category.CHECK) for name in others]
             await self._forget(gone)
 
     async def _forget(self, gone: Sequence[BreakerInfo]) -> None:
@@ -276,9 +289,14 @@ class Daemon:
         await self._web.bind(listen or self._config.web.listen, control)
         await self._web.serve()
 
+    async def _stop_web(self) -> None:
+        self._apps.close()
+        await self._web.stop()
+
     async def _start_timeline(self) -> None:
         self._scheduler.every("save", SAVE_EVERY, self._save)
         self._scheduler.every("prune", PRUNE_EVERY, self._prune)
+        self._scheduler.every("applications", HEAR_EVERY, self._apps.tick)
         if (watchdog := self._systemd.watchdog_interval) is not None:
             self._scheduler.every("watchdog", watchdog, self._feed_watchdog)
         self._scheduler.start()

@@ -106,6 +106,9 @@ class Monitor:
     def __len__(self) -> int:
         return len(self._components)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._components
+
     def component(self, name: str) -> Component:
         """The component of that name; raises KeyError."""
         return self._components[name]

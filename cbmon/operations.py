@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from cbmon import __version__
-from cbmon.component import Component
+from cbmon.apps import Apps
 from cbmon.config import Config
 from cbmon.config.statuspage import StatusPageSection
 from cbmon.interfaces import Clock, Commit, Store
@@ -26,7 +27,7 @@ from cbmon.probes.heartbeat.heart import Beat
 from cbmon.probes.heartbeat.probe import Hearts
 from cbmon.scheduler import Scheduler
 from cbmon.store import Journal
-from cbmon.web.services import Operation, Order, ReloadOutcome
+from cbmon.web.services import ComponentView, Operation, Order, ReloadOutcome
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Rooms:
 
     clock: Clock
     monitor: Monitor
+    apps: Apps
     scheduler: Scheduler
     journal: Journal
     store: Store
@@ -86,13 +88,14 @@ class Operations:
         """What of it is public."""
         return self._config().web.status_page
 
-    def components(self) -> Iterable[Component]:
-        """Every check and export."""
-        return iter(self._rooms.monitor)
+    def components(self) -> Iterable[ComponentView]:
+        """Every check and export, then the breakers of applications."""
+        return chain(self._rooms.monitor, self._rooms.apps)
 
-    def component(self, name: str) -> Component:
+    def component(self, name: str) -> ComponentView:
         """The one of that name."""
-        return self._rooms.monitor.component(name)
+        monitor = self._rooms.monitor
+        return monitor.component(name) if name in monitor else self._rooms.apps.component(name)
 
     def next_run_in(self, name: str) -> float | None:
         """Seconds until its next planned run."""
@@ -133,6 +136,11 @@ class Operations:
             options["for_seconds"] = order.for_seconds
         elif order.operation is Operation.ENABLE:
             options["reset_counters"] = order.reset_counters
+        if name not in self._rooms.monitor:
+            self._rooms.apps.order(
+                name, action, actor=order.actor, reason=order.reason or "", **options
+            )
+            return
         self._rooms.monitor.act(
             name, action, actor=order.actor, reason=order.reason or "", **options
         )

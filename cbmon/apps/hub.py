@@ -22,7 +22,7 @@ from cbmon.apps.report import BreakerReport, Report
 from cbmon.events import Action, Event, new_id
 from cbmon.interfaces import Clock
 from cbmon.logs import fields
-from cbmon.metrics.records import BreakerLike
+from cbmon.metrics.records import DaemonBreaker
 from cbmon.model import BreakerInfo
 
 log = logging.getLogger(__name__)
@@ -44,11 +44,11 @@ class Bounds:
 class Numbers(Protocol):
     """The metrics, as far as applications are in them."""
 
-    def add_breaker(self, breaker: BreakerLike) -> None:
+    def add_breaker(self, breaker: DaemonBreaker) -> None:
         """Its series exist from now on."""
         ...
 
-    def remove_breaker(self, breaker: BreakerLike) -> None:
+    def remove_breaker(self, breaker: DaemonBreaker) -> None:
         """They are gone."""
         ...
 

@@ -9,14 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cbmon.breaker import InvalidTransitionError
+
 KEPT: Final = 600.0
 """Seconds after which an order that nobody took up is given up."""
 MOST: Final = 100
 """Orders that wait for one process."""
 
 
-class NoOrdersError(Exception):
+class NoOrdersError(InvalidTransitionError):
     """The application does not take orders, or this one; the message says what to do."""
+
+    def __init__(self, message: str) -> None:
+        Exception.__init__(self, message)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,8 +167,10 @@ class TokenEntry(Options):
     one_of = (("token",),)
 
     name: Name = Field(description="Whose token it is; shown in the audit log.")
-    role: Literal["viewer", "operator", "admin"] = Field(
-        "viewer", description="viewer reads, operator acts on breakers, admin changes settings."
+    role: Literal["reporter", "viewer", "operator", "admin"] = Field(
+        "viewer",
+        description="viewer reads, operator acts on breakers, admin changes settings; reporter "
+        "only reports the breakers of an application.",
     )
     token: Secret | None = Field(None, description="The token itself; better use token_file.")
     token_file: SecretFile | None = Field(None, description="A file that holds the token.")

@@ -12,7 +12,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from cbmon.breaker import InvalidTransitionError
-from cbmon.model import Result
+from cbmon.model import Category, Result
 from cbmon.web import query as q
 from cbmon.web import views
 from cbmon.web.api import check_component, component
@@ -68,6 +68,9 @@ async def run_check(request: web.Request) -> web.Response:
 
 
 async def _run(request: web.Request, name: str) -> web.Response:
+    if component(request).info.category is Category.APP:
+        message = f"{name!r} is a breaker inside an application: there is nothing to run"
+        raise ApiError(409, "nothing_to_run", message, details={"name": name})
     found = await request.app[SERVICES].run_component(
         name, request.app[ACCESS].identity(request).name
     )

@@ -10,9 +10,11 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from cbmon.apps import Apps
 from cbmon.blackbox.service import Probing
 from cbmon.web import assets
 from cbmon.web.access import Access
+from cbmon.web.app_breakers import APPS
 from cbmon.web.auth import TokenOptions, Tokens
 from cbmon.web.connections import Limits, keep_time
 from cbmon.web.credentials import Credentials
@@ -34,6 +36,7 @@ def build_app(
     limits: Limits | None = None,
     probing: Probing | None = None,
     stream: Stream | None = None,
+    apps: Apps | None = None,
 ) -> web.Application:
     """The application over these services; ``tokens`` are those of ``web.tokens``.
 
@@ -55,6 +58,8 @@ def build_app(
     app[STREAM] = Stream() if stream is None else stream  # an unheard one is empty
     if probing is not None:
         app[PROBING] = probing
+    if apps is not None:
+        app[APPS] = apps
     app[MOVES] = LatestMoves(services, time.monotonic)
     app[OUTAGES] = Outages(services)
     app.on_response_prepare.append(add_safety)

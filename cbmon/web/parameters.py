@@ -30,6 +30,12 @@ QUERY: Final[dict[str, tuple[Schema, str]]] = {
         {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE},
         "entries per page",
     ),
+    "application": (schemas.TEXT, "the name that the application reports under"),
+    "process": (schemas.TEXT, "the name of its process, if it has one"),
+    "wait": (
+        {"type": "number", "minimum": 0, "maximum": 60, "default": 0},
+        "seconds to wait until there is an order",
+    ),
     "rid": (schemas.TEXT, "id of the run, to keep runs apart that go on at the same time"),
     "cursor": (schemas.TEXT, "the next_cursor of the page before"),
     "kind": (schemas.TEXT, "only events of this kind, such as transition"),

@@ -96,7 +96,7 @@ def cursor_key(query: Mapping[str, str]) -> str | None:
 
 async def body(request: web.Request, known: Mapping[str, type]) -> dict[str, Any]:
     """The JSON object of a request, possibly empty; fields of the known types only."""
-    raw = await _read(request)
+    raw = await read(request)
     if not raw.strip():
         return {}
     try:
@@ -126,7 +126,8 @@ def seconds(data: Mapping[str, Any], name: str) -> float | None:
     return float(value)
 
 
-async def _read(request: web.Request) -> bytes:
+async def read(request: web.Request) -> bytes:
+    """The whole body, if it comes in time and is not too large; raises ApiError."""
     allowed = request.app[LIMITS].body
     try:
         async with asyncio.timeout(allowed):

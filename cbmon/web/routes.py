@@ -11,6 +11,7 @@ from typing import Final
 from cbmon.web import (
     actions,
     api,
+    app_breakers,
     discovery,
     heartbeat,
     live,
@@ -323,6 +324,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         summary="Who asks, and whether he has logged in",
         answer="Session",
     ),
+    *app_breakers.ROUTES,
     Route(
         path=f"{API}/openapi.json",
         handler=openapi.openapi,

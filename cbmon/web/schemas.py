@@ -197,7 +197,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Session": closed(
         {
             "name": TEXT,
-            "role": {"type": "string", "enum": ["nobody", "viewer", "operator", "admin"]},
+            "role": {
+                "type": "string",
+                "enum": ["nobody", "reporter", "viewer", "operator", "admin"],
+            },
             "anonymous": FLAG,
             "logged_in": FLAG,
             "can_log_in": FLAG,
@@ -208,6 +211,47 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "items": closed({"targets": NAMES, "labels": LABELS}),
     },
     "Heartbeat": closed({"ok": FLAG, "heard": TEXT}),
+    "AppReport": {
+        "type": "object",
+        "description": "Other fields are described in docs/applications.md; unknown ones are "
+        "left alone.",
+        "properties": {
+            "version": {"type": "integer", "const": 1},
+            "application": TEXT,
+            "process": TEXT,
+            "ttl_seconds": NUMBER,
+            "takes_orders": FLAG,
+            "final": FLAG,
+            "done": NAMES,
+            "breakers": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"name": TEXT, "state": STATE},
+                    "required": ["name", "state"],
+                },
+            },
+        },
+        "required": ["application"],
+    },
+    "AppReported": closed(
+        {
+            "accepted": COUNT,
+            "next_report_seconds": NUMBER,
+            "orders": {"type": "array", "items": ref("AppOrder")},
+        }
+    ),
+    "AppOrders": closed({"orders": {"type": "array", "items": ref("AppOrder")}}),
+    "AppOrder": closed(
+        {
+            "id": TEXT,
+            "breaker": TEXT,
+            "action": TEXT,
+            "actor": TEXT,
+            "reason": TEXT,
+            "options": ANYTHING,
+        }
+    ),
     "Notification": closed(
         {
             "id": TEXT,

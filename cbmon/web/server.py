@@ -16,6 +16,7 @@ from typing import Final
 
 from aiohttp import web
 
+from cbmon.apps import Apps
 from cbmon.blackbox.service import Probing
 from cbmon.errors import StartupError
 from cbmon.web.access import Access, is_loopback
@@ -54,6 +55,7 @@ class WebServer:
         certificate_role: str = "viewer",
         stream: Stream | None = None,
         on_refusal: Hook | None = None,
+        apps: Apps | None = None,
     ) -> None:
         """``tokens`` are those of ``web.tokens``; without any credential, only this machine is
         served. ``certificate_role`` is what a verified client certificate may do. ``stream`` is
@@ -65,7 +67,7 @@ class WebServer:
         self._web_config = web_config
         self._certificate_role = certificate_role
         self._app = build_app(
-            services, tokens=tokens, limits=self._limits, probing=probing, stream=stream
+            services, tokens=tokens, limits=self._limits, probing=probing, stream=stream, apps=apps
         )
         self.access.on_refusal = on_refusal
         self._runner = web.AppRunner(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cbmon.breaker import CircuitBreaker
+from cbmon.breaker import BreakerPolicy, State
+from cbmon.breaker.counts import Counts
 from cbmon.interfaces import Clock
 from cbmon.model import BreakerInfo, Result, SkipCause
 from cbmon.recent import Run
@@ -83,8 +84,40 @@ class StatusPageOptions(Protocol):
         ...
 
 
+class BreakerView(Protocol):
+    """A breaker, as far as the web reads it: the daemon's own, or one that is reported."""
+
+    @property
+    def policy(self) -> BreakerPolicy:
+        """The policy in force."""
+        ...
+
+    @property
+    def state(self) -> State:
+        """The state now, or as it was last reported."""
+        ...
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until a call may try; None means not by itself."""
+        ...
+
+    @property
+    def counts(self) -> Counts:
+        """Its numbers."""
+        ...
+
+    def get_state(self) -> dict[str, Any]:
+        """What a status page shows."""
+        ...
+
+    def explain(self) -> str:
+        """Why it is in this state."""
+        ...
+
+
 class ComponentView(Protocol):
-    """A check or export with its breaker, as the web reads it."""
+    """A check, an export or a breaker of an application, as the web reads it."""
 
     @property
     def info(self) -> BreakerInfo:
@@ -92,7 +125,7 @@ class ComponentView(Protocol):
         ...
 
     @property
-    def breaker(self) -> CircuitBreaker:
+    def breaker(self) -> BreakerView:
         """Its breaker, to be read only."""
         ...
 
