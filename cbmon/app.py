@@ -22,7 +22,7 @@ from cbmon.build import Builder, config_types, info_of, plan_of
 from cbmon.config import Config, ConfigError, load_config
 from cbmon.config.fields import HostPort
 from cbmon.errors import StartupError, StoreError
-from cbmon.events import Action, Event, Transition
+from cbmon.events import Action, Event, RunFailed, Transition
 from cbmon.exports.base import ExportEnvironment
 from cbmon.lifecycle import Lifecycle
 from cbmon.logs import default_stream, fields, logging_to
@@ -37,11 +37,15 @@ from cbmon.operations import Operations, Rooms
 from cbmon.options import RunOptions
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.programs import ProgramPolicy
+from cbmon.recording import Recorder
 from cbmon.reload import Changes, Item, active, changes, start_only
 from cbmon.scheduler import Scheduler
 from cbmon.sdnotify import Notifier as Systemd
+from cbmon.settings.sheet import Author
+from cbmon.sources.watch import Watch
 from cbmon.store import Journal, open_store
 from cbmon.store.journal import Entry
+from cbmon.tuning import Tuning
 from cbmon.web.control import control_path
 from cbmon.web.exposure import web_config_of
 from cbmon.web.server import WebServer
@@ -50,10 +54,10 @@ from cbmon.web.stream import Stream
 from cbmon.web.webconfig import WebConfig
 from cbmon.wiring import (
     MetricsOfNotifying,
+    beside_database,
     descriptors_for_runs,
     reloaded,
     site_of,
-    spool_of,
     storage_url,
 )
 
@@ -67,12 +71,18 @@ FLUSH_DEADLINE: Final = 5.0
 DELIVERY_DEADLINE: Final = 5.0
 ONE_SIGNAL: Final = 0.1
 """Seconds within which a second signal is the same one: sent to a process and to its group."""
+MOST_SAID: Final = 2000
+"""Characters of a refused configuration's problems that go on record."""
 STUCK: Final = 30.0
 """Seconds overdue at which the timeline counts as standing still, and the watchdog starves."""
 SAVE_EVERY: Final = 5.0
 PRUNE_EVERY: Final = 3600.0
+LIST_EVERY: Final = 1.0
+"""Seconds after which a list of targets that has changed is noticed."""
 HEAR_EVERY: Final = 1.0
 """Seconds after which it is noticed that an application has fallen silent."""
+LOOK_EVERY: Final = 1.0
+"""Seconds after which settings that were edited in the database are noticed."""
 
 
 def run(options: RunOptions) -> int:
@@ -152,7 +162,10 @@ class Daemon:
             labels=lambda: self._config.labels,
         )
         self._probing = ProbeEnvironment(clock=clock, programs=ProgramPolicy(config.exec_allow))
-        self._exporting = ExportEnvironment(clock=clock, spool=spool_of(options, config))
+        spool = beside_database("spool", options, config)
+        self._exporting = ExportEnvironment(clock=clock, spool=spool)
+        lists = beside_database("discovery", options, config)
+        self._watch = Watch(self._exporting, metrics.discoveries, clock=clock, cache=lists)
         self._builder = Builder(
             probing=self._probing,
             exporting=self._exporting,
@@ -160,6 +173,8 @@ class Daemon:
             exposition=metrics.exposition,
             clock=clock,
         )
+        self._tuning = Tuning(self._store.settings, self._monitor, clock)
+        self._recorder = Recorder(self._store.record, self._journal, self._monitor.publish, clock)
         self._asked = Probing(self._probing, unknown_module=metrics.unknown_module)
         self._asked.configure(config.web.probe, modules, enable=options.enable_probe)
         operations = Operations(
@@ -173,6 +188,8 @@ class Daemon:
                 notifying=self._notifying,
                 metrics=metrics,
                 probing=self._probing,
+                settings=self._tuning,
+                record=self._recorder,
             ),
             config=lambda: self._config,
             not_ready=lambda: self._not_ready,
@@ -250,6 +267,7 @@ class Daemon:
         await step("probes", None, self._probing.close)
         await step("exports", None, self._exporting.close)
         await step("notifications", self._start_notifying, self._stop_notifying)
+        await step("discovery", self._discover, self._watch.close)
         await step("components", self._restore, self._monitor.close)
         await step("web", self._bind, self._stop_web)
         await step("timeline", self._start_timeline, self._stop_timeline)
@@ -268,10 +286,15 @@ class Daemon:
     async def _stop_notifying(self) -> None:
         await self._notifying.stop(DELIVERY_DEADLINE)
 
+    async def _discover(self) -> None:
+        self._config = await self._watch.settled(self._config)
+
     async def _restore(self) -> None:
         snapshots = await self._store.breakers()
+        await self._tuning.start(self._config)
         for item in active(self._config):
             component = self._builder.component(item, self._config)
+            self._tuning.settle(component)
             self._monitor.add(component, snapshots.pop(item.name, None))
         if others := self._apps.restore(snapshots):
             gone = [BreakerInfo(name=name, category=Category.CHECK) for name in others]
@@ -297,6 +320,8 @@ class Daemon:
         self._scheduler.every("save", SAVE_EVERY, self._save)
         self._scheduler.every("prune", PRUNE_EVERY, self._prune)
         self._scheduler.every("applications", HEAR_EVERY, self._apps.tick)
+        self._scheduler.every("settings", LOOK_EVERY, self._tuning.look)
+        self._scheduler.every("targets", LIST_EVERY, self._retarget)
         if (watchdog := self._systemd.watchdog_interval) is not None:
             self._scheduler.every("watchdog", watchdog, self._feed_watchdog)
         self._scheduler.start()
@@ -339,6 +364,8 @@ class Daemon:
             self._journal.write(event, plan.messages, plan.rows)
         elif isinstance(event, Action):
             self._journal.write(event)
+        elif isinstance(event, RunFailed):
+            self._journal.note(event)
 
     def _plan(self, plan: Plan) -> None:
         self._journal.write(None, plan.messages, plan.rows)
@@ -365,6 +392,8 @@ class Daemon:
             now = self._clock.time()
             self._metrics.reloaded(ok=outcome.ok, at=now, hash=self._config.hash)
             self._monitor.publish(reloaded(outcome, now))
+            refused = None if outcome.ok else "; ".join(outcome.problems)[:MOST_SAID]
+            self._recorder.note("reload", Author(actor=actor), refused=refused)
             return outcome
 
     async def _reload(self) -> ReloadOutcome:
@@ -376,11 +405,15 @@ class Daemon:
             )
         except ConfigError as error:
             return ReloadOutcome(ok=False, problems=tuple(str(each) for each in error.problems))
+        if problems := self._tuning.problems_with(new):
+            return ReloadOutcome(ok=False, problems=tuple(problems))
+        new = await self._watch.settled(new)
         found = changes(self._config, new)
         waiting = tuple(start_only(self._started_with, new))
         for path in waiting:
             log.warning("this change needs a restart", extra=fields(path=path))
         self._config = new
+        self._tuning.rebase(new)
         self._probing.programs = ProgramPolicy(new.exec_allow)
         self._web.reconfigure(new.web.tokens, new.web.certificate_role)
         await self._web.apply(web_config)
@@ -395,6 +428,19 @@ class Daemon:
             needs_restart=waiting,
         )
 
+    async def _retarget(self) -> None:
+        """Take up targets that came or went as a reload does, without reading the file."""
+        if not await self._watch.tick():
+            return
+        async with self._reloading:
+            new = await self._watch.expanded(self._config)
+            found = changes(self._config, new)
+            self._config = new
+            self._tuning.rebase(new)
+            await self._apply(found)
+        moved = {"added": found.added, "removed": found.removed, "changed": found.changed}
+        log.info("targets taken up", extra=fields(**{key: len(it) for key, it in moved.items()}))
+
     async def _apply(self, found: Changes) -> None:
         gone = []
         for name in found.removed:
@@ -406,7 +452,9 @@ class Daemon:
         for old, item in found.changed:
             await self._change(old, item)
         for item in found.added:
-            self._monitor.add(self._builder.component(item, self._config))
+            component = self._builder.component(item, self._config)
+            self._tuning.settle(component)
+            self._monitor.add(component)
 
     async def _change(self, old: Item, new: Item) -> None:
         """Bring one changed item into force; its breaker and its counters stay."""
@@ -414,8 +462,7 @@ class Daemon:
         component.timeout = new.timeout
         component.plan = plan_of(new)
         component.info = component.record.info = info_of(new, self._config)
-        if old.policy != new.policy:
-            component.breaker.reconfigure(new.policy, actor="reload", reason="configuration")
+        self._tuning.settle(component)
         if old.interval != new.interval:
             self._monitor.reschedule(component, new.interval)
         if (old.type, old.options) != (new.type, new.options):

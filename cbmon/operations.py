@@ -6,17 +6,19 @@ composition root knows, so it is told both by functions.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from cbmon import __version__
 from cbmon.apps import Apps
 from cbmon.config import Config
 from cbmon.config.statuspage import StatusPageSection
 from cbmon.interfaces import Clock, Commit, Store
+from cbmon.keeping import EVERY
 from cbmon.logs import fields
 from cbmon.metrics import Exposition, Metrics
 from cbmon.model import Result, SkipCause
@@ -26,10 +28,17 @@ from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.heartbeat.heart import Beat
 from cbmon.probes.heartbeat.probe import Hearts
 from cbmon.scheduler import Scheduler
+from cbmon.settings.sheet import Author
 from cbmon.store import Journal
+from cbmon.web.administration import Record, Settings
 from cbmon.web.services import ComponentView, Operation, Order, ReloadOutcome
 
 log = logging.getLogger(__name__)
+
+DURABLE: Final = 1.0
+"""Seconds that an answer waits until what was done is on the disk; a broken store stops nobody."""
+SLICE: Final = 200
+"""Breakers that are moved before the loop may do something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +54,8 @@ class Rooms:
     notifying: Notifying
     metrics: Metrics
     probing: ProbeEnvironment
+    settings: Settings
+    record: Record
 
 
 class Operations:
@@ -72,6 +83,16 @@ class Operations:
     def notifying(self) -> Notifying:
         """Messages and silences."""
         return self._rooms.notifying
+
+    @property
+    def settings(self) -> Settings:
+        """Settings at run time."""
+        return self._rooms.settings
+
+    @property
+    def record(self) -> Record:
+        """Events and the audit log."""
+        return self._rooms.record
 
     @property
     def exposition(self) -> Exposition:
@@ -141,9 +162,29 @@ class Operations:
                 name, action, actor=order.actor, reason=order.reason or "", **options
             )
             return
-        self._rooms.monitor.act(
-            name, action, actor=order.actor, reason=order.reason or "", **options
-        )
+        try:
+            self._rooms.monitor.act(
+                name,
+                action,
+                actor=order.actor,
+                reason=order.reason or "",
+                request=order.request,
+                **options,
+            )
+        finally:
+            await self._rooms.journal.flush(DURABLE)
+
+    async def reset_all(self, author: Author) -> int:
+        """Reset every breaker."""
+        monitor, count = self._rooms.monitor, 0
+        for component in list(monitor):
+            component.breaker.reset(actor=author.actor, reason=author.reason)
+            count += 1
+            if count % SLICE == 0:
+                await asyncio.sleep(0)
+        self.record.note("reset_all", author, component=EVERY, details={"breakers": count})
+        await self._rooms.journal.flush(DURABLE)
+        return count
 
     async def run_component(self, name: str, actor: str) -> Result | SkipCause:
         """Run it now behind its breaker."""

@@ -34,6 +34,7 @@ from cbmon.settings import (
     to_text,
 )
 from cbmon.settings.fields import read
+from cbmon.settings.problems import as_given
 from cbmon.settings.sheet import (
     Allowance,
     Author,
@@ -243,7 +244,7 @@ class Tuning:
             refused = {}
             for key in [key for key in edited if key not in accepted]:
                 found, problems = read(edited[key], from_text)
-                problems = problems or _problems(draft, key, found)
+                problems = problems or as_given(_problems(draft, key, found), edited[key])
                 if problems:
                     refused[key] = problems
                 else:
@@ -304,7 +305,7 @@ class Tuning:
         told = {problem.field for problem in problems}
         problems += [one for one in _problems(self._book, key, found) if one.field not in told]
         if problems:
-            raise SettingsError(problems)
+            raise SettingsError(as_given(problems, given))
         return found
 
     def _action(self, action: str, component: str, author: Author, **more: Any) -> Action:

@@ -42,6 +42,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "sd": Entry("cbmon.cli.sd:sd", "List the checks' targets for Prometheus' file_sd."),
     "silence": Entry("cbmon.cli.silence:silence", "Hold messages back for a while."),
     "notify": Entry("cbmon.cli.notify:notify", "Try receivers, send dead letters again."),
+    "config": Entry("cbmon.cli.settings:config", "Settings of breakers at run time."),
+    "audit": Entry("cbmon.cli.audit:audit", "Who did what, and whether the record is whole."),
     "reload": Entry("cbmon.cli.reload:reload", "Bring a changed configuration into force."),
 }
 

@@ -148,7 +148,7 @@ class Book:
     ) -> list[Problem]:
         try:
             made = self._put_together(name, base, defaults, override)
-        except ValueError:
+        except (ValueError, TypeError):  # a list or an object is no key for what is shared
             return problems_of(base.policy, {**defaults, **override}, breaker=name)
         return _never_opens(name, made.policy, base)
 

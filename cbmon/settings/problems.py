@@ -6,8 +6,8 @@ Rule: every problem at once, each with its field, the value that was given and t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cbmon.config.words import shown
@@ -47,6 +47,14 @@ class SettingsError(CbmonError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
+
+
+def as_given(problems: Sequence[Problem], given: Mapping[str, Any]) -> list[Problem]:
+    """The problems with the values as they were written, not as they were understood."""
+    return [
+        replace(problem, value=given[problem.field]) if problem.field in given else problem
+        for problem in problems
+    ]
 
 
 def _echo(value: Any) -> Any:

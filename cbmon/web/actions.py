@@ -13,12 +13,14 @@ from aiohttp import web
 
 from cbmon.breaker import InvalidTransitionError
 from cbmon.model import Category, Result
+from cbmon.settings.sheet import Author
 from cbmon.web import query as q
 from cbmon.web import views
 from cbmon.web.api import check_component, component
 from cbmon.web.edge import answer
 from cbmon.web.errors import ApiError, bad_request
 from cbmon.web.keys import ACCESS, SERVICES
+from cbmon.web.requests import author_of
 from cbmon.web.services import Operation, Order
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -31,7 +33,6 @@ FIELDS: Final[Mapping[Operation, Mapping[str, type]]] = {
     Operation.DISABLE: {"reason": str},
     Operation.ENABLE: {"reason": str, "reset_counters": bool},
 }
-LONGEST_REASON: Final = 500
 
 
 def action(operation: Operation) -> Handler:
@@ -40,7 +41,7 @@ def action(operation: Operation) -> Handler:
     async def act(request: web.Request) -> web.Response:
         view = component(request)
         data = await q.body(request, FIELDS[operation])
-        order = _order(operation, request.app[ACCESS].identity(request).name, data)
+        order = _order(operation, author_of(request, q.reason(data)), data)
         try:
             await request.app[SERVICES].act(view.info.name, order)
         except InvalidTransitionError as error:
@@ -53,6 +54,13 @@ def action(operation: Operation) -> Handler:
         return answer(views.breaker(view))
 
     return act
+
+
+async def reset_all(request: web.Request) -> web.Response:
+    """Reset every breaker."""
+    data = await q.body(request, {"reason": str})
+    count = await request.app[SERVICES].reset_all(author_of(request, q.reason(data)))
+    return answer({"reset": count})
 
 
 async def check_now(request: web.Request) -> web.Response:
@@ -82,26 +90,16 @@ async def _run(request: web.Request, name: str) -> web.Response:
     return answer({"name": name, **ran, "state": view.breaker.state.value})
 
 
-def _order(operation: Operation, actor: str, data: Mapping[str, Any]) -> Order:
-    reason = data.get("reason")
-    if reason is not None and len(reason) > LONGEST_REASON:
-        raise bad_request(
-            f"reason: expected at most {LONGEST_REASON} characters, got {len(reason)}",
-            field="reason",
-        )
-    if reason is not None and not reason.isprintable():
-        # also lone surrogates: neither a terminal nor UTF-8 could show it to the next person
-        raise bad_request(
-            f"reason: expected one line of printable text, got {reason!a}", field="reason"
-        )
+def _order(operation: Operation, author: Author, data: Mapping[str, Any]) -> Order:
     for_seconds, hold = q.seconds(data, "for_seconds"), bool(data.get("hold"))
     if hold and for_seconds is not None:
         raise bad_request("hold and for_seconds exclude each other; give one", field="hold")
     reset = data.get("reset_counters")
     return Order(
         operation=operation,
-        actor=actor,
-        reason=reason or None,
+        actor=author.actor,
+        reason=author.reason,
+        request=author.request,
         for_seconds=for_seconds,
         hold=hold,
         reset_counters=True if reset is None else reset,

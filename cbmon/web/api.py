@@ -1,6 +1,6 @@
-"""The API's reads: summary, breakers, checks, events.
+"""The API's reads: summary, breakers, checks.
 
-Rule: an answer is built from views of what the daemon holds in memory; only events ask the store.
+Rule: an answer is built from views of what the daemon holds in memory; the store is not asked.
 """
 
 from __future__ import annotations
@@ -100,18 +100,6 @@ async def check(request: web.Request) -> web.Response:
     q.parameters(request, ())
     view = check_component(request)
     return answer(views.check(view, request.app[SERVICES].next_run_in(view.info.name)))
-
-
-async def events(request: web.Request) -> web.Response:
-    """Transitions, newest first."""
-    query = q.parameters(request, ("component", "limit", "cursor"))
-    size = q.limit(query)
-    rows = await request.app[SERVICES].transitions(
-        component=query.get("component"), limit=size + 1, before=q.cursor_key(query)
-    )
-    shown = rows[:size]
-    cursor = q.to_cursor(str(shown[-1]["id"])) if len(rows) > size else None
-    return answer({"events": [views.event(row) for row in shown], "next_cursor": cursor})
 
 
 def component(request: web.Request) -> ComponentView:

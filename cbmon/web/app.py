@@ -22,6 +22,7 @@ from cbmon.web.edge import add_safety, errors_to_answers
 from cbmon.web.keys import ACCESS, HEADERS, LIMITS, SERVICES
 from cbmon.web.moves import MOVES, LatestMoves
 from cbmon.web.probing import PROBING
+from cbmon.web.requests import add_id, identified
 from cbmon.web.route import TABLE
 from cbmon.web.routes import ROUTES
 from cbmon.web.services import Services
@@ -47,7 +48,7 @@ def build_app(
         Credentials(Tokens(tokens), wall=services.clock.time), lambda: services.external_url
     )
     app = web.Application(
-        middlewares=(keep_time, errors_to_answers(limits.handler), access.admit),
+        middlewares=(keep_time, identified, errors_to_answers(limits.handler), access.admit),
         client_max_size=limits.body_bytes,
     )
     app[SERVICES] = services
@@ -63,6 +64,7 @@ def build_app(
     app[MOVES] = LatestMoves(services, time.monotonic)
     app[OUTAGES] = Outages(services)
     app.on_response_prepare.append(add_safety)
+    app.on_response_prepare.append(add_id)
     for route in ROUTES:
         path = route.path.replace("{name}", "{name:[^/]+}")  # a name may hold braces
         app.router.add_route(route.method, path, route.handle)

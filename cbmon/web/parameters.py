@@ -22,7 +22,13 @@ QUERY: Final[dict[str, tuple[Schema, str]]] = {
     "id": (schemas.TEXT, "the number of an earlier probe"),
     "tag": (schemas.TEXT, "only those that have this tag"),
     "q": (schemas.TEXT, "only those with this text in name, target, group or a tag"),
-    "component": (schemas.TEXT, "only events of this check or export"),
+    "component": (schemas.TEXT, "only what concerns this check or export; * is all of them"),
+    "actor": (schemas.TEXT, "only what this person or program did"),
+    "action": (schemas.TEXT, "only this action, such as open or change_settings"),
+    "refused": (schemas.YES_OR_NO, "true: only what was refused; false: only what was done"),
+    "since": (schemas.MOMENT, "not before that: RFC 3339, or Unix seconds"),
+    "until": (schemas.MOMENT, "not after that: RFC 3339, or Unix seconds"),
+    "dry_run": (schemas.YES_OR_NO, "true: say what would hold, change nothing"),
     "receiver": (schemas.TEXT, "only messages for this receiver line, such as oncall/slack"),
     "outcome": (schemas.OUTCOME, "only messages with which this happened"),
     "expired": ({"type": "string", "enum": ["true", "false"]}, "true: those that are over too"),
@@ -38,7 +44,7 @@ QUERY: Final[dict[str, tuple[Schema, str]]] = {
     ),
     "rid": (schemas.TEXT, "id of the run, to keep runs apart that go on at the same time"),
     "cursor": (schemas.TEXT, "the next_cursor of the page before"),
-    "kind": (schemas.TEXT, "only events of this kind, such as transition"),
+    "kind": (schemas.TEXT, "only events of this kind, such as transition, or of kinds a,b"),
     "next": (schemas.TEXT, "the page to go on to after the login"),
     "show": ({"type": "string", "enum": ["state", "uptime"]}, "what a badge says"),
     "over": ({"type": "string", "enum": ["24h", "7d", "30d"]}, "the time of an uptime"),
@@ -70,6 +76,7 @@ BODY: Final[dict[str, tuple[Schema, str]]] = {
     ),
 }
 HEADERS: Final[dict[str, tuple[Schema, str]]] = {
+    "If-Match": (schemas.TEXT, "the ETag of the settings that this change was made from"),
     "Last-Event-ID": (
         {"type": "string", "pattern": "^[0-9A-Za-z-]{1,64}$"},
         "the id of the last event that was seen; the stream goes on after it",

@@ -21,6 +21,7 @@ from cbmon.web.keys import LIMITS
 
 PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
+LONGEST_REASON: Final = 500
 T = TypeVar("T")
 
 
@@ -94,8 +95,8 @@ def cursor_key(query: Mapping[str, str]) -> str | None:
     return None if cursor is None else _from_cursor(cursor)
 
 
-async def body(request: web.Request, known: Mapping[str, type]) -> dict[str, Any]:
-    """The JSON object of a request, possibly empty; fields of the known types only."""
+async def json_object(request: web.Request) -> dict[str, Any]:
+    """The JSON object of a request, possibly empty; its fields are the caller's to judge."""
     raw = await read(request)
     if not raw.strip():
         return {}
@@ -105,6 +106,12 @@ async def body(request: web.Request, known: Mapping[str, type]) -> dict[str, Any
         raise bad_request("the body is not JSON") from None
     if not isinstance(data, dict):
         raise bad_request(f"the body: expected a JSON object, got {_kind(data)}")
+    return data
+
+
+async def body(request: web.Request, known: Mapping[str, type]) -> dict[str, Any]:
+    """The JSON object of a request, possibly empty; fields of the known types only."""
+    data = await json_object(request)
     for name, value in data.items():
         if name not in known:
             raise bad_request(
@@ -124,6 +131,25 @@ def seconds(data: Mapping[str, Any], name: str) -> float | None:
             f"{name}: expected seconds, more than 0 and at most a year, got {value!r}", field=name
         )
     return float(value)
+
+
+def reason(data: Mapping[str, Any]) -> str | None:
+    """Why something is done: one line for the next person."""
+    text = data.get("reason")
+    _check_type("reason", text, str)
+    if text is None:
+        return None
+    if len(text) > LONGEST_REASON:
+        raise bad_request(
+            f"reason: expected at most {LONGEST_REASON} characters, got {len(text)}",
+            field="reason",
+        )
+    if not text.isprintable():
+        # also lone surrogates: neither a terminal nor UTF-8 could show it to the next person
+        raise bad_request(
+            f"reason: expected one line of printable text, got {text!a}", field="reason"
+        )
+    return text or None
 
 
 async def read(request: web.Request) -> bytes:

@@ -12,6 +12,7 @@ from cbmon.web import (
     actions,
     api,
     app_breakers,
+    audit,
     discovery,
     heartbeat,
     live,
@@ -21,6 +22,7 @@ from cbmon.web import (
     probing,
     runbooks,
     scrape,
+    settings,
 )
 from cbmon.web.auth import Role
 from cbmon.web.page_routes import PAGES
@@ -209,6 +211,17 @@ ROUTES: Final[tuple[Route, ...]] = (
     _act(Operation.ENABLE, "Take it into service again, with or without its old counts"),
     Route(
         method="POST",
+        path=f"{API}/breakers/reset-all",
+        handler=actions.reset_all,
+        role=Role.OPERATOR,
+        summary="Close every breaker and forget counts and cycles, of those disabled too",
+        answer="ResetAll",
+        errors=(400,),
+        body={"reason": str},
+    ),
+    *settings.ROUTES,
+    Route(
+        method="POST",
         path=f"{API}/breakers/{{name}}/check",
         handler=actions.check_now,
         role=Role.OPERATOR,
@@ -246,14 +259,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     _beat("GET", "", "The same, for those that cannot POST"),
     _beat("POST", "/{signal}", "A job says `start`, `fail` or its exit status"),
     _beat("GET", "/{signal}", "The same, for those that cannot POST"),
-    Route(
-        path=f"{API}/events",
-        handler=api.events,
-        summary="Transitions, newest first",
-        answer="Events",
-        errors=(400,),
-        query=("component", "limit", "cursor"),
-    ),
+    *audit.ROUTES,
     Route(
         path=f"{API}/events/stream",
         handler=live.events,

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from cbmon.breaker import State
 from cbmon.model import Category, MessageState, Reason, SkipCause
+from cbmon.settings import Source
+from cbmon.web import setting_schema
 
 Schema = dict[str, Any]
 
@@ -24,8 +26,14 @@ NAMES: Final[Schema] = {"type": "array", "items": TEXT}
 PERCENTAGE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 100}
 LABELS: Final[Schema] = {"type": "object", "additionalProperties": {"type": "string"}}
 ANYTHING: Final[Schema] = {"type": "object"}
+YES_OR_NO: Final[Schema] = {"type": "string", "enum": ["true", "false"]}
+MOMENT: Final[Schema] = {
+    "type": "string",
+    "anyOf": [{"format": "date-time"}, {"pattern": r"^[0-9]{1,12}(\.[0-9]{1,6})?$"}],
+}
 OUTCOME: Final[Schema] = {"type": "string", "enum": [state.value for state in MessageState]}
 STATE: Final[Schema] = {"type": "string", "enum": [state.value for state in State]}
+SOURCE: Final[Schema] = {"type": "string", "enum": [source.value for source in Source]}
 CATEGORY: Final[Schema] = {"type": "string", "enum": [item.value for item in Category]}
 
 
@@ -49,6 +57,11 @@ def closed(properties: dict[str, Schema]) -> Schema:
     }
 
 
+CHANGED: Final[dict[str, Schema]] = {
+    "changed_at": TIME,
+    "changed_by": MAYBE_TEXT,
+    "refused": {"type": "array", "items": ref("SettingsProblem")},
+}
 SCHEMAS: Final[dict[str, Schema]] = {
     "Error": closed(
         {"error": closed({"code": TEXT, "message": TEXT, "details": ANYTHING})},
@@ -119,6 +132,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "last_transition_at": TIME,
             "explanation": TEXT,
             "policy": ANYTHING,
+            "policy_sources": {"type": "object", "additionalProperties": SOURCE},
             "tags": NAMES,
             "labels": LABELS,
             "depends_on": NAMES,
@@ -186,13 +200,77 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "text": TEXT,
             "reason": MAYBE_TEXT,
             "last_error": MAYBE_TEXT,
+            "duration_seconds": NUMBER,
             "actor": MAYBE_TEXT,
+            "action": TEXT,
+            "refused": MAYBE_TEXT,
+            "request": MAYBE_TEXT,
+            "details": ANYTHING,
             "incident": MAYBE_TEXT,
             "incident_started_at": TIME,
         },
         "required": ["id", "kind", "at", "component"],
     },
     "Events": many("events", "Event"),
+    "ResetAll": closed({"reset": COUNT}),
+    "SettingsBody": setting_schema.body(),
+    "SettingsProblem": closed(
+        {
+            "field": TEXT,
+            "value": {},
+            "expected": TEXT,
+            "breaker": MAYBE_TEXT,
+            "message": TEXT,
+        }
+    ),
+    "BreakerSettings": closed(
+        {
+            "name": TEXT,
+            "settings": ANYTHING,
+            "effective": ANYTHING,
+            "yaml": ANYTHING,
+            "sources": {"type": "object", "additionalProperties": SOURCE},
+            **CHANGED,
+        }
+    ),
+    "DefaultSettings": closed({"settings": ANYTHING, "overrides": NAMES, **CHANGED}),
+    "Differences": closed(
+        {
+            "differences": {
+                "type": "array",
+                "items": closed(
+                    {"name": TEXT, "field": TEXT, "value": {}, "yaml": {}, "source": SOURCE}
+                ),
+            }
+        }
+    ),
+    "AuditEntry": closed(
+        {
+            "seq": COUNT,
+            "id": TEXT,
+            "at": TIME,
+            "component": TEXT,
+            "action": TEXT,
+            "actor": TEXT,
+            "text": TEXT,
+            "refused": MAYBE_TEXT,
+            "request": MAYBE_TEXT,
+            "details": ANYTHING,
+            "hash": TEXT,
+        }
+    ),
+    "Audit": many("audit", "AuditEntry"),
+    "AuditReport": closed(
+        {
+            "ok": FLAG,
+            "rows": COUNT,
+            "first_seq": COUNT,
+            "head": TEXT,
+            "broken": {
+                "anyOf": [closed({"seq": COUNT, "id": MAYBE_TEXT, "why": TEXT}), {"type": "null"}]
+            },
+        }
+    ),
     "Anything": ANYTHING,
     "Session": closed(
         {

@@ -18,6 +18,7 @@ from cbmon.model import BreakerInfo, Result, SkipCause
 from cbmon.recent import Run
 
 if TYPE_CHECKING:
+    from cbmon.settings.sheet import Author
     from cbmon.web.administration import Record, Settings
     from cbmon.web.notifications import Messaging
 
@@ -251,6 +252,10 @@ class Services(Protocol):
         Raises KeyError, and InvalidTransitionError for an impossible move, which
         changes nothing.
         """
+        ...
+
+    async def reset_all(self, author: Author) -> int:
+        """Reset every breaker, on record as one action; how many."""
         ...
 
     async def run_component(self, name: str, actor: str) -> Result | SkipCause:

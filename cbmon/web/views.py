@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from cbmon.breaker import State
 from cbmon.model import BreakerInfo, Result
+from cbmon.settings import FIELDS, Source
 from cbmon.web.services import ComponentView
 
 HEALTHY: Final = frozenset({State.CLOSED, State.FORCED_CLOSED, State.OBSERVE})
@@ -75,6 +76,7 @@ def breaker(view: ComponentView) -> JsonObject:
         "last_transition_at": timestamp(counts.last_transition_at),
         "explanation": it.explain(),
         "policy": _plain(policy.as_dict()),
+        "policy_sources": {name: view.sources.get(name, Source.YAML.value) for name in FIELDS},
         "tags": list(info.tags),
         "labels": dict(info.labels),
         "depends_on": list(info.depends_on),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,11 +82,14 @@ class FakeRecord:
     """What was done, oldest first."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
+    moves: Callable[..., Awaitable[list[dict[str, Any]]]] | None = None
 
     async def events(
         self, wanted: EventFilter, *, limit: int, before: str | None = None
     ) -> list[dict[str, Any]]:
-        return []
+        if self.moves is None:
+            return []
+        return await self.moves(component=wanted.component, limit=limit, before=before)
 
     async def audit(
         self, wanted: EventFilter, *, limit: int, before: int | None = None
@@ -101,7 +104,13 @@ class FakeRecord:
         ][:limit]
 
     async def verify(self) -> dict[str, Any]:
-        return {"ok": True, "rows": len(self.rows), "head": "", "broken": None}
+        return {
+            "ok": True,
+            "rows": len(self.rows),
+            "first_seq": 1,
+            "head": "",
+            "broken": None,
+        }
 
     def note(self, action: str, author: Author, **more: Any) -> None:
         self.rows.append(

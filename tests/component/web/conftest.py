@@ -140,7 +140,7 @@ class FakeDaemon:
         self._components: dict[str, FakeComponent] = {}
         self._rows: list[dict[str, Any]] = []
         self.settings = FakeSettings(self._components)
-        self.record = FakeRecord()
+        self.record = FakeRecord(moves=self.transitions)
         self.outages: list[dict[str, Any]] = []
 
     def add(
