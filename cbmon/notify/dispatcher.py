@@ -71,6 +71,11 @@ class Dispatcher:
                 line.wake()
         self._changed.set()
 
+    def revive(self, name: str) -> None:
+        """This line's receiver took a message: if it was gone, it is back."""
+        if (line := self._lines.get(name)) is not None:
+            line.revive("it took a test message")
+
     async def reconfigure(self, endpoints: Iterable[Endpoint]) -> None:
         """Bring another set into force; a line that stays keeps its outbox and its breaker.
 

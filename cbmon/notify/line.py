@@ -133,12 +133,16 @@ class Line:
             self._limits = self._own_limits()
             self.breaker.reconfigure(endpoint.policy)
             self._paused_until = 0.0
-            if self._gone:
-                self.breaker.enable(actor=ACTOR, reason="it is configured anew")
-                self._gone = False
+            self.revive("it is configured anew")
         await old.close()
         self._keep()
         self.wake()
+
+    def revive(self, reason: str) -> None:
+        """Enable the breaker, if it was disabled because the receiver said that it is gone."""
+        if self._gone:
+            self._gone = False
+            self.breaker.enable(actor=ACTOR, reason=reason)
 
     async def stop(self, deadline: float) -> None:
         """Let the delivery in flight end, at most ``deadline`` seconds, and stop."""
@@ -325,7 +329,7 @@ class Line:
             self._gone = True
             self.breaker.disable(actor=ACTOR, reason=delivery.error or "the receiver is gone")
             said = fields(receiver=self.name, error=delivery.error)
-            log.error("receiver is gone; enable it when it is back", extra=said)
+            log.error("receiver is gone; test or enable it when it is back", extra=said)
 
     def _outcome(self, message: Message, delivery: Delivery) -> Owed:
         now = self._clock.time()

@@ -18,7 +18,7 @@ from cbmon.config.routes import Matcher
 from cbmon.events import Transition, new_id
 from cbmon.interfaces import Clock, Store
 from cbmon.logs import fields
-from cbmon.model import BreakerInfo, Message, MessageState
+from cbmon.model import BreakerInfo, Message, MessageState, Verdict
 from cbmon.notify.agenda import Agenda
 from cbmon.notify.board import Plan
 from cbmon.notify.calendar import Calendar
@@ -26,6 +26,7 @@ from cbmon.notify.dispatcher import Dispatcher
 from cbmon.notify.guard import Guard, Heart
 from cbmon.notify.hooks import NotifyHooks, SilentHooks
 from cbmon.notify.incidents import Incidents
+from cbmon.notify.lines import LineView, line_views
 from cbmon.notify.messages import Site
 from cbmon.notify.notifier import Notifier
 from cbmon.notify.receipts import Receipts
@@ -79,6 +80,17 @@ class Notifying:
     def breakers(self) -> Mapping[str, CircuitBreaker]:
         """The breaker of each receiver line, such as ``oncall/slack``."""
         return self._dispatcher.breakers
+
+    def lines(self) -> Iterable[LineView]:
+        """Every receiver line with its breaker, as checks and exports are shown."""
+        return line_views(self._config, self._dispatcher.breakers)
+
+    def line(self, name: str) -> LineView:
+        """The line of that name; KeyError for none."""
+        found = next((line for line in self.lines() if line.info.name == name), None)
+        if found is None:
+            raise KeyError(name)
+        return found
 
     # --- life ----------------------------------------------------------------------------
 
@@ -245,15 +257,20 @@ class Notifying:
     async def try_receiver(self, receiver: str, *, dry_run: bool) -> list[dict[str, Any]]:
         """Send a test message to each integration of a receiver, or only render it; KeyError.
 
-        It goes past the outbox and the breakers: a person waits for what comes of it.
+        It goes past the outbox and the breakers: a person waits for what comes of it. A receiver
+        that was gone and takes it is back.
         """
         found = [one for one in self._config.receivers if one.name == receiver]
         if not found:
             raise KeyError(receiver)
-        return [
+        tried = [
             await trial(receiver, kind, options, self._environment, self._site, dry_run=dry_run)
             for kind, options in found[0].integrations
         ]
+        for one in tried:
+            if one["outcome"] == Verdict.DELIVERED:
+                self._dispatcher.revive(one["line"])
+        return tried
 
     # --- the outbox ----------------------------------------------------------------------
 

@@ -179,3 +179,13 @@ async def test_a_receiver_may_give_up_sooner_than_others(new_stage: Callable[...
     assert await stage.states(PAGER) == {"incident-api:opened": MessageState.DEAD}
     assert stage.mailed() == ["opened api"]
     await stage.stop()
+
+
+async def test_a_receiver_that_took_a_test_message_is_back(relieved: Any) -> None:
+    relieved.pager.mood = GONE
+    await relieved.happen("api", "open")
+    await relieved.settle()
+    relieved.pager.mood = FINE
+    relieved.dispatcher.revive(MAIL)
+    relieved.dispatcher.revive(PAGER)
+    assert relieved.dispatcher.breakers[PAGER].state == "closed"
