@@ -10,7 +10,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from cbmon import __version__
@@ -41,8 +41,7 @@ from cbmon.recording import Recorder
 from cbmon.reload import Changes, Item, active, changes, start_only
 from cbmon.scheduler import Scheduler
 from cbmon.sdnotify import Notifier as Systemd
-from cbmon.settings.sheet import Author
-from cbmon.sources.watch import Watch
+from cbmon.sources.watch import LIST_EVERY, Watch
 from cbmon.store import Journal, open_store
 from cbmon.store.journal import Entry
 from cbmon.tuning import Tuning
@@ -54,8 +53,9 @@ from cbmon.web.stream import Stream
 from cbmon.web.webconfig import WebConfig
 from cbmon.wiring import (
     MetricsOfNotifying,
-    beside_database,
+    data_of,
     descriptors_for_runs,
+    loop_factory,
     reloaded,
     site_of,
     storage_url,
@@ -71,14 +71,10 @@ FLUSH_DEADLINE: Final = 5.0
 DELIVERY_DEADLINE: Final = 5.0
 ONE_SIGNAL: Final = 0.1
 """Seconds within which a second signal is the same one: sent to a process and to its group."""
-MOST_SAID: Final = 2000
-"""Characters of a refused configuration's problems that go on record."""
 STUCK: Final = 30.0
 """Seconds overdue at which the timeline counts as standing still, and the watchdog starves."""
 SAVE_EVERY: Final = 5.0
 PRUNE_EVERY: Final = 3600.0
-LIST_EVERY: Final = 1.0
-"""Seconds after which a list of targets that has changed is noticed."""
 HEAR_EVERY: Final = 1.0
 """Seconds after which it is noticed that an application has fallen silent."""
 LOOK_EVERY: Final = 1.0
@@ -100,17 +96,9 @@ def run(options: RunOptions) -> int:
         return 2
     with (
         logging_to(default_stream(), level=options.log_level, form=options.log_format),
-        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+        asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
         return runner.run(Daemon(options, config, modules, web_config).run())
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - optional: asyncio's own loop does as well, only slower
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 class Daemon:
@@ -162,10 +150,8 @@ class Daemon:
             labels=lambda: self._config.labels,
         )
         self._probing = ProbeEnvironment(clock=clock, programs=ProgramPolicy(config.exec_allow))
-        spool = beside_database("spool", options, config)
-        self._exporting = ExportEnvironment(clock=clock, spool=spool)
-        lists = beside_database("discovery", options, config)
-        self._watch = Watch(self._exporting, metrics.discoveries, clock=clock, cache=lists)
+        self._exporting = ExportEnvironment(clock=clock, data=data_of(options, config))
+        self._watch = Watch(self._exporting, metrics.discoveries, clock)
         self._builder = Builder(
             probing=self._probing,
             exporting=self._exporting,
@@ -203,6 +189,7 @@ class Daemon:
             certificate_role=config.web.certificate_role,
             stream=self._stream,
             apps=self._apps,
+            on_refusal=self._recorder.turned_away,
         )
 
     # --- life ----------------------------------------------------------------------------
@@ -392,8 +379,7 @@ class Daemon:
             now = self._clock.time()
             self._metrics.reloaded(ok=outcome.ok, at=now, hash=self._config.hash)
             self._monitor.publish(reloaded(outcome, now))
-            refused = None if outcome.ok else "; ".join(outcome.problems)[:MOST_SAID]
-            self._recorder.note("reload", Author(actor=actor), refused=refused)
+            self._recorder.reloaded(outcome, actor)
             return outcome
 
     async def _reload(self) -> ReloadOutcome:
@@ -438,8 +424,7 @@ class Daemon:
             self._config = new
             self._tuning.rebase(new)
             await self._apply(found)
-        moved = {"added": found.added, "removed": found.removed, "changed": found.changed}
-        log.info("targets taken up", extra=fields(**{key: len(it) for key, it in moved.items()}))
+        log.info("targets taken up", extra=fields(**found.counts()))
 
     async def _apply(self, found: Changes) -> None:
         gone = []

@@ -22,6 +22,7 @@ from cbmon.model import BreakerInfo, Category, Result
 from cbmon.notify.receivers import RECEIVERS, receiver_type
 from cbmon.probes import PROBES, ProbeEnvironment, probe_type
 from cbmon.probes.run import ONCE, Plan
+from cbmon.sources import SOURCES, source_type
 
 
 def config_types() -> ConfigTypes:
@@ -30,6 +31,7 @@ def config_types() -> ConfigTypes:
         checks={name: partial(_options, probe_type, name) for name in PROBES},
         exports={name: partial(_options, export_type, name) for name in EXPORTS},
         receivers={name: partial(_options, receiver_type, name) for name in RECEIVERS},
+        discovery={name: partial(_options, source_type, name) for name in SOURCES},
     )
 
 

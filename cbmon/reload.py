@@ -23,6 +23,12 @@ class Changes:
     changed: tuple[tuple[Item, Item], ...] = ()
     """Pairs of old and new."""
 
+    def counts(self) -> dict[str, int]:
+        """How many of each."""
+        return {
+            "added": len(self.added), "removed": len(self.removed), "changed": len(self.changed),
+        }  # fmt: skip
+
 
 def changes(old: Config, new: Config) -> Changes:
     """The difference that leads from ``old`` to ``new``.

@@ -5,7 +5,9 @@ Rule: translation only; every piece could be read without the composition root.
 
 from __future__ import annotations
 
+import asyncio
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 from cbmon.breaker import CircuitBreaker
@@ -69,11 +71,20 @@ def storage_url(options: RunOptions, config: Config) -> str:
     return f"sqlite://{options.data_dir.resolve()}/cbmon.db"
 
 
-def spool_of(options: RunOptions, config: Config) -> Path | None:
-    """Where exports keep what they cannot hand on: beside the database, if that is a file."""
+def data_of(options: RunOptions, config: Config) -> Path | None:
+    """The directory for what survives a restart; None if the database is no file."""
     url = storage_url(options, config)
     path = url.removeprefix("sqlite://")
-    return None if path == url else Path(path).parent / "spool"
+    return None if path == url else Path(path).parent
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, if it is installed; asyncio's own loop does as well, only slower."""
+    try:
+        import uvloop  # noqa: PLC0415 - optional
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def descriptors_for_runs() -> int:

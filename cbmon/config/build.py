@@ -7,17 +7,25 @@ agree live here; those of one part live with its model.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from cbmon.config.alerting import AlertingSection, check_slos
 from cbmon.config.breakers import TemplateSettings
+from cbmon.config.discovering import Expander, configured
 from cbmon.config.entries import Entries
 from cbmon.config.exposure import exposures
 from cbmon.config.fields import Options
 from cbmon.config.includes import Document, Documents
-from cbmon.config.model import Config, ConfigTypes, NotificationsConfig, ReceiverConfig
-from cbmon.config.nodes import Block, Items, key_place, place_of
+from cbmon.config.model import (
+    Config,
+    ConfigTypes,
+    DiscoveryConfig,
+    NotificationsConfig,
+    ReceiverConfig,
+)
+from cbmon.config.nodes import Block, Items, key_place, place_of, value_place
 from cbmon.config.notifying import RULE_KEYS, NotificationRules
 from cbmon.config.policies import BUILT_IN, Policies
 from cbmon.config.problems import Place, Problem, Problems
@@ -35,7 +43,9 @@ from cbmon.config.words import shown
 
 SINGLE: Final = ("global", "storage", "web", "defaults", "alerting")
 """Sections that stand in one file only."""
-SECTIONS: Final = (*SINGLE, "templates", "include", "checks", "exports", "notifications")
+SECTIONS: Final = (
+    *SINGLE, "templates", "include", "checks", "discovery", "exports", "notifications",
+)  # fmt: skip
 NOTIFICATION_KEYS: Final = ("route", "receivers", *RULE_KEYS)
 PRIVATE: Final = "x-"
 """Keys of the top level that begin so are left alone: a place for anchors."""
@@ -65,20 +75,13 @@ class _Builder:
         storage = self._section("storage", StorageSection) or StorageSection()
         web = self._section("web", WebSection) or WebSection()
         defaults = self._section("defaults", DefaultsSection) or DefaultsSection()
-        entries = Entries(
-            types=self._types,
-            defaults=defaults,
-            policies=self._policies(defaults),
-            validator=self._validator,
-            references=self._references,
-            problems=self._problems,
-            programs=settings.exec_allow,
-        )
+        entries = self._entries(settings, defaults)
         checks = self._all("checks", self._parts, entries.check)
         exports = self._all("exports", self._parts, entries.export)
         notifications = self._notifications(entries)
         alerting = self._alerting()
         self._references.check()
+        discovery, expander = self._discoveries(entries, settings, defaults)
         return Config(
             source=source,
             warnings=self._validator.warnings(),
@@ -93,7 +96,67 @@ class _Builder:
             exports=exports,
             notifications=notifications,
             alerting=alerting,
+            discovery=discovery,
+            expander=expander,
         )
+
+    def _entries(self, settings: GlobalSection, defaults: DefaultsSection) -> Entries:
+        return Entries(
+            types=self._types,
+            defaults=defaults,
+            policies=self._policies(defaults),
+            validator=self._validator,
+            references=self._references,
+            problems=self._problems,
+            programs=settings.exec_allow,
+        )
+
+    def _discoveries(
+        self, entries: Entries, settings: GlobalSection, defaults: DefaultsSection
+    ) -> tuple[tuple[DiscoveryConfig, ...], Expander | None]:
+        if not any("discovery" in part.block for part in self._parts):
+            return (), None
+        expander = self._expander(settings, defaults)
+        make = partial(self._discovery, entries, expander)
+        return self._all("discovery", self._parts, make), expander
+
+    def _expander(self, settings: GlobalSection, defaults: DefaultsSection) -> Expander:
+        """What makes checks later on, with problems of its own."""
+        apart = _Builder(self._documents, self._types, Problems())
+        notifications = [
+            part
+            for one in self._parts
+            if (part := apart._validator.part(one, "notifications")) is not None
+        ]
+        return Expander(
+            entries=apart._entries(settings, defaults),
+            problems=apart._problems,
+            written=(
+                apart._listed("checks", self._parts),
+                apart._listed("exports", self._parts),
+                apart._listed("receivers", notifications),
+            ),
+        )
+
+    def _listed(self, key: str, parents: list[Part]) -> list[Part]:
+        return [part for parent in parents for part in self._validator.parts(parent, key)]
+
+    def _discovery(
+        self, entries: Entries, expander: Expander, part: Part
+    ) -> DiscoveryConfig | None:
+        """Where targets come from, or None after telling what is wrong."""
+        found = entries.discovery(part)
+        if found is None:
+            return None
+        entry, kind, options = found
+        if entry.name in expander.templates:
+            message = f"duplicate name {shown(entry.name)}"
+            self._problems.add(value_place(part.block, "name"), part.at("name"), message)
+            return None
+        template = self._validator.part(part, "template")
+        assert template is not None  # noqa: S101 - the model says that it is a mapping
+        expander.add(entry.name, template, self._problems)
+        return configured(entry, kind, options, template.block)
 
     def _exposed(self, web: WebSection) -> tuple[Problem, ...]:
         """What is wrong with where it listens unless somebody authenticates after all."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cbmon.config.model import Config, ExportConfig, ReceiverConfig
+from cbmon.config.model import Config, DiscoveryConfig, ExportConfig, ReceiverConfig
 from cbmon.config.routes import Route
 
 
@@ -22,14 +22,18 @@ def as_json(config: Config) -> dict[str, Any]:
     """The resolved configuration as JSON can hold it, without secrets."""
     directory = config.source.absolute().parent
     notifications = config.notifications
+    discovery = [_discovery(one, directory) for one in config.discovery]
     return {
+        **({"discovery": discovery} if discovery else {}),
         "external_url": config.external_url,
         "labels": dict(config.labels),
         "exec_allow": config.exec_allow,
         "storage": _dumped(config.storage, directory),
         "web": _dumped(config.web, directory),
         "alerting": _dumped(config.alerting, directory),
-        "checks": _entries(config.checks, directory),
+        "checks": _entries(
+            tuple(check for check in config.checks if not check.discovered), directory
+        ),
         "exports": _entries(config.exports, directory),
         "notifications": {
             "route": None if notifications.route is None else _route(notifications.route),
@@ -57,8 +61,15 @@ def _entry(entry: ExportConfig, directory: Path) -> dict[str, Any]:
     data = {field.name: getattr(entry, field.name) for field in fields(entry)}
     data["labels"] = dict(entry.labels)
     data["policy"] = entry.policy.as_dict()
+    data.pop("discovered", None)
     data[entry.type] = _dumped(data.pop("options"), directory)
     return data
+
+
+def _discovery(discovery: DiscoveryConfig, directory: Path) -> dict[str, Any]:
+    data = {"name": discovery.name, "max_targets": discovery.max_targets}
+    options = _dumped(discovery.options, directory)
+    return {**data, discovery.type: options, "template": discovery.template}
 
 
 def _receiver(receiver: ReceiverConfig, directory: Path) -> dict[str, Any]:

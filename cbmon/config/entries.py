@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from cbmon.breaker import BreakerPolicy
+from cbmon.config.discovering import DiscoveryEntry
 from cbmon.config.fields import Options
 from cbmon.config.model import (
     CheckConfig,
@@ -37,10 +38,11 @@ from cbmon.config.validation import Part, Validator
 from cbmon.config.words import nearest
 
 _UNCONFIRMED: Final = ConfirmSettings()
-EntryT = TypeVar("EntryT", ExportEntry, CheckEntry, ReceiverEntry)
+EntryT = TypeVar("EntryT", ExportEntry, CheckEntry, ReceiverEntry, DiscoveryEntry)
 
 _KEYS: Final[Mapping[type[Options], frozenset[str]]] = {
-    model: frozenset(keys_of(model)) for model in (CheckEntry, ExportEntry, ReceiverEntry)
+    model: frozenset(keys_of(model))
+    for model in (CheckEntry, ExportEntry, ReceiverEntry, DiscoveryEntry)
 }
 
 
@@ -93,6 +95,13 @@ class Entries:
         if common is None or typed is None:
             return None
         return ExportConfig(**common, type=typed[0], options=typed[1])
+
+    def discovery(self, part: Part) -> tuple[DiscoveryEntry, str, Options] | None:
+        """A discovery with the type and the options of its source, or None after telling."""
+        sources = self.types.discovery
+        entry = self._entry(DiscoveryEntry, part, sources)
+        typed = self._typed(DiscoveryEntry, part, sources, "discovery")
+        return None if entry is None or typed is None else (entry, *typed)
 
     def receiver(self, part: Part) -> ReceiverConfig | None:
         """A receiver, or None after telling what is wrong."""

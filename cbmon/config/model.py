@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from cbmon.breaker import BreakerPolicy
 from cbmon.config.notifying import NotificationRules
@@ -19,6 +19,7 @@ from cbmon.config.routes import Route
 
 if TYPE_CHECKING:
     from cbmon.config.alerting import AlertingSection
+    from cbmon.config.discovering import Expander
     from cbmon.config.fields import Options
     from cbmon.config.sections import StorageSection, WebSection
 
@@ -33,6 +34,7 @@ class ConfigTypes:
     checks: Mapping[str, OptionsSource]
     exports: Mapping[str, OptionsSource]
     receivers: Mapping[str, OptionsSource]
+    discovery: Mapping[str, OptionsSource] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,8 @@ class CheckConfig(ExportConfig):
     confirmation_delay: float = 0.0
     other_address: bool = False
     every_address: bool = False
+    discovered: str = ""
+    """The discovery that it comes from; empty for one that is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,17 @@ class NotificationsConfig:
     rules: NotificationRules = field(default_factory=NotificationRules)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoveryConfig:
+    """Where targets come from, and the check that each becomes."""
+
+    name: str
+    type: str
+    options: Options
+    max_targets: int
+    template: Mapping[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything the daemon needs to know. Compare two with ``==``: secrets count, files do not."""
@@ -108,6 +123,9 @@ class Config:
     exports: tuple[ExportConfig, ...]
     notifications: NotificationsConfig
     alerting: AlertingSection
+    discovery: tuple[DiscoveryConfig, ...] = ()
+    expander: Expander | None = field(default=None, compare=False, repr=False)
+    """Makes checks of targets; None when nothing is to be discovered."""
 
     @cached_property
     def hash(self) -> str:

@@ -76,6 +76,11 @@ class Problems:
         self.add(place, path, message)
         self._spoilt.add(place)
 
+    def take(self) -> list[Problem]:
+        """What was found, sorted by place; forgotten afterwards, for another use."""
+        found, self._found, self._spoilt = sorted(self._found), set(), set()
+        return found
+
     @property
     def count(self) -> int:
         """How many were found so far."""

@@ -75,9 +75,25 @@ def read_yaml(
     require_libyaml()
     try:
         _check_bytes(data, file, problems)
-        return _Reader(data, file, environ, problems, dialect).read()
+        found = _Reader(data, file, environ, problems, dialect).read()
     except _Abort:
         return None
+    return found if isinstance(found, Block) else None
+
+
+def read_list(data: bytes, file: str, problems: Problems) -> Items | None:
+    """The one list that a file of another program holds; its scalars stay text.
+
+    The same bounds hold as for :func:`read_yaml`; what is wrong goes to ``problems``.
+    """
+    require_libyaml()
+    try:
+        _check_bytes(data, file, problems)
+        reader = _Reader(data, file, {}, problems, lambda text, _plain, _tag: text)
+        found = reader.read(Items, "expected a list of target groups")
+    except _Abort:
+        return None
+    return found if isinstance(found, Items) else None
 
 
 def _check_bytes(data: bytes, file: str, problems: Problems) -> None:
@@ -116,7 +132,11 @@ class _Reader:
         self._root: Any = None
         self._documents = 0
 
-    def read(self) -> Block | None:
+    def read(
+        self,
+        kind: type[Node] = Block,
+        expected: str = "expected a mapping of sections such as checks:",
+    ) -> Node | None:
         try:
             parser = yaml.CSafeLoader(self._text)
             try:
@@ -126,8 +146,8 @@ class _Reader:
         except yaml.YAMLError as error:
             self._syntax_error(error)
         root = self._root
-        if root is not None and not isinstance(root, Block):
-            self._fail(Place(self._file, 1, 1), "expected a mapping of sections such as checks:")
+        if root is not None and not isinstance(root, kind):
+            self._fail(Place(self._file, 1, 1), expected)
         return root
 
     def _consume(self, parser: Any) -> None:

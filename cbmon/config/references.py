@@ -59,14 +59,22 @@ class References:
         if not self._complete:
             return
         for part in self._checks.values():
-            names = part.block.get("receivers")
-            if isinstance(names, Items):
-                for index in range(len(names)):
-                    self.check_receiver(names, index, part.at("receivers"))
+            self._check_receivers(part)
         edges = {name: self._dependencies(name, part) for name, part in self._checks.items()}
         for cycle in cycles(edges):
             self._tell_cycle(cycle)
         self._check_fallbacks()
+
+    def check_part(self, part: Part) -> None:
+        """Tell what a check depends on, or who it tells, that does not exist."""
+        self._check_receivers(part)
+        self._dependencies(str(part.block.get("name")), part)
+
+    def _check_receivers(self, part: Part) -> None:
+        names = part.block.get("receivers")
+        if isinstance(names, Items):
+            for index in range(len(names)):
+                self.check_receiver(names, index, part.at("receivers"))
 
     def _check_fallbacks(self) -> None:
         """A fallback is a receiver, and none comes round to the one that it stands in for."""

@@ -37,13 +37,13 @@ class ExportEnvironment:
     push to the next: a kept one would be found dead only after the push was written into it.
     """
 
-    def __init__(self, *, clock: Clock | None = None, spool: Path | None = None) -> None:
-        """``spool`` is the directory in which exports may keep what they could not hand on."""
+    def __init__(self, *, clock: Clock | None = None, data: Path | None = None) -> None:
+        """``data`` is the directory for what survives a restart."""
         clock = SystemClock() if clock is None else clock
         self.wall = clock.time
         self.started_at = clock.time()
         self.tls = TlsContexts()
-        self._spool = spool
+        self.data = data
         self._backlogs: dict[str, Backlog] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -53,7 +53,7 @@ class ExportEnvironment:
 
     def spool_of(self, name: str, configured: Path | None) -> Path | None:
         """The directory for what that export keeps; None, after a warning, if there is none."""
-        parent = configured or self._spool
+        parent = configured or (self.data and self.data / "spool")
         if parent is None:
             hint = "set spool.directory, or what waits is lost at a restart"
             log.warning("no directory for the spool", extra=fields(export=name, hint=hint))

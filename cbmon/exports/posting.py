@@ -111,7 +111,7 @@ async def post(
     async with environment.session.post(
         options.url,
         data=body,
-        headers={**headers, **await _own_headers(options)},
+        headers={**headers, **await own_headers(options)},
         allow_redirects=False,
         timeout=aiohttp.ClientTimeout(total=max(timeout, 0.001)),
         ssl=await environment.tls.get(options.tls) if options.url.startswith("https:") else True,
@@ -123,7 +123,8 @@ async def post(
         return Answer(response.status, said, wait, response.content_type)
 
 
-async def _own_headers(options: PostingOptions) -> dict[str, str]:
+async def own_headers(options: PostingOptions) -> dict[str, str]:
+    """Configured headers and the login of one request; ConfigurationError for a secret file."""
     headers = {name: value.reveal() for name, value in options.headers.items()}
     if options.basic_auth or options.bearer_token or options.bearer_token_file:
         found = await asyncio.to_thread(options.authorization)

@@ -334,6 +334,36 @@ WAITING: Final = (
     EXPORT_OLDEST,
 )
 
+# --- targets that are discovered ---------------------------------------------------------------
+
+_D: Final = ("discovery",)
+
+DISCOVERED: Final = Family(
+    name="cbmon_discovery_targets",
+    type="gauge",
+    labels=_D,
+    help="Targets that are checks now.",
+)
+DISCOVERY_REJECTED: Final = Family(
+    name="cbmon_discovery_rejected_targets",
+    type="gauge",
+    labels=_D,
+    help="Targets that the template makes no check of.",
+)
+DISCOVERY_FAILURES: Final = Family(
+    name="cbmon_discovery_failures_total",
+    type="counter",
+    labels=_D,
+    help="Looks at the source that gave no list; the last good one stays in force.",
+)
+DISCOVERY_SUCCESS: Final = Family(
+    name="cbmon_discovery_last_success_timestamp_seconds",
+    type="gauge",
+    labels=_D,
+    help="Unix time in seconds at which the source last gave a list; 0 before the first.",
+)
+DISCOVERY: Final = (DISCOVERED, DISCOVERY_REJECTED, DISCOVERY_FAILURES, DISCOVERY_SUCCESS)
+
 # --- notifications -----------------------------------------------------------------------------
 
 _R: Final = ("receiver",)
@@ -468,4 +498,4 @@ APPS: Final = (APP_UP, APP_HEARD, APP_REPORTS, APP_REFUSED)
 
 def every() -> tuple[Family, ...]:
     """All of them, in the order of the output; process_* and python_* come after."""
-    return (*BREAKERS, *CHECKS, *EXPORTS, *WAITING, *NOTIFYING, *ITSELF, *APPS)
+    return (*BREAKERS, *CHECKS, *EXPORTS, *WAITING, *DISCOVERY, *NOTIFYING, *ITSELF, *APPS)

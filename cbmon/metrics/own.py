@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from cbmon.backlog import Backlog
 from cbmon.metrics import families as f
-from cbmon.metrics.records import ComponentRecord, Distribution, ReceiverRecord
+from cbmon.metrics.records import ComponentRecord, DiscoveryRecord, Distribution, ReceiverRecord
 from cbmon.metrics.text import (
     END_OF_OPENMETRICS,
     Family,
@@ -122,6 +122,23 @@ def export_sections(records: Iterable[ComponentRecord]) -> Iterator[tuple[Family
     yield plain(f.EXPORT_QUEUE, attrgetter("queue"))
     yield plain(f.EXPORT_QUEUE_BYTES, attrgetter("bytes"))
     yield plain(f.EXPORT_OLDEST, attrgetter("oldest"), "{:.3f}".format)
+
+
+def discovery_sections(records: Iterable[DiscoveryRecord]) -> Iterator[tuple[Family, bytes]]:
+    """The families of discovered targets, with the lines of every source."""
+    records = list(records)
+    labels = [record.label for record in records]
+
+    def plain(
+        family: Family, name: str, form: Callable[[float], str] = number
+    ) -> tuple[Family, bytes]:
+        values = map(attrgetter(name), records)
+        return family, optional(opening(family.name, "discovery"), labels, values, form)
+
+    yield plain(f.DISCOVERED, "targets")
+    yield plain(f.DISCOVERY_REJECTED, "rejected")
+    yield plain(f.DISCOVERY_FAILURES, "failures")
+    yield plain(f.DISCOVERY_SUCCESS, "last_success_at", "{:.3f}".format)
 
 
 def receiver_sections(

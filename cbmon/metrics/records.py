@@ -222,6 +222,19 @@ class ComponentRecord(BreakerRecord):
         return skips
 
 
+class DiscoveryRecord:
+    """The numbers of one source of targets."""
+
+    __slots__ = ("failures", "label", "last_success_at", "rejected", "targets")
+
+    def __init__(self, name: str) -> None:
+        self.label = escape(name)
+        self.targets = 0
+        self.rejected = 0
+        self.failures = 0
+        self.last_success_at = 0.0
+
+
 class ReceiverRecord:
     """The numbers of one receiver of messages."""
 

@@ -16,8 +16,14 @@ from cbmon.interfaces import Clock
 from cbmon.metrics.apps import AppNumbers
 from cbmon.metrics.exposition import COMPONENTS, Exposition
 from cbmon.metrics.lines import Moment
-from cbmon.metrics.own import Itself, export_sections, receiver_sections
-from cbmon.metrics.records import BreakerRecord, ComponentRecord, DaemonBreaker, ReceiverRecord
+from cbmon.metrics.own import Itself, discovery_sections, export_sections, receiver_sections
+from cbmon.metrics.records import (
+    BreakerRecord,
+    ComponentRecord,
+    DaemonBreaker,
+    DiscoveryRecord,
+    ReceiverRecord,
+)
 from cbmon.metrics.text import Family
 from cbmon.model import BreakerInfo, Category
 
@@ -48,6 +54,8 @@ class Metrics:
         self._records = {category: {} for category in Category}
         self._sorted: dict[Category, Sequence[BreakerRecord]] = {}
         self._receivers: dict[str, ReceiverRecord] = {}
+        self.discoveries: dict[str, DiscoveryRecord] = {}
+        """The sources of targets, by name."""
         self.next_run: Callable[[str], float | None] = _never
         self.exposition: Final = Exposition(self)
 
@@ -172,6 +180,7 @@ class Metrics:
         """The families of what exports keep, of notifications and of the daemon itself."""
         exports = self.records(Category.EXPORT)
         yield from export_sections(one for one in exports if isinstance(one, ComponentRecord))
+        yield from discovery_sections(one for _, one in sorted(self.discoveries.items()))
         receivers = [self._receivers[name] for name in sorted(self._receivers)]
         yield from receiver_sections(receivers, self._suppressions)
         yield from self._itself.sections(self._clock.monotonic())

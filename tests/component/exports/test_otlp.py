@@ -30,7 +30,7 @@ def values(push: Pushed) -> list[float]:
 async def test_requests_are_as_the_specification_wants_them_and_in_order(
     gateway: Gateway, tmp_path: Path
 ) -> None:
-    environment = ExportEnvironment(spool=tmp_path)
+    environment = ExportEnvironment(data=tmp_path)
     options = OtlpOptions(url=f"{gateway.url}/v1/metrics")
     export = otlp.build(options, environment, "otel")
     gateway.status = 503
@@ -59,7 +59,7 @@ async def test_a_partial_success_is_no_failure_but_counted_and_not_sent_again(
         return web.Response(body=said, content_type=PROTOBUF)
 
     gateway.answer = answer
-    environment = ExportEnvironment(spool=tmp_path)
+    environment = ExportEnvironment(data=tmp_path)
     export = otlp.build(OtlpOptions(url=gateway.url), environment, "otel")
     result = await export.run(attempt(), Metrics(b"x 1\ny 2\n"))
     assert result.ok

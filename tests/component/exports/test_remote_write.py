@@ -43,7 +43,7 @@ class Subject:
     def __init__(self, url: str, directory: Path, **options: Any) -> None:
         self.clock = Clock()
         self.metrics = Metrics(b"x 0\n")
-        self.environment = ExportEnvironment(clock=self.clock, spool=directory)
+        self.environment = ExportEnvironment(clock=self.clock, data=directory)
         self.backlog = self.environment.backlog(NAME)
         self.export = self.anew(url, **options)
 
@@ -206,7 +206,7 @@ async def test_while_the_breaker_is_open_samples_wait_on_disk_and_survive_a_rest
     values = arrived(gateway)
     assert [value for value in values if not math.isnan(value)] == [0.0, 1.0, 2.0, 3.0]
     assert math.isnan(values[3])
-    assert list(next(tmp_path.iterdir()).iterdir()) == []
+    assert list(tmp_path.rglob("*.batch")) == []
 
 
 async def test_what_is_held_in_memory_is_sent_but_not_kept(
@@ -355,11 +355,11 @@ async def test_a_token_file_is_read_at_each_run_and_its_absence_keeps_the_sample
 
 
 def test_names_lead_to_folders_of_their_own(tmp_path: Path) -> None:
-    environment = ExportEnvironment(spool=tmp_path)
+    environment = ExportEnvironment(data=tmp_path)
     names = ["a", "A b", "..", "ü" * 100, "ü" * 101, 'x"{}\\']
     found = [environment.spool_of(name, None) for name in names]
     assert len(set(found)) == len(names)
-    assert all(path is not None and path.parent == tmp_path for path in found)
+    assert all(path is not None and path.parent == tmp_path / "spool" for path in found)
     assert all(path is not None and len(path.name.encode()) < 200 for path in found)
 
 
