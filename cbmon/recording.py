@@ -14,11 +14,15 @@ from cbmon.interfaces import Clock
 from cbmon.keeping import EventFilter, RecordStore
 from cbmon.settings.sheet import Author
 from cbmon.store import Journal
+from cbmon.web.refusals import Refusal
+from cbmon.web.services import ReloadOutcome
 
 MOST_OF_A_FLOOD: Final = 30
 """Of one actor and action in a minute."""
 MINUTE: Final = 60.0
 KINDS_KEPT: Final = 1000
+MOST_SAID: Final = 2000
+"""Characters of a refused configuration's problems that go on record."""
 JUST_DONE: Final = 0.5
 """Seconds that a question waits for what was done right before it."""
 
@@ -84,6 +88,23 @@ class Recorder:
                 request=author.request,
                 details=more,
             )
+        )
+
+    def reloaded(self, outcome: ReloadOutcome, actor: str) -> None:
+        """Record a reload, or why it was refused."""
+        said = None if outcome.ok else "; ".join(outcome.problems)[:MOST_SAID]
+        self.note("reload", Author(actor=actor), refused=said)
+
+    def turned_away(self, refusal: Refusal) -> None:
+        """Record a request that its sender may not make (:data:`cbmon.web.refusals.Hook`)."""
+        asked = f"{refusal.method} {refusal.route}"
+        self.note(
+            "login" if refusal.route == "/login" else "request",
+            Author(actor=refusal.actor),
+            component=refusal.name or "",
+            refused=f"{asked}: {refusal.text}",
+            details={"status": refusal.status, "code": refusal.code, "client": refusal.client},
+            flood=True,
         )
 
     def _unwritten(self, actor: str, action: str) -> int | None:
