@@ -24,7 +24,7 @@ async def beat(request: web.Request) -> web.Response:
     """A job says that it starts, has succeeded or has failed."""
     parameters = q.parameters(request, ("rid",))
     run_id = parameters.get("rid", "")
-    if len(run_id) > _LONGEST_ID or not run_id.isprintable():
+    if len(run_id) > _LONGEST_ID or not q.is_one_line(run_id):
         raise ApiError(400, "bad_request", f"rid: expected at most {_LONGEST_ID} letters")
     signal, status = _said(request.match_info.get("signal", "0"))
     known = await request.app[SERVICES].heartbeat(

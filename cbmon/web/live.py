@@ -118,9 +118,9 @@ def _text(fact: Fact) -> str:
 
 
 def _filter(query: Mapping[str, str]) -> Callable[[Fact], bool]:
-    component, kind = query.get("component"), query.get("kind")
+    component, kinds = query.get("component"), query.get("kind", "").split(",")
 
     def wanted(fact: Fact) -> bool:
-        return component in {None, fact.component} and kind in {None, fact.kind}
+        return component in {None, fact.component} and (kinds == [""] or fact.kind in kinds)
 
     return wanted

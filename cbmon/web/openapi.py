@@ -93,7 +93,7 @@ def _operation(route: Route) -> Schema:
         "description": f"Needs role {route.role.label}.",
         "parameters": [
             *_path_parameters(names),
-            *_parameters("query", route.query, QUERY),
+            *_parameters("query", route.query, QUERY, route.needs),
             *_parameters("header", route.headers, HEADERS),
         ],
         "responses": _responses(route),
@@ -145,7 +145,8 @@ def _refusal(route: Route, status: int) -> Schema:
         return {"description": ERRORS[303]}
     content: Schema = {"application/json": {"schema": schemas.ref("Error")}}
     if not route.path.startswith(API):
-        content["text/html" if route.form else "text/plain"] = {"schema": schemas.TEXT}
+        for name in ("text/plain", *(("text/html",) if route.form else ())):
+            content[name] = {"schema": schemas.TEXT}
     described: Schema = {"description": ERRORS[status], "content": content}
     if status == 429:
         described["headers"] = {"Retry-After": {"schema": {"type": "integer", "minimum": 0}}}
@@ -160,12 +161,20 @@ def _path_parameters(names: Iterable[str]) -> list[Schema]:
 
 
 def _parameters(
-    place: str, names: Iterable[str], known: Mapping[str, tuple[Schema, str]]
+    place: str,
+    names: Iterable[str],
+    known: Mapping[str, tuple[Schema, str]],
+    needs: Iterable[str] = (),
 ) -> list[Schema]:
-    return [
-        {"name": name, "in": place, "schema": known[name][0], "description": known[name][1]}
-        for name in names
-    ]
+    found = []
+    for name in names:
+        schema, description = known[name]
+        parameter: Schema = {"name": name, "in": place, "description": description}
+        if name in needs:
+            parameter["required"] = True
+            schema = {**schema, "minLength": 1}
+        found.append({**parameter, "schema": schema})
+    return found
 
 
 def _has_body(route: Route) -> bool:
@@ -174,17 +183,25 @@ def _has_body(route: Route) -> bool:
 
 def _request_body(route: Route) -> Schema | None:
     if route.form:
-        form = {"application/x-www-form-urlencoded": {"schema": _body(route.body)}}
-        return {"content": form}
+        schema = {**_body(route), "additionalProperties": True}
+        form = {"application/x-www-form-urlencoded": {"schema": schema}}
+        return {"required": True, "content": form}
     if route.body_schema is not None:
         named = schemas.ref(route.body_schema)
         return {"required": True, "content": {"application/json": {"schema": named}}}
     if not route.body:
         return None
-    content = {"application/json": {"schema": _body(route.body)}}
-    return {"required": False, "content": content}
+    content = {"application/json": {"schema": _body(route)}}
+    return {"required": bool(route.needs), "content": content}
 
 
-def _body(fields: Mapping[str, type]) -> Schema:
-    properties = {name: {**BODY[name][0], "description": BODY[name][1]} for name in fields}
-    return {"type": "object", "properties": properties, "additionalProperties": False}
+def _body(route: Route) -> Schema:
+    properties = {name: {**BODY[name][0], "description": BODY[name][1]} for name in route.body}
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    needed = [name for name in route.needs if name in properties]
+    if needed:
+        schema["required"] = needed
+    if {"hold", "for_seconds"} <= set(properties):
+        both = {"hold": {"const": True}, "for_seconds": {"type": "number"}}
+        schema["not"] = {"properties": both, "required": list(both)}
+    return schema

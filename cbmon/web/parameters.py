@@ -8,9 +8,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 from cbmon.web import schemas
-from cbmon.web.query import LARGEST_PAGE, PAGE
+from cbmon.web.query import LARGEST_PAGE, LONGEST_REASON, ONE_LINE, PAGE
 
 Schema = dict[str, Any]
+LINE: Final[Schema] = {"type": "string", "pattern": ONE_LINE}
+_SAFE: Final = "[A-Za-z0-9_-]"
+CURSOR: Final[Schema] = {
+    "type": "string",
+    "pattern": f"^({_SAFE}{{4}})*({_SAFE}{{2}}|{_SAFE}{{3}})?$",
+}
 
 QUERY: Final[dict[str, tuple[Schema, str]]] = {
     "state": (schemas.STATE, "only breakers in this state"),
@@ -42,8 +48,11 @@ QUERY: Final[dict[str, tuple[Schema, str]]] = {
         {"type": "number", "minimum": 0, "maximum": 60, "default": 0},
         "seconds to wait until there is an order",
     ),
-    "rid": (schemas.TEXT, "id of the run, to keep runs apart that go on at the same time"),
-    "cursor": (schemas.TEXT, "the next_cursor of the page before"),
+    "rid": (
+        {**LINE, "maxLength": 100},
+        "id of the run, to keep runs apart that go on at the same time",
+    ),
+    "cursor": (CURSOR, "the next_cursor of the page before"),
     "kind": (schemas.TEXT, "only events of this kind, such as transition, or of kinds a,b"),
     "next": (schemas.TEXT, "the page to go on to after the login"),
     "show": ({"type": "string", "enum": ["state", "uptime"]}, "what a badge says"),
@@ -52,7 +61,7 @@ QUERY: Final[dict[str, tuple[Schema, str]]] = {
 }
 BODY: Final[dict[str, tuple[Schema, str]]] = {
     "reason": (
-        {"type": ["string", "null"], "maxLength": 500},
+        {"type": ["string", "null"], "maxLength": LONGEST_REASON, "pattern": ONE_LINE},
         "why, for the record and for colleagues",
     ),
     "for_seconds": (

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
@@ -22,6 +23,10 @@ from cbmon.web.keys import LIMITS
 PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
 LONGEST_REASON: Final = 500
+ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]*$"
+"""Text without control characters, line breaks, reversals and lone surrogates: a terminal shows it
+as it is. In the words of both Python and ECMAScript."""
+_ONE_LINE: Final = re.compile(ONE_LINE)
 T = TypeVar("T")
 
 
@@ -74,6 +79,11 @@ def page(
     return shown, to_cursor(key(shown[-1])) if len(rest) > size else None
 
 
+def is_one_line(text: str) -> bool:
+    """Whether a person can be shown this as it is."""
+    return _ONE_LINE.fullmatch(text) is not None
+
+
 def to_cursor(key: str) -> str:
     """An opaque place in a list."""
     return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
@@ -82,7 +92,7 @@ def to_cursor(key: str) -> str:
 def _from_cursor(cursor: str) -> str:
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode(errors="replace")
     except (ValueError, binascii.Error):
         raise bad_request(
             "cursor: expected the next_cursor of an earlier answer", parameter="cursor"
@@ -144,8 +154,7 @@ def reason(data: Mapping[str, Any]) -> str | None:
             f"reason: expected at most {LONGEST_REASON} characters, got {len(text)}",
             field="reason",
         )
-    if not text.isprintable():
-        # also lone surrogates: neither a terminal nor UTF-8 could show it to the next person
+    if not is_one_line(text):
         raise bad_request(
             f"reason: expected one line of printable text, got {text!a}", field="reason"
         )

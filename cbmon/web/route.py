@@ -24,6 +24,7 @@ class Route:
     ``local``: this machine may ask without a token while none is configured. ``acts``: a read
     that has effects, which a foreign page must not make a browser ask for. ``body`` are the
     fields of a JSON object, or ``body_schema`` names its schema; a ``form`` is one of a browser.
+    ``needs`` are the parameters and fields without which there is no answer.
     ``reporters``: the role of applications may ask too.
     """
 
@@ -41,6 +42,7 @@ class Route:
     status: int = 200
     errors: tuple[int, ...] = ()
     query: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     body: Mapping[str, type] = field(default_factory=dict)
     body_schema: str | None = None

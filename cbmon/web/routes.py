@@ -100,6 +100,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         summary="Look at a target once, as blackbox_exporter does; its metrics",
         errors=(400, 403, 500),
         query=("target", "module", "hostname", "debug"),
+        needs=("target",),
     ),
     Route(
         path="/config",
@@ -135,6 +136,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         status=303,
         summary="Open a session in the browser",
         body={"name": str, "password": str, "next": str},
+        needs=("password",),
     ),
     Route(
         method="POST",
@@ -285,6 +287,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         answer="Tested",
         errors=(400, 404),
         body=notifications.TEST,
+        needs=("receiver",),
     ),
     Route(
         method="POST",
@@ -313,6 +316,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         answer="Silence",
         errors=(400,),
         body=notifications.SILENCE,
+        needs=("matchers", "for_seconds", "reason"),
     ),
     Route(
         method="DELETE",

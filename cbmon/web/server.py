@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from cbmon.apps import Apps
 from cbmon.blackbox.service import Probing
@@ -73,6 +74,7 @@ class WebServer:
         self._runner = web.AppRunner(
             self._app,
             access_log_class=AnswerWatch,
+            logger=_http_log(),
             keepalive_timeout=self._limits.idle,
             lingering_time=self._limits.linger,
         )
@@ -213,3 +215,15 @@ class WebServer:
             f"web.listen: {host}:{port} is reachable from other machines, and no credential is "
             f"configured; listen on 127.0.0.1, or configure web.tokens"
         )
+
+
+def _http_log() -> logging.Logger:
+    """aiohttp's own log, without what clients get wrong: anybody could fill the disk with it."""
+    found = log.getChild("http")
+    found.addFilter(_is_ours)
+    return found
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)

@@ -30,7 +30,8 @@ async def test_without_credentials_reads_are_served_and_writes_say_what_to_confi
     for route in WRITES:
         if route.path == "/-/reload":
             continue
-        reply = await web.ask(route.method, route.path.replace("{name}", "api"))
+        path = route.path.replace("{name}", "api").replace("{operation}", "open")
+        reply = await web.ask(route.method, path, headers={"Accept": "application/json"})
         assert (reply.status, reply.code) == (403, "no_credentials_configured")
         assert "configure web.tokens" in reply.json["error"]["message"]
     assert daemon.orders == []

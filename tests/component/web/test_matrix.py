@@ -41,7 +41,8 @@ async def status_and_code(web: Any, method: str, path: str, token: str) -> tuple
 
 
 def address(path: str) -> str:
-    return path.replace("{name}", "api").replace("{alert}", "CircuitBreakerOpen")
+    given = {"name": "api", "alert": "CircuitBreakerOpen", "operation": "open"}
+    return re.sub(r"{(\w+)}", lambda found: given.get(found[1], "x"), path)
 
 
 def test_the_table_has_every_route_and_no_other() -> None:

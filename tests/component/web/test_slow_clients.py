@@ -140,8 +140,9 @@ async def test_who_does_not_take_the_answer_is_closed(
     daemon: Any, serve: Any, connect: Any
 ) -> None:
     class Huge:
-        async def render(self, *, openmetrics: bool = False) -> bytes:
-            return b"x" * 64_000_000
+        async def stream(self, *, openmetrics: bool = False) -> AsyncIterator[bytes]:
+            for _ in range(1000):
+                yield b"x" * 64_000
 
     daemon.exposition = Huge()
     async with serve(daemon, limits=SHORT) as web:
