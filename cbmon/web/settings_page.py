@@ -85,10 +85,11 @@ async def _save(request: web.Request, name: str | None) -> web.Response:
     fields = await read_form(request, ASKED)
     typed = {field: text for field in FIELDS if (text := fields.get(field, ""))}
     again = partial(_editor, request, name, typed, reason=fields.get("reason", ""))
+    settings, intent = request.app[SERVICES].settings, fields.get("intent", "save")
+    wrong = 200 if intent == "check" else 422
     given, unread = _given(typed)
     if unread:
-        return again(problems=unread, status=422)
-    settings, intent = request.app[SERVICES].settings, fields.get("intent", "save")
+        return again(problems=unread, status=wrong)
     try:
         actor, reason = request.app[ACCESS].identity(request).name, line(fields, "reason")
         author, tag = Author(actor=actor, reason=reason or None), fields.get("tag") or None
@@ -101,9 +102,9 @@ async def _save(request: web.Request, name: str | None) -> web.Response:
             await settings.put(name, given, author, tag=tag)
     except SettingsError as error:
         problems, general = _sorted(error, name)
-        return again(problems=problems, general=general, status=422)
+        return again(problems=problems, general=general, status=wrong)
     except FieldError as error:
-        return again(problems={error.field: error.message}, status=422)
+        return again(problems={error.field: error.message}, status=wrong)
     except (StaleError, UnseenError):
         return again(general=[STALE], status=409)
     except TooManyChangesError as error:

@@ -37,13 +37,15 @@ async def silences(request: web.Request) -> web.Response:
 async def add(request: web.Request) -> web.Response:
     """Make one."""
     fields = await read_form(request, {"matchers", "for", "reason", "intent"})
+    checked = fields.get("intent") == "check"
     try:
         matchers = _matchers(fields.get("matchers", ""))
         seconds = _seconds(fields.get("for", ""))
         reason = line(fields, "reason", needed=True)
     except FieldError as error:
-        return await _page(request, fields, problems={error.field: error.message}, status=422)
-    if fields.get("intent") == "check":
+        problems, status = {error.field: error.message}, 200 if checked else 422
+        return await _page(request, fields, problems=problems, status=status)
+    if checked:
         return await _page(request, fields)
     author = request.app[ACCESS].identity(request).name
     await request.app[SERVICES].notifying.mute(matchers, seconds, author=author, reason=reason)
