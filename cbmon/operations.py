@@ -189,6 +189,7 @@ class Operations:
     async def run_component(self, name: str, actor: str) -> Result | SkipCause:
         """Run it now behind its breaker."""
         log.info("run asked for", extra=fields(component=name, actor=actor))
+        self.record.note("check", Author(actor=actor), component=name)
         return await self._rooms.monitor.run_now(name) or SkipCause.BREAKER
 
     async def heartbeat(

@@ -18,6 +18,7 @@ from cbmon.web.errors import bad_request, not_found
 from cbmon.web.forms import read_form
 from cbmon.web.keys import SERVICES
 from cbmon.web.rendering import page
+from cbmon.web.requests import author_of
 
 PAGE: Final = 50
 MESSAGES: Final = tuple(state.value for state in MessageState)
@@ -77,8 +78,10 @@ async def retry(request: web.Request) -> web.Response:
     message = fields.get("id", "")
     if not message:
         raise bad_request("the form names no message", field="id")
-    if not await request.app[SERVICES].notifying.retry(message):
+    services = request.app[SERVICES]
+    if not await services.notifying.retry(message):
         raise not_found(f"no dead letter {message[:40]!r}", id=message[:40])
+    services.record.note("resend", author_of(request), details={"id": message})
     raise web.HTTPSeeOther("/notifications?outcome=dead&done=retry")
 
 

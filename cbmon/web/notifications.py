@@ -16,6 +16,7 @@ from cbmon.web import query as q
 from cbmon.web.edge import answer
 from cbmon.web.errors import bad_request, not_found
 from cbmon.web.keys import ACCESS, SERVICES
+from cbmon.web.requests import author_of
 from cbmon.web.views import timestamp
 
 LONGEST_REASON: Final = 500
@@ -129,6 +130,7 @@ async def add_silence(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     author = request.app[ACCESS].identity(request).name
     made = await services.notifying.mute(matchers, seconds, author=author, reason=reason)
+    services.record.note("silence", author_of(request, reason), details={"id": made.id})
     return answer(_silence(made, services.clock.time()))
 
 
@@ -140,6 +142,7 @@ async def expire_silence(request: web.Request) -> web.Response:
         ended = await services.notifying.expire_silence(name)
     except KeyError:
         raise not_found(f"no silence {name[:40]!r} that goes on", id=name[:40]) from None
+    services.record.note("expire_silence", author_of(request), details={"id": name})
     return answer(_silence(ended, services.clock.time()))
 
 
@@ -162,9 +165,11 @@ async def notifications(request: web.Request) -> web.Response:
 async def retry(request: web.Request) -> web.Response:
     """Send a dead letter again."""
     name = request.match_info["name"]
-    await q.body(request, {"reason": str})
-    if not await request.app[SERVICES].notifying.retry(name):
+    data = await q.body(request, {"reason": str})
+    services, author = request.app[SERVICES], author_of(request, q.reason(data))
+    if not await services.notifying.retry(name):
         raise not_found(f"no dead letter {name[:40]!r}", id=name[:40])
+    services.record.note("resend", author, details={"id": name})
     return answer({"id": name, "retried": True})
 
 
@@ -172,12 +177,12 @@ async def test(request: web.Request) -> web.Response:
     """Send a test message to a receiver, or only show it."""
     data = await q.body(request, TEST)
     receiver = data.get("receiver") or ""
+    services = request.app[SERVICES]
     try:
-        found = await request.app[SERVICES].notifying.try_receiver(
-            receiver, dry_run=bool(data.get("dry_run"))
-        )
+        found = await services.notifying.try_receiver(receiver, dry_run=bool(data.get("dry_run")))
     except KeyError:
         raise not_found(f"no receiver {receiver[:40]!r}", receiver=receiver[:40]) from None
+    services.record.note("test_message", author_of(request), details={"receiver": receiver})
     return answer({"receiver": receiver, "integrations": found})
 
 

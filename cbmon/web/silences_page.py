@@ -19,6 +19,7 @@ from cbmon.web.errors import not_found
 from cbmon.web.forms import FieldError, line, read_form
 from cbmon.web.keys import ACCESS, SERVICES
 from cbmon.web.rendering import page
+from cbmon.web.requests import author_of
 from cbmon.web.services import Services
 
 MOST: Final = 20
@@ -48,7 +49,9 @@ async def add(request: web.Request) -> web.Response:
     if checked:
         return await _page(request, fields)
     author = request.app[ACCESS].identity(request).name
-    await request.app[SERVICES].notifying.mute(matchers, seconds, author=author, reason=reason)
+    services = request.app[SERVICES]
+    made = await services.notifying.mute(matchers, seconds, author=author, reason=reason)
+    services.record.note("silence", author_of(request, reason), details={"id": made.id})
     raise web.HTTPSeeOther("/silences?done=made")
 
 
@@ -60,6 +63,7 @@ async def expire(request: web.Request) -> web.Response:
         await request.app[SERVICES].notifying.expire_silence(name)
     except KeyError:
         raise not_found(f"no silence {name[:40]!r} that goes on", id=name[:40]) from None
+    request.app[SERVICES].record.note("expire_silence", author_of(request), details={"id": name})
     raise web.HTTPSeeOther("/silences?done=ended")
 
 
