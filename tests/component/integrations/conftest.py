@@ -35,6 +35,7 @@ class Origin(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: Origin
 
     def log_message(self, *_args: Any) -> None:

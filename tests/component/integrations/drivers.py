@@ -48,6 +48,10 @@ class Driver:
     async def close(self) -> None:
         raise AssertionError
 
+    def patience(self, seconds: float) -> None:
+        """How long the client waits from now on."""
+        raise AssertionError
+
 
 class HttpxSync(Driver):
     library: Any = httpx
@@ -73,6 +77,9 @@ class HttpxSync(Driver):
 
     async def close(self) -> None:
         self.client.close()
+
+    def patience(self, seconds: float) -> None:
+        self.client.timeout = seconds
 
 
 class Httpx2Sync(HttpxSync):
@@ -107,6 +114,9 @@ class HttpxAsync(Driver):
     async def close(self) -> None:
         await self.client.aclose()
 
+    def patience(self, seconds: float) -> None:
+        self.client.timeout = seconds
+
 
 class Httpx2Async(HttpxAsync):
     library = httpx2
@@ -118,16 +128,17 @@ class Httpx2Async(HttpxAsync):
 class Requests(Driver):
     kind = requests.ConnectionError
     errors = (requests.RequestException,)
+    seconds = PATIENCE
 
     def __init__(self, breakers: Any, **options: Any) -> None:
         self.session = requests.Session()
         self.session.mount("http://", our_requests.BreakerAdapter(breakers, **options))
 
     async def get(self, url: str) -> int:
-        return self.session.get(url, timeout=PATIENCE).status_code
+        return self.session.get(url, timeout=self.seconds).status_code
 
     async def begin(self, url: str) -> Any:
-        response = self.session.get(url, timeout=PATIENCE, stream=True)
+        response = self.session.get(url, timeout=self.seconds, stream=True)
         next(response.iter_content(1000))
         return response
 
@@ -136,6 +147,9 @@ class Requests(Driver):
 
     async def close(self) -> None:
         self.session.close()
+
+    def patience(self, seconds: float) -> None:
+        self.seconds = seconds
 
 
 class Aiohttp(Driver):
@@ -163,6 +177,9 @@ class Aiohttp(Driver):
 
     async def close(self) -> None:
         await self.session.close()
+
+    def patience(self, seconds: float) -> None:
+        self.session._timeout = aiohttp.ClientTimeout(total=seconds)
 
 
 SYNC = (HttpxSync, Httpx2Sync, Requests)
