@@ -38,6 +38,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "dashboards": Entry(
         "cbmon.cli.dashboards:dashboards", "Render Grafana's dashboards of a configuration."
     ),
+    "simulate": Entry(
+        "cbmon.cli.simulate:simulate", "Replay results through other breaker settings."
+    ),
     "import": Entry("cbmon.cli.importing:importing", "Take over another monitor's checks."),
     "sd": Entry("cbmon.cli.sd:sd", "List the checks' targets for Prometheus' file_sd."),
     "silence": Entry("cbmon.cli.silence:silence", "Hold messages back for a while."),

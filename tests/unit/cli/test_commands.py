@@ -201,3 +201,54 @@ def test_seconds_are_said_in_fitting_units(value: float | None, expected: str) -
 def test_a_cell_never_breaks_the_line(capsys: pytest.CaptureFixture[str]) -> None:
     output.show_table(["A", "B"], [["one\ttwo", "three\nfour"]])
     assert capsys.readouterr().out == "one two\tthree four\n"
+
+
+CONFIGURATION = """\
+checks:
+  - {name: shop, tcp: {address: "127.0.0.1:9"}, interval: 10s}
+"""
+
+
+def simulated(tmp_path: Path, *arguments: str) -> Result:
+    (tmp_path / "cbmon.yml").write_text(CONFIGURATION)
+    lines = [f"{10 * at},{int(not 5 <= at % 100 < 15)}\n" for at in range(300)]
+    (tmp_path / "results.csv").write_text("time,ok\n" + "".join(lines))
+    place = ["--config.file", str(tmp_path / "cbmon.yml"), "--from", str(tmp_path / "results.csv")]
+    return cbmon("simulate", *place, *arguments)
+
+
+def test_results_are_replayed_through_the_settings_in_force_and_others(tmp_path: Path) -> None:
+    done = simulated(tmp_path, "shop", "--with", "aggressive", "--with", "failure_threshold=20")
+    assert done.exit_code == 0, done.output
+    assert "300 results over 49 min 50 s, 30 of them failures" in done.stdout
+    rows = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
+    assert [row[:5] for row in rows] == [
+        ["in force", "3", "0", "0", "40 s"],
+        ["aggressive", "3", "0", "0", "20 s"],
+        ["failure_threshold=20", "0", "0", "3", ""],
+    ]
+
+
+def test_every_template_is_tried_when_none_is_named(tmp_path: Path) -> None:
+    done = simulated(tmp_path, "shop", "--json")
+    assert {"in force", "lenient", "database"} <= json.loads(done.stdout)["settings"].keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "code"),
+    [
+        (["shopp"], "has no check 'shopp'; did you mean 'shop'?", 2),
+        (["shop", "--with", "eager"], "--with 'eager': expected field=value, or one of", 2),
+        (["shop", "--with", "failure_threshold=0"], "failure_threshold: 0", 2),
+        (["shop", "--with", "threshold=1"], "threshold", 2),
+        (["shop", "--with", "recovery_timeout=soon"], "recovery_timeout", 2),
+        (["shop", "--prometheus", "http://127.0.0.1:9"], "--from FILE or --prometheus URL", 2),
+        (["shop", "--since", "yesterday"], "--since", 2),
+    ],
+)
+def test_what_cannot_be_simulated_is_said(
+    tmp_path: Path, arguments: list[str], message: str, code: int
+) -> None:
+    done = simulated(tmp_path, *arguments)
+    assert done.exit_code == code
+    assert message in done.output
