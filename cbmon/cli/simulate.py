@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from cbmon.simulation import Replay, Sample
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-HEADINGS = (
-    "settings", "pages", "for blips", "outages missed", "delay", "slowest", "after recovery",
-    "runs spared",
-)  # fmt: skip
+HEADINGS = ("settings", "pages", "blips", "missed", "delay", "slowest", "recovered", "spared")
 
 
 def duration(_context: click.Context, parameter: click.Parameter, value: str) -> float:
