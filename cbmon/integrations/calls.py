@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from cbmon.breaker import CircuitBreaker, CircuitOpenError, State
 from cbmon.breaker.identity import is_inside
@@ -31,7 +31,9 @@ Judge = Callable[[BaseException], Verdict]
 Refusal = Callable[[str, State, float | None], CircuitOpenError]
 """Makes the client's own kind of rejection from name, state and seconds to wait."""
 
-_MOVABLE = frozenset({State.CLOSED, State.HALF_OPEN, State.OPEN})
+_MOVABLE: Final = frozenset({State.CLOSED, State.HALF_OPEN, State.OPEN})
+"""The states that the breaker decides by itself: others a person has set."""
+_REFUSING: Final = frozenset({State.OPEN, State.FORCED_OPEN, State.DISABLED})
 
 
 class HeldCall:
@@ -174,9 +176,11 @@ def admit(breaker: CircuitBreaker, refusal: Refusal) -> HeldCall:
 def admit_unless_shut(breaker: CircuitBreaker) -> HeldCall:
     """Begin a call that must not be refused: counted if the breaker admits, else not at all."""
     core = breaker._core  # noqa: SLF001
-    if breaker.state in _MOVABLE and breaker.state is not State.OPEN:
-        return HeldCall(breaker, core.machine.free or core.enter())
-    return HeldCall(breaker, 0)
+    state, trials = breaker.state, core.machine.trials
+    full = trials is not None and trials.admitted >= breaker.policy.trial_calls
+    if state in _REFUSING or full:
+        return HeldCall(breaker, 0)
+    return HeldCall(breaker, core.machine.free or core.enter())
 
 
 def breaker_of(breakers: Breakers, key: str) -> CircuitBreaker:

@@ -4,7 +4,8 @@
 
 Rules:
 
-* A rejection is an ``httpx.TransportError`` and a ``CircuitOpenError``; no socket is touched.
+* A rejection is an ``httpx.ConnectError`` (a ``TransportError``) and a ``CircuitOpenError``; no
+  socket is touched.
 * 5xx, timeouts, connection and protocol errors of the server are failures, also while the body
   is read; 4xx is an answer; a full pool and the caller's mistakes are nothing. Sources stand in
   :mod:`cbmon.integrations.http_rules` and :func:`cbmon.integrations.httpx_guard.judge_for`.
@@ -37,11 +38,11 @@ __all__ = ["AsyncBreakerTransport", "BreakerTransport", "HttpxCircuitOpenError"]
 _JUDGE: Final = judge_for(httpx)
 
 
-class HttpxCircuitOpenError(CircuitOpenError, httpx.TransportError):
+class HttpxCircuitOpenError(CircuitOpenError, httpx.ConnectError):
     """The breaker rejected the request; nothing was sent."""
 
     def __init__(self, name: str, state: State, retry_after: float | None) -> None:
-        httpx.TransportError.__init__(self, "rejected")
+        httpx.ConnectError.__init__(self, "rejected")
         self.args = (name, state, retry_after)
 
 

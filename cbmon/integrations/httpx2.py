@@ -30,11 +30,11 @@ __all__ = ["AsyncBreakerTransport", "BreakerTransport", "Httpx2CircuitOpenError"
 _JUDGE: Final = judge_for(httpx2)
 
 
-class Httpx2CircuitOpenError(CircuitOpenError, httpx2.TransportError):
+class Httpx2CircuitOpenError(CircuitOpenError, httpx2.ConnectError):
     """The breaker rejected the request; nothing was sent."""
 
     def __init__(self, name: str, state: State, retry_after: float | None) -> None:
-        httpx2.TransportError.__init__(self, "rejected")
+        httpx2.ConnectError.__init__(self, "rejected")
         self.args = (name, state, retry_after)
 
 

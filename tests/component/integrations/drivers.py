@@ -56,7 +56,7 @@ class Driver:
 class HttpxSync(Driver):
     library: Any = httpx
     ours: Any = our_httpx
-    kind: type[Exception] = httpx.TransportError
+    kind: type[Exception] = httpx.ConnectError
     errors: tuple[type[Exception], ...] = (httpx.HTTPError,)
 
     def __init__(self, breakers: Any, **options: Any) -> None:
@@ -85,14 +85,14 @@ class HttpxSync(Driver):
 class Httpx2Sync(HttpxSync):
     library = httpx2
     ours = our_httpx2
-    kind = httpx2.TransportError
+    kind = httpx2.ConnectError
     errors = (httpx2.HTTPError,)
 
 
 class HttpxAsync(Driver):
     library: Any = httpx
     ours: Any = our_httpx
-    kind: type[Exception] = httpx.TransportError
+    kind: type[Exception] = httpx.ConnectError
     errors: tuple[type[Exception], ...] = (httpx.HTTPError,)
 
     def __init__(self, breakers: Any, **options: Any) -> None:
@@ -121,7 +121,7 @@ class HttpxAsync(Driver):
 class Httpx2Async(HttpxAsync):
     library = httpx2
     ours = our_httpx2
-    kind = httpx2.TransportError
+    kind = httpx2.ConnectError
     errors = (httpx2.HTTPError,)
 
 
