@@ -176,6 +176,7 @@ class Daemon:
                 probing=self._probing,
                 settings=self._tuning,
                 record=self._recorder,
+                watch=self._watch,
             ),
             config=lambda: self._config,
             not_ready=lambda: self._not_ready,

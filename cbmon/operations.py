@@ -29,6 +29,7 @@ from cbmon.probes.heartbeat.heart import Beat
 from cbmon.probes.heartbeat.probe import Hearts
 from cbmon.scheduler import Scheduler
 from cbmon.settings.sheet import Author
+from cbmon.sources.watch import Watch
 from cbmon.store import Journal
 from cbmon.web.administration import Record, Settings
 from cbmon.web.services import ComponentView, Operation, Order, ReloadOutcome
@@ -56,6 +57,7 @@ class Rooms:
     probing: ProbeEnvironment
     settings: Settings
     record: Record
+    watch: Watch
 
 
 class Operations:
@@ -108,6 +110,10 @@ class Operations:
     def status_page(self) -> StatusPageSection:
         """What of it is public."""
         return self._config().web.status_page
+
+    def discoveries(self) -> list[dict[str, Any]]:
+        """The sources of targets."""
+        return self._rooms.watch.views()
 
     def components(self) -> Iterable[ComponentView]:
         """Every check and export, then the breakers of applications."""

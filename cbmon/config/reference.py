@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from cbmon.config.alerting import AlertingSection, AlertSettings, SloEntry
 from cbmon.config.breakers import BreakerSettings
+from cbmon.config.discovering import DiscoveryEntry
 from cbmon.config.notifying import (
     FlappingSection,
     HeartbeatSection,
@@ -53,6 +54,7 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "status_page": StatusPageSection,
     "defaults": DefaultsSection,
     "checks": CheckEntry,
+    "discovery": DiscoveryEntry,
     "exports": ExportEntry,
     "breaker": BreakerSettings,
     "route": RouteSection,

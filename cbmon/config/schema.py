@@ -14,6 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from cbmon.config.alerting import AlertingSection
 from cbmon.config.breakers import TemplateSettings
+from cbmon.config.discovering import DiscoveryEntry
 from cbmon.config.fields import HostPort, Options
 from cbmon.config.model import ConfigTypes, OptionsSource
 from cbmon.config.notifying import NotificationRules
@@ -52,12 +53,12 @@ Schema = dict[str, Any]
 
 def json_schema(types: ConfigTypes) -> Schema:
     """The schema of a whole file. Types whose package is not installed are left open."""
-    checks, exports, receivers = (
-        loaded(sources) for sources in (types.checks, types.exports, types.receivers)
+    checks, exports, receivers, sources = (
+        loaded(kinds) for kinds in (types.checks, types.exports, types.receivers, types.discovery)
     )
     models: list[type[BaseModel]] = [*_SECTIONS.values(), TemplateSettings, RouteSection]
-    models += [NotificationRules, CheckEntry, ExportEntry, ReceiverEntry]
-    for kinds in (checks, exports, receivers):
+    models += [NotificationRules, CheckEntry, ExportEntry, ReceiverEntry, DiscoveryEntry]
+    for kinds in (checks, exports, receivers, sources):
         models += [model for model in kinds.values() if model is not None]
     refs, definitions = _definitions(models)
     properties: Schema = {key: refs[model] for key, model in _SECTIONS.items()}
@@ -72,6 +73,7 @@ def json_schema(types: ConfigTypes) -> Schema:
         "description": "Files or patterns, relative to this file, that are read too.",
     }
     properties["checks"] = _entries(definitions, refs, CheckEntry, checks)
+    properties["discovery"] = _entries(definitions, refs, DiscoveryEntry, sources)
     properties["exports"] = _entries(definitions, refs, ExportEntry, exports)
     properties["notifications"] = {
         "type": ["object", "null"],

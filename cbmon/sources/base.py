@@ -52,10 +52,10 @@ def targets_of(document: object, where: str) -> list[Target]:
         at = f"{where}: group {index}"
         if not isinstance(group, dict):
             raise SourceError(f"{at}: expected a mapping, got {kind(group)}")
-        targets, labels = group.get("targets"), group.get("labels") or {}
+        targets, labels = group.get("targets"), group.get("labels")
         if not isinstance(targets, list):
             raise SourceError(f"{at}: expected targets as a list, got {kind(targets)}")
-        known = _labels(labels, at)
+        known = _labels({} if labels is None else labels, at)
         found += [Target(_address(address, at), known) for address in targets]
     return list({(one.address, tuple(sorted(one.labels.items()))): one for one in found}.values())
 

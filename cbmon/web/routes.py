@@ -233,6 +233,12 @@ ROUTES: Final[tuple[Route, ...]] = (
         body={"reason": str},
     ),
     Route(
+        path=f"{API}/discovery",
+        handler=discovery.sources,
+        summary="The sources of targets: how many are checks, which are left out and why",
+        answer="Discoveries",
+    ),
+    Route(
         path=f"{API}/checks",
         handler=api.checks,
         summary="Checks by name, with what their last run found",

@@ -375,6 +375,21 @@ SCHEMAS: Final[dict[str, Schema]] = {
         }
     ),
     "Silences": closed({"silences": {"type": "array", "items": ref("Silence")}}),
+    "Discovery": closed(
+        {
+            "name": TEXT,
+            "type": TEXT,
+            "source": TEXT,
+            "targets": COUNT,
+            "checks": COUNT,
+            "rejected": {"type": "array", "items": closed({"address": TEXT, "problem": TEXT})},
+            "rejected_count": COUNT,
+            "last_success_at": TIME,
+            "failures": COUNT,
+            "error": MAYBE_TEXT,
+        }
+    ),
+    "Discoveries": closed({"discovery": {"type": "array", "items": ref("Discovery")}}),
     "Reload": closed(
         {"ok": FLAG, "added": NAMES, "removed": NAMES, "changed": NAMES, "needs_restart": NAMES}
     ),

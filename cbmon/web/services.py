@@ -226,6 +226,10 @@ class Services(Protocol):
         """Renders the metrics."""
         ...
 
+    def discoveries(self) -> list[dict[str, Any]]:
+        """The sources of targets, by name, with what is known of them."""
+        ...
+
     def components(self) -> Iterable[ComponentView]:
         """Every check and export, in the order of the configuration."""
         ...

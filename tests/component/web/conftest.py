@@ -208,6 +208,22 @@ class FakeDaemon:
 
     # --- Services ---------------------------------------------------------------------------
 
+    def discoveries(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": "fleet",
+                "type": "file_sd",
+                "source": "/srv/targets.json",
+                "targets": 3,
+                "checks": 2,
+                "rejected": [{"address": "x", "problem": "no port"}],
+                "rejected_count": 1,
+                "last_success_at": 1_700_000_000.0,
+                "failures": 1,
+                "error": None,
+            }
+        ]
+
     def components(self) -> Iterator[FakeComponent]:
         return iter(self._components.values())
 

@@ -22,3 +22,11 @@ async def test_it_lists_the_checks_and_no_exports(daemon: Any, web: Any) -> None
     assert groups["aardvark"]["targets"] == ["aardvark:80"]
     assert groups["zebra"]["labels"]["__meta_cbmon_tags"] == ",eu,"
     assert "other" not in groups
+
+
+async def test_the_sources_of_targets_are_told_with_what_was_left_out(web: Any) -> None:
+    reply = await web.get("/api/v1/discovery")
+    assert reply.status == 200
+    (source,) = reply.json["discovery"]
+    assert source["last_success_at"] == "2023-11-14T22:13:20.000Z"
+    assert source["rejected"] == [{"address": "x", "problem": "no port"}]

@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from cbmon.backlog import Backlog, DropCause
 from cbmon.metrics import BreakerCollector, ComponentRecord
 from cbmon.metrics import families as f
+from cbmon.metrics.records import DiscoveryRecord
 from cbmon.model import Category, Phase, Reason, Result, SkipCause
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ class TestFromTheStart:
         daemon.add("api")
         daemon.metrics.add_receiver("oncall")
         daemon.add("out", Category.EXPORT)
+        daemon.metrics.discoveries["fleet"] = DiscoveryRecord("fleet")
         text = daemon.text()
         for family in f.every():
             suffix = "_count" if family.type == "histogram" else ""
