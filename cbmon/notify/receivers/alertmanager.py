@@ -154,7 +154,6 @@ class AlertmanagerReceiver:
         alert = alert_of(message)
         name, began = alert["fingerprint"], alert["startsAt"]
         if alert["status"] == "firing":
-            self._ended.pop(name, None)
             self._begun[name] = max(began, self._begun.get(name, ""))
         elif began < self._begun.get(name, ""):
             return None

@@ -31,6 +31,8 @@ class Peer:
     def __init__(self) -> None:
         self.status = 200
         self.hangs = False
+        self.gate: asyncio.Event | None = None
+        """The first request waits for it."""
         self.reached = asyncio.Event()
         self.requests: list[list[dict[str, Any]]] = []
         self.alerts: dict[str, dict[str, Any]] = {}
@@ -39,6 +41,9 @@ class Peer:
     async def handle(self, request: web.Request) -> web.Response:
         assert request.path == "/am/api/v2/alerts"
         self.reached.set()
+        if self.gate is not None:
+            gate, self.gate = self.gate, None
+            await gate.wait()
         if self.hangs:
             await asyncio.Event().wait()
         if self.status == 200:
@@ -247,9 +252,21 @@ async def test_a_late_end_does_not_resolve_the_next_outage_of_the_same(
     receiver = receiver_of([peer], environment)
     await receiver.deliver(told(began=BEGAN + 50.0))
     assert (await receiver.deliver(told(ended=BEGAN + 20.0))).verdict is Verdict.DELIVERED
+    assert len(peer.requests) == 1
     await receiver.repeat(lambda: [told(began=BEGAN + 50.0)])
     assert peer.firing(environment.clock.time()) == {"api"}
-    assert all(len(posted) == 1 for posted in peer.requests)
+    assert [len(posted) for posted in peer.requests] == [1, 1]
+
+
+async def test_what_ended_and_began_again_is_told_once(
+    peers: Peers, environment: ReceiverEnvironment
+) -> None:
+    [peer] = await peers(1)
+    receiver = receiver_of([peer], environment)
+    receiver.recall(told(ended=BEGAN + 20.0))
+    await receiver.repeat(lambda: [told(began=BEGAN + 50.0)])
+    [[alert]] = peer.requests
+    assert seconds(alert["startsAt"]) == BEGAN + 50.0
 
 
 async def test_after_a_restart_an_end_is_recalled(
@@ -266,14 +283,14 @@ async def test_an_end_and_a_repetition_cannot_overtake_each_other(
     peers: Peers, environment: ReceiverEnvironment
 ) -> None:
     [peer] = await peers(1)
-    receiver = receiver_of([peer], environment)
-    going_on = [told()]
-    repetition = asyncio.ensure_future(receiver.repeat(lambda: going_on))
-    await asyncio.sleep(0)
-    going_on.clear()
-    await receiver.deliver(told(ended=BEGAN + 60.0))
-    await repetition
-    await receiver.repeat(lambda: going_on)
+    peer.gate = gate = asyncio.Event()
+    receiver = receiver_of([peer], environment, timeout="5s")
+    repetition = asyncio.ensure_future(receiver.repeat(lambda: [told()]))
+    await peer.reached.wait()
+    end = asyncio.ensure_future(receiver.deliver(told(ended=BEGAN + 60.0)))
+    await asyncio.sleep(0.02)
+    gate.set()
+    await asyncio.gather(repetition, end)
     assert peer.firing(environment.clock.time()) == set()
 
 

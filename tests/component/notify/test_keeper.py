@@ -87,6 +87,22 @@ async def test_a_restart_repeats_at_once_and_recalls_what_has_just_ended(
     await stage.stop()
 
 
+async def test_an_end_of_long_ago_is_not_recalled(new_stage: Callable[..., Any]) -> None:
+    stage = new_stage(kind=Repeated)
+    await stage.start(LINE)
+    await stage.happen("db", "open")
+    await stage.settle()
+    await stage.happen("db", "closed", from_state="open")
+    await stage.settle()
+    await stage.crash()
+    stage.clock.advance(1000.0)
+    del stage.receivers[LINE]
+    await stage.start()
+    await stage.settle()
+    assert stage.forgetful.recalled == []
+    await stage.stop()
+
+
 async def test_a_fault_does_not_end_the_repetitions(new_stage: Callable[..., Any]) -> None:
     stage = new_stage(kind=Repeated)
     await stage.start(LINE)

@@ -24,6 +24,8 @@ class Relieved(Stage):
     """The first line has the second for a fallback, which has no route of its own."""
 
     own_time_to_live: float | None = None
+    mailed_anyhow = False
+    """Whether the second line has a route too."""
 
     def endpoints(self) -> list[Endpoint]:
         first, *rest = super().endpoints()
@@ -32,6 +34,8 @@ class Relieved(Stage):
 
     def routing(self) -> Any:
         made = super().routing()
+        if self.mailed_anyhow:
+            return made
         return replace(made, lines={**made.lines, "mail": ()})
 
     @property
@@ -189,3 +193,23 @@ async def test_a_receiver_that_took_a_test_message_is_back(relieved: Any) -> Non
     relieved.dispatcher.revive(MAIL)
     relieved.dispatcher.revive(PAGER)
     assert relieved.dispatcher.breakers[PAGER].state == "closed"
+
+
+async def test_who_is_told_of_the_outage_anyhow_gets_both_in_order(
+    new_stage: Callable[..., Any],
+) -> None:
+    stage = new_stage(kind=Relieved)
+    stage.mailed_anyhow = True
+    await stage.start(PAGER, MAIL)
+    stage.pager.mood = DOWN
+    await stage.happen("api", "open")
+    await stage.settle()
+    await stage.pass_time(AFTER + 120.0)
+    await stage.happen("api", "closed", from_state="open")
+    await stage.settle()
+    await stage.pass_time(AFTER + 120.0)
+    own = [one.kind for one in stage.mail.arrived if "instead_of" not in one.body]
+    instead = [one.kind for one in stage.mail.arrived if "instead_of" in one.body]
+    assert own == instead == ["opened", "recovered"]
+    assert len({(one.incident, one.sequence) for one in stage.mail.arrived}) == 4
+    await stage.stop()

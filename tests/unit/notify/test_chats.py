@@ -188,7 +188,20 @@ def test_text_is_cut_between_characters(text: str, limit: int) -> None:
 # --- Teams -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("told", [*EVERYTHING, hostile(component="ü" * 200, text="ü" * 4000)])
+LONG = "\u00fc" * 4000
+LARGEST = message(
+    text=LONG,
+    last_error=LONG,
+    target=LONG,
+    group=LONG,
+    tags=[LONG],
+    depends_on=[LONG],
+    dependants=[LONG],
+    labels={"x": LONG},
+)
+
+
+@pytest.mark.parametrize("told", [*EVERYTHING, LARGEST])
 def test_teams_gets_a_card_that_fits(told: Message) -> None:
     made = payload("teams", told)
     assert len(json.dumps(made)) <= 28 * 1024
