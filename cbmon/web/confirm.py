@@ -15,11 +15,14 @@ from aiohttp import web
 
 from cbmon.breaker import InvalidTransitionError, State
 from cbmon.config.units import parse_duration
+from cbmon.model import Result
+from cbmon.settings.sheet import Author
 from cbmon.web import api
 from cbmon.web.errors import not_found
 from cbmon.web.forms import FieldError, line, read_form
-from cbmon.web.keys import ACCESS, SERVICES
+from cbmon.web.keys import SERVICES
 from cbmon.web.rendering import page
+from cbmon.web.requests import author_of
 from cbmon.web.services import ComponentView, Operation, Order
 from cbmon.web.viewer import viewer
 
@@ -137,15 +140,15 @@ async def act(request: web.Request) -> web.Response:
     operation, view = _operation(request), api.component(request)
     name = view.info.name
     fields = await read_form(request, {"reason", "back", *FIELDS.get(operation, ())})
-    services, actor = request.app[SERVICES], request.app[ACCESS].identity(request).name
+    services = request.app[SERVICES]
     done = operation
     try:
         reason = line(fields, "reason")
         if operation == CHECK:
-            ran = await services.run_component(name, actor)
-            done = operation if hasattr(ran, "ok") else "skipped"
+            ran = await services.run_component(name, author_of(request, reason or None).actor)
+            done = operation if isinstance(ran, Result) else "skipped"
         else:
-            await services.act(name, _order(Operation(operation), actor, reason, fields))
+            await services.act(name, _order(operation, author_of(request, reason or None), fields))
     except FieldError as error:
         return _question(request, view, fields, {error.field: error.message}, status=422)
     except InvalidTransitionError as error:
@@ -189,15 +192,17 @@ def _question(
     )
 
 
-def _order(operation: Operation, actor: str, reason: str, fields: Mapping[str, str]) -> Order:
+def _order(name: str, author: Author, fields: Mapping[str, str]) -> Order:
+    operation = Operation(name)
     hold, seconds = fields.get("hold") == "yes", None
     if operation is Operation.OPEN:
         hold = fields.get("how") == "hold"
         seconds = _seconds(fields.get("for", "")) if fields.get("how") == "for" else None
     return Order(
         operation=operation,
-        actor=actor,
-        reason=reason or None,
+        actor=author.actor,
+        reason=author.reason,
+        request=author.request,
         for_seconds=seconds,
         hold=hold,
         reset_counters=fields.get("reset_counters", "yes") == "yes",

@@ -22,6 +22,19 @@ from cbmon.web.requests import author_of
 
 PAGE: Final = 50
 MESSAGES: Final = tuple(state.value for state in MessageState)
+KIND_WORDS: Final = {
+    "transition": "Moves",
+    "failed": "Failed runs",
+    "action": "Actions",
+    "refused": "Refusals",
+    "settings_changed": "Settings",
+    "reload": "Reloads",
+}
+BLANK: Final = dict.fromkeys(
+    ("component", "to_state", "reason", "last_error", "actor", "action", "text", "refused")
+)
+"""What not every kind of event has."""
+KINDS: Final = tuple(KIND_WORDS)
 REFUSED: Final = {"yes": True, "no": False}
 
 
@@ -39,6 +52,30 @@ async def incidents(request: web.Request) -> web.Response:
         going_on=going_on,
         over=[one for one in shown if one["ended_at"] is not None],
         older=_older("/incidents", {}, str(shown[-1]["id"]) if len(found) > PAGE else None),
+    )
+
+
+async def events(request: web.Request) -> web.Response:
+    """What happened to a component, or to all of them: failed runs, moves, actions, settings."""
+    query = q.parameters(request, ("component", "kind", "cursor"))
+    wanted = {name: query[name] for name in ("component", "kind") if query.get(name)}
+    kind = q.one_of(wanted, "kind", KINDS)
+    found = await request.app[SERVICES].record.events(
+        EventFilter(
+            component=wanted.get("component"), kinds=None if kind is None else frozenset({kind})
+        ),
+        limit=PAGE + 1,
+        before=q.cursor_key(query),
+    )
+    shown = found[:PAGE]
+    return page(
+        request,
+        "events.html",
+        rows=[{**BLANK, **row} for row in shown],
+        component=wanted.get("component", ""),
+        kind=kind or "",
+        kinds=KIND_WORDS,
+        older=_older("/events", wanted, str(shown[-1]["id"]) if len(found) > PAGE else None),
     )
 
 
@@ -105,7 +142,7 @@ async def audit(request: web.Request) -> web.Response:
         request,
         "audit.html",
         here="/audit",
-        rows=shown,
+        rows=[{**BLANK, **row} for row in shown],
         component=wanted.get("component", ""),
         actor=wanted.get("actor", ""),
         refused=refused or "",

@@ -45,6 +45,7 @@ PAGES: Final = (
     _form(
         "/settings", settings_page.save_defaults, "Its form: judge, save or reset them", Role.ADMIN
     ),
+    _page("/events", ledgers.events, "What happened, to one component or to all"),
     _page("/incidents", ledgers.incidents, "Outages that go on, and those that are over"),
     _page("/silences", silences_page.silences, "Silences, and a form for another one"),
     _form("/silences", silences_page.add, "Its form: hold back messages for a while"),

@@ -27,7 +27,7 @@ from cbmon.web.services import ComponentView, Services
 from cbmon.web.settings_page import sources_of
 
 RECENT: Final = 12
-EVENTS: Final = 50
+EVENTS: Final = 15
 HISTORY: Final = 1000
 """Moves of one component that its page reads."""
 HOUR: Final = 3600.0

@@ -18,11 +18,12 @@ from cbmon.breaker import BreakerPolicy
 from cbmon.config.breakers import PolicyFields
 from cbmon.settings import FIELDS, Effective, SettingsError, as_json, from_text, to_text
 from cbmon.settings.fields import DURATIONS
-from cbmon.settings.sheet import Author, Sheet, StaleError, TooManyChangesError, UnseenError
+from cbmon.settings.sheet import Sheet, StaleError, TooManyChangesError, UnseenError
 from cbmon.web import api, policies
 from cbmon.web.forms import FieldError, line, read_form
-from cbmon.web.keys import ACCESS, SERVICES
+from cbmon.web.keys import SERVICES
 from cbmon.web.rendering import page
+from cbmon.web.requests import author_of
 from cbmon.web.services import ComponentView
 
 SOURCES: Final = {"yaml": "YAML", "database": "defaults", "override": "override"}
@@ -91,8 +92,8 @@ async def _save(request: web.Request, name: str | None) -> web.Response:
     if unread:
         return again(problems=unread, status=wrong)
     try:
-        actor, reason = request.app[ACCESS].identity(request).name, line(fields, "reason")
-        author, tag = Author(actor=actor, reason=reason or None), fields.get("tag") or None
+        author = author_of(request, line(fields, "reason") or None)
+        tag = fields.get("tag") or None
         if intent == "check":
             settings.check(name, given)
             return again()

@@ -9,6 +9,7 @@ window.cbmon = (() => {
   const HIDDEN = 20000;
   const PATIENCE = 8000;
   const GATHER = 150; // events that come together are one look
+  const APART = 700; // looks are at least so far apart, whatever happens
   const TOAST = 9000;
   const live = document.getElementById("live");
   const said = document.getElementById("said");
@@ -233,11 +234,13 @@ window.cbmon = (() => {
     }
     if (data.kind === "transition" || data.to_state) gathered.set(data.component, data.to_state);
     if (heard.timer) return;
+    const wait = Math.max(GATHER, (heard.at || 0) + APART - Date.now());
     heard.timer = setTimeout(() => {
       heard.timer = 0;
+      heard.at = Date.now();
       tell();
       void refresh();
-    }, GATHER);
+    }, wait);
   }
 
   function listen() {
@@ -250,7 +253,7 @@ window.cbmon = (() => {
       streaming = false;
       void refresh();
     };
-    for (const kind of ["transition", "action", "reload", "gap"]) {
+    for (const kind of ["transition", "action", "settings_changed", "reload", "gap"]) {
       source.addEventListener(kind, heard);
     }
     addEventListener("pagehide", () => source.close());

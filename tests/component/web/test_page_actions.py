@@ -331,3 +331,14 @@ async def test_the_audit_page_shows_who_did_what_and_what_was_refused(
     assert "broken" not in only
     for wrong in ("refused=maybe", "cursor=%2A", "surprise=1"):
         assert (await guarded.get(f"/audit?{wrong}", token=VERA)).status == 400
+
+
+async def test_the_events_page_tells_of_one_component_or_of_all(guarded: Any, daemon: Any) -> None:
+    daemon.component("flaky").breaker.reset(actor="otto", reason="again")
+    text = (await guarded.get("/events?component=flaky", token=VERA)).text
+    assert "Events of flaky" in text
+    assert "by otto" in text
+    assert "again" in text
+    assert "Nothing matches" in (await guarded.get("/events?component=api", token=VERA)).text
+    for wrong in ("kind=magic", "cursor=%2A", "surprise=1"):
+        assert (await guarded.get(f"/events?{wrong}", token=VERA)).status == 400
