@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -15,6 +15,7 @@ from cbmon.cli.problem import BAD_NEWS, FINE, USAGE, CommandError
 if TYPE_CHECKING:
     from cbmon.config.fields import Options
     from cbmon.model import Result
+    from cbmon.probes.run import Plan
 
 WIDTH: Final = 40
 REASONS: Final[Mapping[str, str]] = {
@@ -59,10 +60,10 @@ def probe(
     cbmon probe http '{url: https://shop.example.net/, expect: {status: [200, 204]}}'
     """
     if target is None:
-        kind, options, planned = _configured(check, config)
+        look = _configured(check, config)
     else:
-        kind, options, planned = check, _options(check, target), 5.0
-    result = asyncio.run(_run(kind, options, timeout or planned))
+        look = Look(check, _options(check, target), 5.0, None)
+    result = asyncio.run(_run(look, timeout or look.timeout))
     if as_json:
         output.show_json(_json(result))
     else:
@@ -70,8 +71,17 @@ def probe(
     click.get_current_context().exit(FINE if result.ok else BAD_NEWS)
 
 
-def _configured(name: str, path: Path) -> tuple[str, Options, float]:
-    from cbmon.build import config_types
+class Look(NamedTuple):
+    """What is looked at and how; ``plan`` is the check's way to confirm a failure."""
+
+    kind: str
+    options: Options
+    timeout: float
+    plan: Plan | None
+
+
+def _configured(name: str, path: Path) -> Look:
+    from cbmon.build import config_types, plan_of
     from cbmon.config import load_config
     from cbmon.errors import ConfigurationError
 
@@ -81,7 +91,7 @@ def _configured(name: str, path: Path) -> tuple[str, Options, float]:
         raise CommandError(str(error), USAGE) from error
     for check in config.checks:
         if check.name == name:
-            return check.type, check.options, check.timeout
+            return Look(check.type, check.options, check.timeout, plan_of(check))
     known = ", ".join(check.name for check in config.checks[:10]) or "none"
     raise CommandError(
         f"{path} has no check {name!r} (it has: {known}); "
@@ -128,17 +138,17 @@ def _given(model: type[Options], target: str) -> dict[str, Any]:
     return {main or next(iter(fields)): target}
 
 
-async def _run(kind: str, options: Options, timeout: float) -> Result:
+async def _run(look: Look, timeout: float) -> Result:
     from cbmon.breaker import SystemClock
     from cbmon.probes import ProbeEnvironment, ProgramPolicy, probe_type
-    from cbmon.probes.run import run_once
+    from cbmon.probes.run import ONCE, run_planned
 
     clock = SystemClock()
     # Whoever types this may run the program anyway; for a configured check it was looked at.
     environment = ProbeEnvironment(clock=clock, programs=ProgramPolicy(everything=True))
-    runner = probe_type(kind).build(options, environment)
+    runner = probe_type(look.kind).build(look.options, environment)
     try:
-        return await run_once(runner, timeout, clock)
+        return await run_planned(runner, timeout, clock, look.plan or ONCE)
     finally:
         await runner.close()
         await environment.close()

@@ -233,3 +233,15 @@ async def test_a_probe_looks_at_a_configured_check(web: Any, tmp_path: Path) -> 
     unknown = await cbmon("probe", "you", "--config.file", str(config))
     assert unknown.exit_code == 2
     assert "has no check 'you' (it has: me)" in unknown.stderr
+
+
+async def test_a_configured_check_confirms_its_failure(web: Any, tmp_path: Path) -> None:
+    config = tmp_path / "cbmon.yml"
+    config.write_text(
+        f"checks:\n  - {{name: me, confirm: {{attempts: 2}}, http: {{url: '{web.url}/nothing'}}}}\n"
+    )
+    bad = await cbmon("probe", "me", "--config.file", str(config), "--json")
+    assert bad.exit_code == 1
+    facts = json.loads(bad.stdout)["facts"]
+    assert facts["attempts"] == 3
+    assert facts["first_failure"].startswith("status: ")
