@@ -183,6 +183,13 @@ def admit_unless_shut(breaker: CircuitBreaker) -> HeldCall:
     return HeldCall(breaker, core.machine.free or core.enter())
 
 
+def tell_loss(breaker: CircuitBreaker, error: BaseException, judge: Judge) -> None:
+    """What is no call of its own has raised: it counts only if it is the target's failure."""
+    verdict = judge(error)
+    if verdict is not ANSWERED and verdict is not NEUTRAL:
+        admit_unless_shut(breaker).raised(error, judge)
+
+
 def breaker_of(breakers: Breakers, key: str) -> CircuitBreaker:
     """The breaker of a key: asked for each call, since a registry may have evicted it."""
     return breakers if isinstance(breakers, CircuitBreaker) else breakers.get(key)

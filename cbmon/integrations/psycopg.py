@@ -29,6 +29,7 @@ from cbmon.integrations.calls import (
     breaker_of,
     run,
     run_async,
+    tell_loss,
 )
 from cbmon.integrations.databases import judge_database
 
@@ -101,7 +102,7 @@ class _Connection(psycopg.Connection[Any]):
             try:
                 return super().wait(gen, *args, **kwargs)
             except Exception as error:
-                admit_unless_shut(breaker).raised(error, judge_database)
+                tell_loss(breaker, error, judge_database)
                 raise
         held = _admitted(breaker, name)
         try:
@@ -137,7 +138,7 @@ class _AsyncConnection(psycopg.AsyncConnection[Any]):
             try:
                 return await super().wait(gen, *args, **kwargs)
             except Exception as error:
-                admit_unless_shut(breaker).raised(error, judge_database)
+                tell_loss(breaker, error, judge_database)
                 raise
         held = _admitted(breaker, name)
         try:

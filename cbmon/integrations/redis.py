@@ -25,12 +25,12 @@ from cbmon.integrations.calls import (
     Breakers,
     HeldCall,
     admit,
-    admit_unless_shut,
     awaited,
     breaker_of,
     finish,
     run,
     run_async,
+    tell_loss,
 )
 from cbmon.integrations.verdicts import (
     ANSWERED,
@@ -149,11 +149,6 @@ def _admitted(breaker: Breaker, command: tuple[Any, ...]) -> HeldCall:
     return held
 
 
-def _lost(breaker: Breaker, error: Exception) -> None:
-    """A subscription that waited for messages broke."""
-    admit_unless_shut(breaker()).raised(error, judge)
-
-
 # --- sync ----------------------------------------------------------------------------------
 
 
@@ -237,7 +232,7 @@ def _protect_pubsub(pubsub: Any, breaker: Breaker) -> None:
         try:
             return read(*args, **kwargs)
         except Exception as error:
-            _lost(breaker, error)
+            tell_loss(breaker(), error, judge)
             raise
 
     pubsub.execute_command = execute_command
@@ -305,7 +300,7 @@ def _protect_pubsub_async(pubsub: Any, breaker: Breaker) -> None:
         try:
             return await read(*args, **kwargs)
         except Exception as error:
-            _lost(breaker, error)
+            tell_loss(breaker(), error, judge)
             raise
 
     pubsub.execute_command = execute_command
