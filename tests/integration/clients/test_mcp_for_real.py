@@ -86,20 +86,29 @@ class StdioServer:
         """It ends with the connection."""
 
 
-@pytest.fixture(params=[HttpServer, StdioServer], ids=["http", "stdio"])
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    made = request.param(tmp_path)
+@pytest.fixture(scope="module")
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
+    made = HttpServer(tmp_path_factory.mktemp("mcp"))
     made.start()
     yield made
     made.end()
 
 
 @pytest.fixture
-def http_server(tmp_path: Path) -> Iterator[HttpServer]:
-    made = HttpServer(tmp_path)
-    made.start()
-    yield made
-    made.end()
+def http_server(running_server: HttpServer) -> HttpServer:
+    """It runs at the beginning of a test, whatever the one before did."""
+    if running_server.process.alive:
+        running_server.resume()
+    else:
+        running_server.start()
+    return running_server
+
+
+@pytest.fixture(params=["http", "stdio"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    if request.param == "http":
+        return request.getfixturevalue("http_server")
+    return StdioServer(tmp_path)
 
 
 @pytest.fixture
@@ -113,15 +122,26 @@ def registry() -> BreakerRegistry:
     return BreakerRegistry(failure_threshold=2, recovery_timeout=600)
 
 
-@pytest.fixture
-async def client(server: Any, registry: BreakerRegistry) -> AsyncIterator[McpClient]:
+def made(server: Any, registry: BreakerRegistry) -> McpClient:
     timeout = 20 * slowness()
-    made = McpClient(
+    return McpClient(
         {"shelf": server.target}, registry, connect_timeout=timeout, tool_timeout=timeout,
         tool_timeouts={"hang": 0.3},
     )  # fmt: skip
-    async with made:
-        yield made
+
+
+@pytest.fixture
+async def client(server: Any, registry: BreakerRegistry) -> AsyncIterator[McpClient]:
+    async with made(server, registry) as one:
+        yield one
+
+
+@pytest.fixture
+async def http_client(
+    http_server: HttpServer, registry: BreakerRegistry
+) -> AsyncIterator[McpClient]:
+    async with made(http_server, registry) as one:
+        yield one
 
 
 async def adds(client: McpClient) -> str:
@@ -131,23 +151,23 @@ async def adds(client: McpClient) -> str:
 
 
 async def test_a_call_is_counted_for_the_server_and_the_tool(
-    client: McpClient, registry: BreakerRegistry
+    http_client: McpClient, registry: BreakerRegistry
 ) -> None:
-    assert await client.connect() == "shelf"
-    assert await adds(client) == "the sum is 5"
-    assert "hang" in {tool.name for tool in (await client.list_tools()).tools}
+    assert await http_client.connect() == "shelf"
+    assert await adds(http_client) == "the sum is 5"
+    assert "hang" in {tool.name for tool in (await http_client.list_tools()).tools}
     assert registry.get("shelf").counts.successes == 3
     assert registry.get("shelf/add").counts.successes == 1
 
 
 async def test_a_tool_that_fails_is_an_answer_of_a_living_server(
-    client: McpClient, registry: BreakerRegistry
+    http_client: McpClient, registry: BreakerRegistry
 ) -> None:
     for _ in range(4):
-        assert (await client.call_tool("fail")).is_error
+        assert (await http_client.call_tool("fail")).is_error
     for name in ("nothing", "nothing"):
         with suppress(MCPError):  # either is an answer: by the protocol, or as a result
-            assert (await client.call_tool(name)).is_error
+            assert (await http_client.call_tool(name)).is_error
     assert registry.get("shelf/nothing").counts.failures == 0
     assert {str(state) for state in registry.states().values()} == {"closed"}
 
