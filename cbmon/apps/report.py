@@ -96,7 +96,7 @@ def parse_report(data: object) -> Report:
     """A report from JSON. ReportError names what is wrong with it."""
     body = Fields(data, "")
     version = body.raw("version")
-    if version not in {None, VERSION}:
+    if version is not None and version != VERSION:
         raise body.refuse("version", f"expected {VERSION}: this daemon knows no other")
     interval = body.number("interval_seconds", 0.1, LONGEST_TTL) or 15.0
     ttl = body.number("ttl_seconds", 1.0, LONGEST_TTL) or max(5.0, TTL_INTERVALS * interval)

@@ -65,13 +65,13 @@ async def reset_all(request: web.Request) -> web.Response:
 
 async def check_now(request: web.Request) -> web.Response:
     """Run a breaker's check or export now, behind the breaker, and wait for the result."""
-    await q.body(request, {"reason": str})
+    q.reason(await q.body(request, {"reason": str}))
     return await _run(request, component(request).info.name)
 
 
 async def run_check(request: web.Request) -> web.Response:
     """Run a check now, behind its breaker, and wait for the result."""
-    await q.body(request, {"reason": str})
+    q.reason(await q.body(request, {"reason": str}))
     return await _run(request, check_component(request).info.name)
 
 

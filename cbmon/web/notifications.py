@@ -19,7 +19,6 @@ from cbmon.web.keys import ACCESS, SERVICES
 from cbmon.web.requests import author_of
 from cbmon.web.views import timestamp
 
-LONGEST_REASON: Final = 500
 MOST_MATCHERS: Final = 20
 SILENCE: Final[Mapping[str, type]] = {"matchers": list, "for_seconds": float, "reason": str}
 TEST: Final[Mapping[str, type]] = {"receiver": str, "dry_run": bool}
@@ -122,11 +121,9 @@ async def add_silence(request: web.Request) -> web.Response:
     seconds = q.seconds(data, "for_seconds")
     if seconds is None:
         raise bad_request("for_seconds is missing; how long should it last?", field="for_seconds")
-    reason = (data.get("reason") or "").strip()
-    if not 1 <= len(reason) <= LONGEST_REASON:
-        raise bad_request(
-            f"reason: expected 1 to {LONGEST_REASON} characters, got {len(reason)}", field="reason"
-        )
+    reason = q.reason(data)
+    if reason is None:
+        raise bad_request("reason is missing; why is this silenced?", field="reason")
     services = request.app[SERVICES]
     author = request.app[ACCESS].identity(request).name
     made = await services.notifying.mute(matchers, seconds, author=author, reason=reason)

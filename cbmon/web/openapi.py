@@ -185,7 +185,7 @@ def _request_body(route: Route) -> Schema | None:
     if route.form:
         schema = {**_body(route), "additionalProperties": True}
         form = {"application/x-www-form-urlencoded": {"schema": schema}}
-        return {"required": True, "content": form}
+        return {"required": bool(route.needs), "content": form}
     if route.body_schema is not None:
         named = schemas.ref(route.body_schema)
         return {"required": True, "content": {"application/json": {"schema": named}}}

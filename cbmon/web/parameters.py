@@ -15,7 +15,7 @@ LINE: Final[Schema] = {"type": "string", "pattern": ONE_LINE}
 _SAFE: Final = "[A-Za-z0-9_-]"
 CURSOR: Final[Schema] = {
     "type": "string",
-    "pattern": f"^({_SAFE}{{4}})*({_SAFE}{{2}}|{_SAFE}{{3}})?$",
+    "pattern": f"^({_SAFE}{{4}})*({_SAFE}{{2,3}})?$",
 }
 
 QUERY: Final[dict[str, tuple[Schema, str]]] = {

@@ -23,10 +23,11 @@ from cbmon.web.keys import LIMITS
 PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
 LONGEST_REASON: Final = 500
-ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]*$"
-"""Text without control characters, line breaks, reversals and lone surrogates: a terminal shows it
-as it is. In the words of both Python and ECMAScript."""
+ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]*$"
+"""Text without control characters, line breaks and reversals: a terminal shows it as it is. In the
+words of both Python and ECMAScript."""
 _ONE_LINE: Final = re.compile(ONE_LINE)
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 T = TypeVar("T")
 
 
@@ -81,7 +82,7 @@ def page(
 
 def is_one_line(text: str) -> bool:
     """Whether a person can be shown this as it is."""
-    return _ONE_LINE.fullmatch(text) is not None
+    return _ONE_LINE.fullmatch(text) is not None and not _SURROGATE.search(text)
 
 
 def to_cursor(key: str) -> str:
@@ -106,10 +107,13 @@ def cursor_key(query: Mapping[str, str]) -> str | None:
 
 
 async def json_object(request: web.Request) -> dict[str, Any]:
-    """The JSON object of a request, possibly empty; its fields are the caller's to judge."""
-    raw = await read(request)
-    if not raw.strip():
-        return {}
+    """The JSON object of a request that has to have one; its fields are the caller's to judge."""
+    return _parsed(await read(request))
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    if not raw:
+        raise bad_request("there is no body; expected a JSON object")
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError):
@@ -120,8 +124,9 @@ async def json_object(request: web.Request) -> dict[str, Any]:
 
 
 async def body(request: web.Request, known: Mapping[str, type]) -> dict[str, Any]:
-    """The JSON object of a request, possibly empty; fields of the known types only."""
-    data = await json_object(request)
+    """The JSON object of a request, or nothing for none; fields of the known types only."""
+    raw = await read(request)
+    data = _parsed(raw) if raw else {}
     for name, value in data.items():
         if name not in known:
             raise bad_request(
