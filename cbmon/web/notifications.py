@@ -121,8 +121,8 @@ async def add_silence(request: web.Request) -> web.Response:
     seconds = q.seconds(data, "for_seconds")
     if seconds is None:
         raise bad_request("for_seconds is missing; how long should it last?", field="for_seconds")
-    reason = q.reason(data)
-    if reason is None:
+    reason = (q.reason(data) or "").strip()
+    if not reason:
         raise bad_request("reason is missing; why is this silenced?", field="reason")
     services = request.app[SERVICES]
     author = request.app[ACCESS].identity(request).name
