@@ -21,9 +21,10 @@ from cbmon.breaker import SystemClock
 from cbmon.build import Builder, config_types, info_of, plan_of
 from cbmon.config import Config, ConfigError, load_config
 from cbmon.config.fields import HostPort
-from cbmon.errors import StartupError, StoreError
+from cbmon.errors import StartupError
 from cbmon.events import Action, Event, RunFailed, Transition
 from cbmon.exports.base import ExportEnvironment
+from cbmon.housekeeping import Housekeeping
 from cbmon.lifecycle import Lifecycle
 from cbmon.logs import default_stream, fields, logging_to
 from cbmon.metrics import Metrics
@@ -71,14 +72,8 @@ FLUSH_DEADLINE: Final = 5.0
 DELIVERY_DEADLINE: Final = 5.0
 ONE_SIGNAL: Final = 0.1
 """Seconds within which a second signal is the same one: sent to a process and to its group."""
-STUCK: Final = 30.0
-"""Seconds overdue at which the timeline counts as standing still, and the watchdog starves."""
-SAVE_EVERY: Final = 5.0
-PRUNE_EVERY: Final = 3600.0
 HEAR_EVERY: Final = 1.0
 """Seconds after which it is noticed that an application has fallen silent."""
-LOOK_EVERY: Final = 1.0
-"""Seconds after which settings that were edited in the database are noticed."""
 
 
 def run(options: RunOptions) -> int:
@@ -305,13 +300,18 @@ class Daemon:
         await self._web.stop()
 
     async def _start_timeline(self) -> None:
-        self._scheduler.every("save", SAVE_EVERY, self._save)
-        self._scheduler.every("prune", PRUNE_EVERY, self._prune)
         self._scheduler.every("applications", HEAR_EVERY, self._apps.tick)
-        self._scheduler.every("settings", LOOK_EVERY, self._tuning.look)
+        Housekeeping(
+            clock=self._clock,
+            config=lambda: self._config,
+            scheduler=self._scheduler,
+            monitor=self._monitor,
+            store=self._store,
+            journal=self._journal,
+            tuning=self._tuning,
+            systemd=self._systemd,
+        ).schedule()
         self._scheduler.every("targets", LIST_EVERY, self._retarget)
-        if (watchdog := self._systemd.watchdog_interval) is not None:
-            self._scheduler.every("watchdog", watchdog, self._feed_watchdog)
         self._scheduler.start()
 
     async def _stop_timeline(self) -> None:
@@ -320,28 +320,6 @@ class Daemon:
         if cancelled:
             log.warning("runs were cut off by the stop", extra=fields(runs=cancelled))
         await self._scheduler.stop()
-
-    # --- housekeeping --------------------------------------------------------------------
-
-    def _save(self) -> None:
-        self._journal.refresh(self._monitor.unsaved())
-
-    async def _prune(self) -> None:
-        retention = self._config.storage.retention
-        try:
-            rows = await self._store.prune(before=self._clock.time() - retention)
-        except StoreError as error:
-            log.warning("history was not pruned", extra=fields(error=str(error)))
-        else:
-            log.debug("history pruned", extra=fields(rows=rows))
-
-    def _feed_watchdog(self) -> None:
-        """Only while work goes on: a timeline that stands still is what the watchdog is for."""
-        overdue = self._scheduler.overdue()
-        if overdue < STUCK:
-            self._systemd.watchdog()
-        else:
-            log.error("timeline stands still", extra=fields(overdue=overdue))
 
     # --- sinks ---------------------------------------------------------------------------
 

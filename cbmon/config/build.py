@@ -90,6 +90,7 @@ class _Builder:
             external_url=settings.external_url,
             labels=settings.labels,
             exec_allow=settings.exec_allow,
+            retry_disabled=defaults.retry_disabled,
             storage=storage,
             web=web,
             checks=checks,

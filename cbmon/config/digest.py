@@ -28,6 +28,7 @@ def as_json(config: Config) -> dict[str, Any]:
         "external_url": config.external_url,
         "labels": dict(config.labels),
         "exec_allow": config.exec_allow,
+        "retry_disabled": config.retry_disabled,
         "storage": _dumped(config.storage, directory),
         "web": _dumped(config.web, directory),
         "alerting": _dumped(config.alerting, directory),

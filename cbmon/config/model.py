@@ -117,6 +117,8 @@ class Config:
     external_url: str | None
     labels: Mapping[str, str]
     exec_allow: tuple[str, ...] = ()
+    retry_disabled: float | None = None
+    """Seconds after which a breaker that disabled itself gets one more trial."""
     storage: StorageSection
     web: WebSection
     checks: tuple[CheckConfig, ...]

@@ -280,6 +280,11 @@ class DefaultsSection(Options):
         5.0, description="Deadline of a run; an interval that is shorter shortens it."
     )
     breaker: Breaker = Field("conservative", description="A template, or a mapping of settings.")
+    retry_disabled: Duration | None = Field(
+        None,
+        description="How long after a breaker has disabled itself it gets one more trial, again "
+        "and again; null leaves it to a person.",
+    )
 
 
 class ExportEntry(Options):

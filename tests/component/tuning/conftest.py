@@ -18,6 +18,7 @@ from cbmon.interfaces import Attempt, Commit, Store
 from cbmon.metrics import ComponentRecord
 from cbmon.model import BreakerInfo, Category, Reason, Result
 from cbmon.monitor import Monitor
+from cbmon.settings.sheet import Author
 from cbmon.store import open_store
 from cbmon.testing import ManualClock
 from cbmon.timeline import Fire
@@ -74,6 +75,7 @@ class House:
         self.monitor: Monitor
         self.events: list[Event] = []
         self.targets: dict[str, Target] = {}
+        self.ada = Author(actor="ada", reason="because", request="r1")
 
     def config(self, **yaml: dict[str, Any]) -> Config:
         """As much of a configuration as settings look at."""
