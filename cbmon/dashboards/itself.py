@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cbmon.dashboards import frame
+from cbmon.dashboards import frame, traffic
 from cbmon.dashboards.frame import Line, Section
 from cbmon.dashboards.panels import Look, Query, chart, heatmap, override, stat, table
 from cbmon.dashboards.queries import LONG, PER_MINUTE, RATE, Scope
@@ -37,7 +37,11 @@ def itself(plan: Plan) -> Json:
         sections=[
             Section("Now", [Line(4, _now(scope)), Line(5, [_instances(scope)])]),
             Section("Punctuality", [Line(8, _punctuality(scope)), Line(8, _runs(scope))]),
-            Section("Exports", [Line(7, [_exports(scope)]), Line(8, _exporting(scope))]),
+            Section(
+                "Exports",
+                [Line(7, [_exports(scope)]), Line(8, _exporting(scope)), traffic.waiting(scope)],
+            ),
+            traffic.discovered(scope),
             Section("Resources", [Line(8, _resources(scope))]),
         ],
         links=[

@@ -197,7 +197,7 @@ def test_an_instance_weighs_as_long_as_it_was_there(
     assert found["billing"] == pytest.approx(3.55 / 7, abs=0.02)
     assert found["gateway"] == pytest.approx(1 - 0.5 / 7, abs=0.02)
     assert set(found) == {
-        "billing", "search", "shop-db", "shop-api", "gateway", "geocoder", "chat",
+        "billing", "search", "shop-db", "shop-api", "gateway", "mimir", "geocoder", "chat",
     }  # fmt: skip
 
 

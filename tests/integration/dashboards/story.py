@@ -18,9 +18,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from cbmon import BreakerRegistry, CircuitBreaker
+from cbmon.backlog import Backlog, DropCause
 from cbmon.build import config_types, info_of
 from cbmon.config import CheckConfig, Config, ExportConfig, load_config
 from cbmon.metrics import BreakerCollector, ComponentRecord, Metrics
+from cbmon.metrics.records import DiscoveryRecord
 from cbmon.model import Phases, Reason, Result, SkipCause
 from cbmon.notify.policy import Why
 from cbmon.testing import ManualClock
@@ -79,6 +81,7 @@ CONFIG: Final[dict[str, Any]] = {
     "exports": [
         {"name": "textfile", "textfile": {"path": "/var/lib/node_exporter/cbmon.prom"}},
         {"name": "gateway", "pushgateway": {"url": "http://127.0.0.1:9091"}},
+        {"name": "mimir", "remote_write": {"url": "https://mimir.example.net/api/v1/push"}},
     ],
     "notifications": {
         "route": {"receiver": "oncall"},
@@ -142,6 +145,10 @@ def _gateway(hour: float) -> Result:
     return _bad(Reason.CONNECT, 0.01) if 1.5 <= hour < 2.0 else _good(0.03)
 
 
+def _mimir(hour: float) -> Result:
+    return _bad(Reason.STATUS, 0.02) if 2.5 <= hour < 3.0 else _good(0.08)
+
+
 def _fine(hour: float) -> Result:
     return _good(_wave(hour, 0.12), 200)
 
@@ -152,6 +159,7 @@ STORY: Final[dict[str, Ends]] = {
     "search": _search,
     "billing": _billing,
     "gateway": _gateway,
+    "mimir": _mimir,
 }
 
 
@@ -199,6 +207,8 @@ class Story:
             self.metrics.add_receiver(receiver.name)
             self.metrics.add_breaker(guard)
         self.metrics.reloaded(ok=True, at=START, hash=self.config.hash)
+        self.mimir = self.parts["mimir"].record.backlog = Backlog()
+        self.metrics.discoveries["fleet"] = DiscoveryRecord("fleet")
         self.users = BreakerRegistry(failure_threshold=3, clock=self.clock)
         for name in ("payments", "geocoder"):
             self.users.get(name).enable_duration_histogram()
@@ -237,6 +247,24 @@ class Story:
             self.metrics.reloaded(ok=True, at=self.clock.time(), hash=self.config.hash)
         self._notify(hour)
         self._serve(hour)
+        self._write(hour)
+
+    def _write(self, hour: float) -> None:
+        """The remote is away for half an hour and then catches up; a list of targets grows."""
+        backlog = self.mimir
+        away = 2.5 <= hour < 3.0
+        backlog.queue = backlog.queue + 4 if away else max(0, backlog.queue - 12)
+        backlog.bytes = backlog.queue * 61_000
+        backlog.samples += 0 if away else 9_000
+        backlog.oldest = START + 2.5 * 3600 if backlog.queue else 0.0
+        if 4.0 <= hour < 4.1:
+            backlog.drop(DropCause.REFUSED, 2000)
+        fleet = self.metrics.discoveries["fleet"]
+        fleet.targets, fleet.rejected = 40 + round(hour * 3), int(hour > 3)
+        if 1.0 <= hour < 1.3:
+            fleet.failures += 1
+        else:
+            fleet.last_success_at = self.clock.time()
 
     def _notify(self, hour: float) -> None:
         tick = round(hour * TICKS)
