@@ -64,7 +64,7 @@ class Fields:
     def name(self, name: str, *, default: str | None = None) -> str:
         """A name: 1 to 128 printable characters without outer blanks, and not a dot or two."""
         value = self._data.get(name)
-        if value is None and default is not None:
+        if default is not None and (value is None or value == default):
             return default
         good = isinstance(value, str) and value == value.strip() and value not in {".", ".."}
         if not good or not 0 < len(value) <= LONGEST_NAME or not value.isprintable():  # type: ignore[arg-type,union-attr]

@@ -28,6 +28,10 @@ def test_a_name_and_a_state_are_enough() -> None:
     assert redis.details["is_available"] is False
 
 
+def test_a_process_without_a_name_is_the_only_one() -> None:
+    assert parse_report({**report(), "process": ""}).process == ""
+
+
 def test_what_the_library_says_is_what_the_daemon_reads() -> None:
     clock = ManualClock()
     moves: list[TransitionEvent] = []
