@@ -130,13 +130,13 @@ class Theirs:
         for _ in range(times):
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
-            body = await _body(reader, head)
+            body = await body_of(reader, head)
             if b"\nprobe_success 1\n" not in body:
                 raise SystemExit(f"blackbox_exporter failed:\n{body.decode()}")
         writer.close()
 
 
-async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
+async def body_of(reader: asyncio.StreamReader, head: bytes) -> bytes:
     for line in head.lower().split(b"\r\n"):
         if line.startswith(b"content-length:"):
             return await reader.readexactly(int(line.split(b":")[1]))

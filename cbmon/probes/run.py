@@ -90,7 +90,7 @@ async def run_planned(probe: Probe, timeout: float, clock: Clock, plan: Plan = O
     The facts of the result say how many looks it took (``attempts``) and what the first one found
     (``first_failure``), if it was more than one.
     """
-    if plan is ONCE:
+    if not plan.confirmations and not plan.every_address:
         return await run_once(probe, timeout, clock)
     result, tried = await _look(probe, timeout, clock, plan, frozenset())
     first, avoid = result, tried
