@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
 from cbmon import __version__
 from cbmon.apps import Apps
+from cbmon.breaker import InvalidTransitionError
 from cbmon.config import Config
 from cbmon.config.statuspage import StatusPageSection
 from cbmon.interfaces import Clock, Commit, Store
@@ -116,13 +117,17 @@ class Operations:
         return self._rooms.watch.views()
 
     def components(self) -> Iterable[ComponentView]:
-        """Every check and export, then the breakers of applications."""
-        return chain(self._rooms.monitor, self._rooms.apps)
+        """Every check and export, then the breakers of applications and of receiver lines."""
+        return chain(self._rooms.monitor, self._rooms.apps, self._rooms.notifying.lines())
 
     def component(self, name: str) -> ComponentView:
         """The one of that name."""
-        monitor = self._rooms.monitor
-        return monitor.component(name) if name in monitor else self._rooms.apps.component(name)
+        rooms = self._rooms
+        if name in rooms.monitor:
+            return rooms.monitor.component(name)
+        if name in rooms.notifying.breakers:
+            return rooms.notifying.line(name)
+        return rooms.apps.component(name)
 
     def next_run_in(self, name: str) -> float | None:
         """Seconds until its next planned run."""
@@ -163,6 +168,9 @@ class Operations:
             options["for_seconds"] = order.for_seconds
         elif order.operation is Operation.ENABLE:
             options["reset_counters"] = order.reset_counters
+        if name in self._rooms.notifying.breakers:
+            self._move_line(name, action, order, options)
+            return
         if name not in self._rooms.monitor:
             self._rooms.apps.order(
                 name, action, actor=order.actor, reason=order.reason or "", **options
@@ -179,6 +187,19 @@ class Operations:
             )
         finally:
             await self._rooms.journal.flush(DURABLE)
+
+    def _move_line(self, name: str, action: str, order: Order, options: Mapping[str, Any]) -> None:
+        """Move the breaker of a receiver line, and record who did."""
+        line, refused = self._rooms.notifying.line(name), None
+        try:
+            getattr(line.breaker, action)(actor=order.actor, reason=order.reason or "", **options)
+        except InvalidTransitionError as error:
+            refused = str(error)
+            raise
+        finally:
+            author = Author(actor=order.actor, reason=order.reason, request=order.request)
+            given = {key: value for key, value in options.items() if value is not None}
+            self.record.note(action, author, component=name, refused=refused, details=given)
 
     async def reset_all(self, author: Author) -> int:
         """Reset every breaker."""
