@@ -173,6 +173,7 @@ async def test_every_problem_is_told_with_field_value_and_bound(web: Any) -> Non
 @pytest.mark.parametrize(
     ("body", "status"),
     [
+        (b"", 400),
         (b"not json", 400),
         (b"[1]", 400),
         (b'{"reason": 3}', 400),
