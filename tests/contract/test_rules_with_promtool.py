@@ -68,7 +68,10 @@ def test_promtool_and_amtool_find_nothing_to_mend(tmp_path: Path, name: str) -> 
         "none",
         "one",
         "odd",
-        *(pytest.param(name, marks=pytest.mark.long) for name in ("shop", "many")),
+        *(
+            pytest.param(name, marks=[pytest.mark.long, pytest.mark.timeout(900)])
+            for name in ("shop", "many")
+        ),
     ],
 )
 def test_the_rendered_tests_pass(tmp_path: Path, name: str) -> None:
@@ -137,6 +140,7 @@ def test_the_slips_that_everybody_makes_are_noticed(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "group", ["breakers", "presence", "checks", "notifications", "daemon", "slos"]

@@ -18,7 +18,7 @@ from cbmon.dashboards.render import DASHBOARDS, dashboards
 from cbmon.dashboards.words import NO_DATA, WORDS
 from tests.integration.dashboards.grafana import Asked, Series, Viewer, queries
 from tests.integration.dashboards.story import END, ODD, START, Story, backfill, load
-from tests.integration.harness import Daemon, Prometheus
+from tests.integration.harness import Daemon, Prometheus, program
 from tests.unit.dashboards.conftest import CONFIGS, ENVIRONMENT
 
 MOMENT = 1000.0
@@ -269,17 +269,24 @@ def test_every_metric_is_one_that_the_running_daemon_exposes(
 
 
 @pytest.mark.long
-def test_the_installed_wheel_renders_them(tmp_path: Path) -> None:
+def test_the_installed_wheel_renders_them_and_the_rules(tmp_path: Path) -> None:
     """Built and installed as users get it, away from the checkout."""
     root = Path(__file__).parents[2]
     wheels, site = tmp_path / "wheels", tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "--quiet"]
     run = partial(subprocess.run, check=True, capture_output=True, text=True, timeout=300)
     run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, root])
-    run([*pip, "install", "--no-deps", "--target", site, *wheels.glob("cbmon-*.whl")])
+    built = list(wheels.glob("cbmon-*.whl"))
+    run([*pip, "install", "--no-index", "--no-deps", "--target", site, *built])
     (tmp_path / "cbmon.yml").write_text("checks: []\n")
-    command = [sys.executable, "-m", "cbmon", "dashboards", "--out", "out"]
-    run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"})
+    away = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}}
+    run([sys.executable, "-m", "cbmon", "dashboards", "--out", "out"], **away)
+    run([sys.executable, "-m", "cbmon", "rules", "--out", "rules"], **away)
+    rules = sorted((tmp_path / "rules").glob("*.rules.yml"))
+    assert rules
+    run([program("promtool", package="prometheus"), "check", "rules", "--lint-fatal", *rules])
+    runbooks = {path.name for path in (site / "cbmon" / "data" / "rules").rglob("*.md")}
+    assert "CircuitBreakerOpen.md" in runbooks
     rendered = {path.name for path in (tmp_path / "out").glob("*.json")}
     shipped = {path.name for path in (site / "cbmon" / "data" / "dashboards").glob("*.json")}
     assert rendered == shipped == {f"{uid}.json" for uid in DASHBOARDS}
