@@ -56,6 +56,7 @@ class Connections:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._open: dict[Connection, None] = {}
+        self._waiting: dict[Connection, None] = {}  # the one that waits longest is first
         self.refused = 0
         """Connections closed because the cap was reached."""
         self.expired = 0
@@ -75,10 +76,21 @@ class Connections:
     def forget(self, connection: Connection) -> None:
         """A connection has ended."""
         self._open.pop(connection, None)
+        self._waiting.pop(connection, None)
+
+    def note(self, connection: Connection, phase: Phase) -> None:
+        """A connection waits for something else from now on."""
+        self._waiting.pop(connection, None)
+        if phase in {Phase.HEADER, Phase.IDLE} and connection in self._open:
+            self._waiting[connection] = None
+
+    def close(self) -> None:
+        """Close all that are left."""
+        for connection in list(self._open):
+            connection.abort()
 
     def _evict(self) -> bool:
-        waiting = (c for c in self._open if c.phase in {Phase.HEADER, Phase.IDLE})
-        longest = min(waiting, key=lambda c: c.since, default=None)
+        longest = next(iter(self._waiting), None)
         if longest is None:
             return False
         self.refused += 1
@@ -92,12 +104,14 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self,
-        inner: asyncio.Protocol,
+        make: Callable[[], asyncio.Protocol],
         group: Connections,
         welcome: Callable[[asyncio.BaseTransport], bool] = lambda _: True,
     ) -> None:
-        """``welcome`` says whether this client may be here at all."""
-        self._inner = inner
+        """``make`` gives aiohttp's protocol, once there is something to read: a thousand clients
+        who say nothing cost little. ``welcome`` says whether this client may be here at all."""
+        self._make = make
+        self._inner: asyncio.Protocol | None = None
         self._group = group
         self._welcome = welcome
         self._loop = asyncio.get_running_loop()
@@ -106,7 +120,6 @@ class Connection(asyncio.Protocol):
         self._deadline: float | None = None
         self._admitted = False
         self.phase = Phase.HEADER
-        self.since = self._loop.time()
 
     # --- what the transport tells -----------------------------------------------------------
 
@@ -118,34 +131,38 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self._enter(Phase.HEADER)
-        self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came; they never prolong a deadline."""
-        if not self._admitted:
+        if not self._admitted or self._transport is None:
             return
+        if self._inner is None:
+            self._inner = self._make()
+            self._inner.connection_made(self._transport)
         if self.phase is Phase.IDLE:
             self._enter(Phase.HEADER)
         self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
         """The client will send no more."""
-        return self._inner.eof_received() if self._admitted else None
+        return None if self._inner is None else self._inner.eof_received()
 
     def pause_writing(self) -> None:
         """The client does not take what is sent."""
-        self._inner.pause_writing()
+        if self._inner is not None:
+            self._inner.pause_writing()
 
     def resume_writing(self) -> None:
         """The client takes it again."""
-        self._inner.resume_writing()
+        if self._inner is not None:
+            self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._group.forget(self)
         if self._timer is not None:
             self._timer.cancel()
-        if self._admitted:
+        if self._inner is not None:
             self._inner.connection_lost(exc)
 
     # --- what the application tells ---------------------------------------------------------
@@ -176,8 +193,9 @@ class Connection(asyncio.Protocol):
             Phase.IDLE: limits.idle,
             Phase.WRITE: limits.write,
         }.get(phase)
-        self.phase, self.since = phase, self._loop.time()
-        self._deadline = None if seconds is None else self.since + seconds
+        self.phase = phase
+        self._group.note(self, phase)
+        self._deadline = None if seconds is None else self._loop.time() + seconds
         if self._deadline is None:
             return
         if self._timer is not None and self._timer.when() > self._deadline:

@@ -83,6 +83,7 @@ class WebServer:
         self._control: ControlSocket | None = None
         self._following: asyncio.Task[None] | None = None
         self.connections = Connections(self._limits)
+        self._groups = [self.connections]
         self.addresses: list[tuple[str, int]] = []
         """Where it is bound, with the ports that the kernel gave for 0."""
         self._credit()
@@ -102,6 +103,7 @@ class WebServer:
             self._control = await asyncio.to_thread(ControlSocket, control)
             self.access.control_socket = str(control)
             guarded = Connections(replace(self._limits, connections=CONTROL_CONNECTIONS))
+            self._groups.append(guarded)
             self._local = await asyncio.get_running_loop().create_unix_server(
                 self._factory(guarded),
                 sock=self._control.socket,
@@ -156,6 +158,8 @@ class WebServer:
             self._runner.server.pre_shutdown()
             await self._runner.server.shutdown(timeout)
         await self._runner.cleanup()
+        for group in self._groups:
+            group.close()
         self._listeners.clear()
 
     def _credit(self) -> None:
@@ -179,7 +183,7 @@ class WebServer:
         inner = self._runner.server
         if inner is None:
             raise RuntimeError("the application is not set up")
-        return lambda: Connection(inner(), group, self._is_welcome)
+        return lambda: Connection(inner, group, self._is_welcome)
 
     def _is_welcome(self, transport: asyncio.BaseTransport) -> bool:
         """Whether the client's certificate, if it has to have one, has one of the right names."""
