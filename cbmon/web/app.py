@@ -19,9 +19,10 @@ from cbmon.web.auth import TokenOptions, Tokens
 from cbmon.web.connections import Limits, keep_time
 from cbmon.web.credentials import Credentials
 from cbmon.web.edge import add_safety, errors_to_answers
-from cbmon.web.keys import ACCESS, HEADERS, LIMITS, SERVICES
+from cbmon.web.keys import ACCESS, ERROR_PAGE, HEADERS, LIMITS, SERVICES
 from cbmon.web.moves import MOVES, LatestMoves
 from cbmon.web.probing import PROBING
+from cbmon.web.rendering import error_page
 from cbmon.web.requests import add_id, identified
 from cbmon.web.route import TABLE
 from cbmon.web.routes import ROUTES
@@ -55,6 +56,7 @@ def build_app(
     app[ACCESS] = access
     app[LIMITS] = limits
     app[HEADERS] = {}
+    app[ERROR_PAGE] = error_page
     app[TABLE] = ROUTES
     app[STREAM] = Stream() if stream is None else stream  # an unheard one is empty
     if probing is not None:

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from cbmon.breaker import InvalidTransitionError, State
 from cbmon.config.units import parse_duration
-from cbmon.model import Result
+from cbmon.model import Category, Result
 from cbmon.settings.sheet import Author
 from cbmon.web import api
 from cbmon.web.errors import not_found
@@ -120,14 +120,21 @@ NAMES: Final = {
 RELEASED: Final = frozenset({State.FORCED_OPEN, State.FORCED_CLOSED, State.OBSERVE})
 
 
-def offered(state: State) -> list[tuple[str, str, str]]:
-    """The actions for this state: operation, text of the button, its kind; the likeliest first."""
-    found = []
+def offered(view: ComponentView) -> list[tuple[str, str, str]]:
+    """The actions of its state: operation, text of the button, its kind; the likeliest first."""
+    state, found = view.breaker.state, []
     for place, operation in enumerate(OFFERED[state]):
+        if operation == CHECK and not is_ours(view):
+            continue
         text = "Release…" if operation == "close" and state in RELEASED else NAMES[operation]
         first = place == 0 and operation in {"enable", "close"}
         found.append((operation, text, "go" if first else ""))
     return found
+
+
+def is_ours(view: ComponentView) -> bool:
+    """Whether cbmon runs it: a check or an export, no receiver and no application's breaker."""
+    return view.info.category in {Category.CHECK, Category.EXPORT}
 
 
 async def ask(request: web.Request) -> web.Response:
@@ -159,7 +166,7 @@ async def act(request: web.Request) -> web.Response:
 
 def _operation(request: web.Request) -> str:
     operation = request.match_info["operation"]
-    if operation not in QUESTIONS:
+    if operation not in QUESTIONS or (operation == CHECK and not is_ours(api.component(request))):
         raise not_found(f"there is no action {operation[:40]!r}", known=list(QUESTIONS))
     return operation
 

@@ -18,7 +18,7 @@ from aiohttp.web_exceptions import HTTPException
 
 from cbmon.errors import StoreError
 from cbmon.web.errors import ApiError
-from cbmon.web.keys import ACCESS, HEADERS
+from cbmon.web.keys import ACCESS, ERROR_PAGE, HEADERS
 
 log = logging.getLogger(__name__)
 
@@ -107,10 +107,17 @@ def _told(request: web.Request, error: ApiError) -> web.Response:
         return web.Response(status=303, headers={"Location": f"/login?next={target}"})
     if request.path.startswith("/api/") or prefers_json(request):
         response = answer(error.body(), error.status)
+    elif _is_looked_at(request) and (page := request.app.get(ERROR_PAGE)) is not None:
+        response = page(request, error)
     else:
         response = web.Response(text=_as_text(error), status=error.status)
     response.headers.update(error.headers)
     return response
+
+
+def _is_looked_at(request: web.Request) -> bool:
+    """Whether a browser shows the answer to a person."""
+    return "text/html" in request.headers.get("Accept", "")
 
 
 def _wants_login(request: web.Request, error: ApiError) -> bool:
@@ -119,7 +126,7 @@ def _wants_login(request: web.Request, error: ApiError) -> bool:
         error.status == 401
         and request.method == "GET"
         and not request.path.startswith("/api/")
-        and "text/html" in request.headers.get("Accept", "")
+        and _is_looked_at(request)
         and request.app[ACCESS].credentials.for_people
     )
 

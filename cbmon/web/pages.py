@@ -17,7 +17,7 @@ from cbmon.notify.routing import labels_of
 from cbmon.web import api, latency, overview, policies, trends, views
 from cbmon.web import query as q
 from cbmon.web.cards import Card, card
-from cbmon.web.confirm import DONE, offered
+from cbmon.web.confirm import DONE, is_ours, offered
 from cbmon.web.keys import SERVICES
 from cbmon.web.moves import MOVES, Moves, latest
 from cbmon.web.notifications import SilenceView
@@ -86,7 +86,8 @@ async def detail(request: web.Request) -> web.Response:
         moves=moves.rows[:EVENTS],
         problem=moves.problem,
         done=DONE.get(query.get("done", ""), ""),
-        offered=offered(view.breaker.state),
+        offered=offered(view),
+        ours=is_ours(view),
         silences=[one for one in await _active(services) if _covers(one, view.info)],
         chart=latency.chart(view.recent, policy.slow_call_seconds or view.timeout),
         cycles=trends.cycles(moves.rows),

@@ -13,6 +13,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cbmon.web import assets, views, words
+from cbmon.web.errors import ApiError
 from cbmon.web.keys import SERVICES
 from cbmon.web.viewer import viewer
 
@@ -25,6 +26,17 @@ PLACES: Final = (
     ("/settings", "Settings"),
 )
 """The pages of the navigation."""
+ERRORS: Final = {
+    400: "That cannot be read",
+    401: "A login is needed",
+    403: "That is not allowed",
+    404: "There is nothing here",
+    405: "That is not possible here",
+    409: "That is not possible now",
+    429: "Too much at once",
+    500: "A fault of cbmon",
+    503: "Not now",
+}
 
 
 def page(
@@ -44,6 +56,21 @@ def page(
     )
     headers = {"X-Now": f"{now:.3f}"}
     return web.Response(text=text, status=status, content_type="text/html", headers=headers)
+
+
+def error_page(request: web.Request, error: ApiError) -> web.Response:
+    """What went wrong, for somebody in front of a browser; the status stays what it is."""
+    problems = error.details.get("problems")
+    listed = problems if isinstance(problems, (list, tuple)) else ()
+    return page(
+        request,
+        "error.html",
+        status=error.status,
+        title=ERRORS.get(error.status, "That did not work"),
+        message=error.message,
+        listed=[str(one) for one in listed],
+        code=error.status,
+    )
 
 
 def template_of(name: str) -> Any:

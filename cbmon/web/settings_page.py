@@ -20,6 +20,8 @@ from cbmon.settings import FIELDS, Effective, SettingsError, as_json, from_text,
 from cbmon.settings.fields import DURATIONS
 from cbmon.settings.sheet import Sheet, StaleError, TooManyChangesError, UnseenError
 from cbmon.web import api, policies
+from cbmon.web.confirm import is_ours
+from cbmon.web.errors import not_found
 from cbmon.web.forms import FieldError, line, read_form
 from cbmon.web.keys import SERVICES
 from cbmon.web.rendering import page
@@ -64,7 +66,7 @@ def sources_of(view: ComponentView) -> dict[str, str]:
 
 async def edit(request: web.Request) -> web.Response:
     """The editor of one breaker."""
-    return _editor(request, api.component(request).info.name)
+    return _editor(request, _name(request))
 
 
 async def edit_defaults(request: web.Request) -> web.Response:
@@ -74,12 +76,20 @@ async def edit_defaults(request: web.Request) -> web.Response:
 
 async def save(request: web.Request) -> web.Response:
     """Check, save or reset the settings of one breaker."""
-    return await _save(request, api.component(request).info.name)
+    return await _save(request, _name(request))
 
 
 async def save_defaults(request: web.Request) -> web.Response:
     """Check, save or reset the defaults."""
     return await _save(request, None)
+
+
+def _name(request: web.Request) -> str:
+    """The check or export that the path names; ApiError for what has its settings elsewhere."""
+    view = api.component(request)
+    if not is_ours(view):
+        raise not_found(f"{view.info.name!r} has its settings where it is made, not here")
+    return view.info.name
 
 
 async def _save(request: web.Request, name: str | None) -> web.Response:

@@ -143,7 +143,10 @@ window.cbmon = (() => {
     if (!type.startsWith("text/html")) throw new Error(text.trim() || `answer ${response.status}`);
     const date = Number(response.headers.get("X-Now"));
     if (date) offset = date - Date.now() / 1000;
-    return { response, page: new DOMParser().parseFromString(text, "text/html") };
+    const page = new DOMParser().parseFromString(text, "text/html");
+    const refusal = page.querySelector("[data-error]");
+    if (refusal) throw new Error(refusal.textContent);
+    return { response, page };
   }
 
   const selecting = () => {

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from cbmon.model import Reason, Result
+from cbmon.model import Category, Reason, Result
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
@@ -161,3 +161,28 @@ async def test_every_asset_the_page_names_is_there_for_good(web: Any) -> None:
         assert "immutable" in reply.headers["Cache-Control"]
         again = await web.get(url, headers={"If-None-Match": reply.headers["ETag"]})
         assert (again.status, again.body) == (304, b"")
+
+
+async def test_an_error_is_a_page_for_a_browser_and_text_for_a_script(web: Any) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml"}
+    for path, status in (("/components/nope", 404), ("/nope", 404), ("/?surprise=1", 400)):
+        page = await web.get(path, headers=browser)
+        assert page.status == status
+        assert "To the overview" in page.text
+        assert "<html" not in (await web.get(path)).text
+    evil = await web.get(f"/components/{quote(EVIL, safe='')}", headers=browser)
+    assert "img" not in Page(evil.text).tags
+
+
+async def test_what_cbmon_does_not_run_has_neither_runs_nor_settings_here(
+    guarded: Any, daemon: Any
+) -> None:
+    daemon.add("hook/slack", category=Category.RECEIVER, kind="slack")
+    path = "/components/hook%2Fslack"
+    text = Page((await guarded.get(path, token="operator-token")).text).text
+    assert "Latency" not in text
+    assert "Check now" not in text
+    assert "Disable…" in text
+    assert (await guarded.get(f"{path}/settings", token="operator-token")).status == 404
+    assert (await guarded.get(f"{path}/actions/check", token="operator-token")).status == 404
+    assert "hook/slack" in (await guarded.get("/", token="operator-token")).text
