@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from jinja2 import TemplateError, meta, nodes, pass_context
@@ -130,8 +131,10 @@ def _check(tree: nodes.Template, known: Mapping[str, Any]) -> None:
         if isinstance(node, nodes.List | nodes.Tuple) and not _is_fixed(node):
             raise BadTemplateError(f"line {node.lineno}: a list may only hold fixed values")
     if unknown := sorted(meta.find_undeclared_variables(tree) - known.keys()):
+        near = get_close_matches(unknown[0], known, n=1)
         names = ", ".join(sorted(known))
-        raise BadTemplateError(f'"{unknown[0]}" is not known; known are {names}')
+        hint = f'did you mean "{near[0]}"?' if near else f"known are {names}"
+        raise BadTemplateError(f'"{unknown[0]}" is not known; {hint}')
 
 
 def _depth(node: nodes.Node) -> int:

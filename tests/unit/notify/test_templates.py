@@ -67,6 +67,7 @@ def test_an_end_has_its_times() -> None:
     ("source", "why"),
     [
         ("{{ sumary }}", '"sumary" is not known; known are actor, category'),
+        ("{{ compnent }}", '"compnent" is not known; did you mean "component"'),
         ("{{ title", "line 1: unexpected end"),
         ("\n\n{% if %}", "line 3"),
         ("{{ title.upper() }}", "call is not available"),
