@@ -39,7 +39,7 @@ _REFUSING: Final = frozenset({State.OPEN, State.FORCED_OPEN, State.DISABLED})
 class HeldCall:
     """One admitted call. The first verdict counts, later ones do nothing."""
 
-    __slots__ = ("_begun", "_breaker", "_paused", "_permit", "_token")
+    __slots__ = ("_begun", "_breaker", "_paused", "_permit", "_token", "timed")
 
     def __init__(self, breaker: CircuitBreaker, permit: int) -> None:
         core = breaker._core  # noqa: SLF001 - the shell's own registration, which is what is cheap
@@ -48,9 +48,10 @@ class HeldCall:
         self._begun: float | None = None
         self._paused: float | None = None
         self._token = object()
+        self.timed = core.machine.timed
         if permit:
             core.owners[self._token] = None
-            if core.machine.timed:
+            if self.timed:
                 self._begun = core.monotonic()
 
     @property

@@ -29,16 +29,17 @@ class Exchange:
         self._watch: Watch | None = None
 
     @property
-    def open(self) -> bool:
-        """Whether the verdict is still to come."""
-        return self._held.open
+    def follows(self) -> bool:
+        """Whether the pieces of the body matter one by one, or only how it ends."""
+        return self._watch is not None or self._held.timed
 
     def headers(self, response: object, status: int, headers: Mapping[str, str]) -> bool:
         """The head of the answer is there; whether the call goes on with the body."""
         held, rules = self._held, self._rules
         verdict = held.said(response) or rules.verdict(status)
         if verdict is ANSWERED:
-            held.pause()
+            if held.timed:
+                held.pause()
             if rules.watch is not None:
                 self._watch = rules.watch(headers)
             return held.open
@@ -67,11 +68,12 @@ class Exchange:
                 self._held.end(BODY, watch.failure)
             elif not watch.begun:
                 return
-        self._held.pause()
+        if self._held.timed:
+            self._held.pause()
 
     def asked(self) -> None:
         """The reader waits for the next piece."""
-        if self._watch is None or not self._watch.begun:
+        if self._held.timed and (self._watch is None or not self._watch.begun):
             self._held.resume()
 
     def over(self) -> None:
@@ -81,6 +83,26 @@ class Exchange:
 
 def pieces(body: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
     """A body that tells the exchange how it went."""
+    return _followed(body, exchange) if exchange.follows else _plain(body, exchange)
+
+
+def pieces_async(body: AsyncIterator[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
+    """The same for an asynchronous body."""
+    return _followed_async(body, exchange) if exchange.follows else _plain_async(body, exchange)
+
+
+def _plain(body: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
+    try:
+        yield from body
+    except GeneratorExit:
+        raise  # the reader paused; closing the body, or dropping it, ends the call
+    except BaseException as error:
+        exchange.raised(error)
+        raise
+    exchange.over()
+
+
+def _followed(body: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
     try:
         while True:
             exchange.asked()
@@ -91,15 +113,26 @@ def pieces(body: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
             exchange.piece(data)
             yield data
     except GeneratorExit:
-        raise  # the reader paused; closing the body, or dropping it, ends the call
+        raise
     except BaseException as error:
         exchange.raised(error)
         raise
     exchange.over()
 
 
-async def pieces_async(body: AsyncIterator[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
-    """The same for an asynchronous body."""
+async def _plain_async(body: AsyncIterator[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
+    try:
+        async for data in body:
+            yield data
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        exchange.raised(error)
+        raise
+    exchange.over()
+
+
+async def _followed_async(body: AsyncIterator[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
     try:
         while True:
             exchange.asked()
@@ -110,7 +143,7 @@ async def pieces_async(body: AsyncIterator[bytes], exchange: Exchange) -> AsyncI
             exchange.piece(data)
             yield data
     except GeneratorExit:
-        raise  # the reader paused; closing the body, or dropping it, ends the call
+        raise
     except BaseException as error:
         exchange.raised(error)
         raise

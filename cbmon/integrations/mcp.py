@@ -219,8 +219,11 @@ class _Call:
         """Connect if need be, send, and tell both breakers what came of it."""
         begun = asyncio.get_running_loop().time()
         try:
-            async with self.link.place():
+            if self.link.bulkhead is None:
                 result = await self._connected_and_sent(send, timeout)
+            else:
+                async with self.link.bulkhead:
+                    result = await self._connected_and_sent(send, timeout)
         except MCPError as error:
             self._judge(error, begun)
             if error.code in {CONNECTION_CLOSED, INVALID_REQUEST}:
@@ -244,7 +247,7 @@ class _Call:
         return result
 
     async def _connected_and_sent(self, send: Send, timeout: float) -> Any:
-        client = await self.link.client()
+        client = self.link.connected or await self.link.client()
         self.sent = True
         try:
             async with asyncio.timeout(timeout + _GRACE) as scope:

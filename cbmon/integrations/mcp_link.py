@@ -7,10 +7,8 @@ who use it only wait for it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import httpx2
@@ -34,7 +32,7 @@ _CLOSING: Final = 10.0
 
 
 class McpLink:
-    """One server under its name; ``place`` is the bulkhead's."""
+    """One server under its name, with the bulkhead of its calls."""
 
     def __init__(
         self,
@@ -46,15 +44,13 @@ class McpLink:
         self.name = name
         self._make = make
         self._timeout = connect_timeout
-        self._bulkhead = bulkhead
+        self.bulkhead = bulkhead
+        self.connected: mcp.Client | None = None
+        """The client while there is a connection, as far as is known."""
         self._owner: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[mcp.Client] | None = None
         self._leave = asyncio.Event()
         self._heard = float("-inf")
-
-    def place(self) -> AbstractAsyncContextManager[Any]:
-        """A place among the concurrent calls; BulkheadFullError without one."""
-        return contextlib.nullcontext() if self._bulkhead is None else self._bulkhead
 
     def heard(self) -> None:
         """The server has answered just now."""
@@ -75,17 +71,20 @@ class McpLink:
             )
         ready = self._ready
         try:
-            return await asyncio.shield(ready)
+            client = await asyncio.shield(ready)
         except asyncio.CancelledError:
             raise
         except Exception:
             if self._ready is ready:
                 self._ready = None
             raise
+        if self._ready is ready:
+            self.connected = client
+        return client
 
     async def drop(self) -> None:
         """Close the connection, if there is one; the next call makes another."""
-        owner, self._owner, self._ready = self._owner, None, None
+        owner, self._owner, self._ready, self.connected = self._owner, None, None, None
         if owner is None:
             return
         self._leave.set()

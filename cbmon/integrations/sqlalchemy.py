@@ -10,8 +10,9 @@ Rules:
   was admitted may end, and connections go back to their pool.
 * Constraint errors, deadlocks, bad SQL and the pool's own timeout say nothing bad of the
   database; see :func:`cbmon.integrations.databases.judge_database`.
-* It works by engine events. Listeners of one's own for ``do_connect`` must be there before; an
-  engine with ``creator=`` connects unseen. ``call_timeout`` does not apply: use the driver's.
+* It stands around the methods of the engine's own dialect, through which SQLAlchemy reaches the
+  driver; the events of the engine go on as they were. An engine with ``creator=`` connects
+  unseen. ``call_timeout`` does not apply: use the driver's timeouts.
 """
 
 from __future__ import annotations
@@ -21,12 +22,11 @@ from typing import Any, TypeVar
 
 from cbmon.breaker import CircuitBreaker, CircuitOpenError, State
 from cbmon.errors import MissingExtraError
-from cbmon.integrations.calls import Breakers, admit_unless_shut, breaker_of, run
+from cbmon.integrations.calls import Breakers, admit, admit_unless_shut, breaker_of
 from cbmon.integrations.databases import judge_database
 
 try:
     import sqlalchemy
-    from sqlalchemy import event
     from sqlalchemy.exc import OperationalError
 except ImportError as error:
     raise MissingExtraError("cbmon.integrations.sqlalchemy", "sqlalchemy") from error
@@ -58,9 +58,10 @@ def protect_engine(engine: E, breakers: Breakers) -> E:
     def breaker() -> CircuitBreaker:
         return breaker_of(breakers, key)
 
-    _protect_connecting(sync, breaker)
-    _protect_statements(sync, breaker)
-    _protect_commits(sync.dialect, breaker)
+    dialect: Any = sync.dialect
+    for name in ("connect", "do_execute", "do_executemany", "do_execute_no_params"):
+        setattr(dialect, name, _guarded(getattr(dialect, name), breaker))
+    dialect.do_commit = _counted(dialect.do_commit, breaker)
     return engine
 
 
@@ -72,45 +73,28 @@ def _address(url: sqlalchemy.URL) -> str:
 Breaker = Callable[[], CircuitBreaker]
 
 
-def _protect_connecting(engine: sqlalchemy.Engine, breaker: Breaker) -> None:
-    def do_connect(dialect: Any, _record: Any, cargs: Any, cparams: Any) -> Any:
-        return run(
-            breaker(),
-            SqlalchemyCircuitOpenError,
-            judge_database,
-            dialect.connect,
-            *cargs,
-            **cparams,
-        )
+def _guarded(method: Callable[..., Any], breaker: Breaker) -> Callable[..., Any]:
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        held = admit(breaker(), SqlalchemyCircuitOpenError)
+        try:
+            result = method(*args, **kwargs)
+        except BaseException as error:
+            held.raised(error, judge_database)
+            raise
+        held.answered()
+        return result
 
-    event.listen(engine, "do_connect", do_connect)
-
-
-def _protect_statements(engine: sqlalchemy.Engine, breaker: Breaker) -> None:
-    dialect = engine.dialect
-
-    def protected(send: Callable[..., Any]) -> Callable[..., bool]:
-        def handler(*args: Any) -> bool:
-            run(breaker(), SqlalchemyCircuitOpenError, judge_database, send, *args)
-            return True
-
-        return handler
-
-    event.listen(engine, "do_execute", protected(dialect.do_execute))
-    event.listen(engine, "do_executemany", protected(dialect.do_executemany))
-    event.listen(engine, "do_execute_no_params", protected(dialect.do_execute_no_params))
+    return guarded
 
 
-def _protect_commits(dialect: Any, breaker: Breaker) -> None:
-    commit = dialect.do_commit
-
-    def do_commit(connection: Any) -> None:
+def _counted(method: Callable[[Any], None], breaker: Breaker) -> Callable[[Any], None]:
+    def counted(connection: Any) -> None:
         held = admit_unless_shut(breaker())
         try:
-            commit(connection)
+            method(connection)
         except BaseException as error:
             held.raised(error, judge_database)
             raise
         held.answered()
 
-    dialect.do_commit = do_commit
+    return counted
