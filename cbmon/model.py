@@ -116,6 +116,8 @@ class Result:
     phases: Phases = NO_PHASES
     certificate_expiry: float | None = None
     """Unix time at which the earliest certificate of the presented chain expires."""
+    domain_expiry: float | None = None
+    """Unix time at which the registration of the target's domain ends, where that is asked for."""
     facts: Mapping[str, Any] = field(default_factory=lambda: NO_FACTS)
 
 

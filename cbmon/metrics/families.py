@@ -281,12 +281,22 @@ class ComponentFamilies:
             "Unix time in seconds at which the first certificate of the chain expires.",
             absent="until a run saw a certificate",
         )
+        self.domain: Family | None = None
+        if word == "check":
+            self.domain = family(
+                "domain_expiry_timestamp_seconds",
+                "gauge",
+                "Unix time in seconds at which the registration of the target's domain ends.",
+                absent="unless the check asks for it and the registry has told",
+            )
 
     def __iter__(self) -> Iterator[Family]:
         """In the order of the output."""
         yield from (self.info, self.up, self.failures, self.runs, self.skipped, self.duration)
         yield from (self.phases, self.last_run, self.last_success, self.next_run)
         yield self.certificate
+        if self.domain is not None:
+            yield self.domain
 
 
 CHECKS: Final = ComponentFamilies("check")

@@ -29,7 +29,7 @@ _HOT: Final = [[f'",state="{state}"}} {on}\n'.encode() for on in (0, 1)] for sta
 _WHOLE: Final = Ends('"} %d\n')
 _OWN: Final = frozenset(f.OWN_MOVES)
 _CALLS, _FAILURE_RATIO, _SLOW_RATIO = range(3)
-_INFO, _CERTIFICATE, _NEXT_RUN, _RUNS, _MEASURED = range(3, 8)
+_INFO, _CERTIFICATE, _DOMAIN, _NEXT_RUN, _RUNS, _MEASURED = range(3, 9)
 """Places of the dense columns. From _MEASURED on: duration, phases, last run, last success."""
 _LAST_SUCCESS: Final = _MEASURED + 1 + len(f.PHASES) + 1
 _WIDTH: Final = _LAST_SUCCESS + 1
@@ -195,6 +195,8 @@ class ComponentLayout(BreakerLayout):
             self._add(families.skipped, ['"} 0\n'], word, cause=cause)
         self._dense(families.info, _INFO, word)
         self._dense(families.certificate, _CERTIFICATE, word, optional=True)
+        if families.domain is not None:
+            self._dense(families.domain, _DOMAIN, word, optional=True)
         self._dense(families.next_run, _NEXT_RUN, word)
         self._dense(families.runs, _RUNS, word)
         self._dense(families.duration, _MEASURED, word)
@@ -268,6 +270,7 @@ class ComponentLayout(BreakerLayout):
                 if times:
                     odd[index] = _WHOLE[times]
         lines.dense[_CERTIFICATE] = _valued(name, record.certificate_expiry)
+        lines.dense[_DOMAIN] = _valued(name, record.domain_expiry)
         lines.dense[_INFO] = name + _described(record)
         lines.restless = (
             record.held_since is not None

@@ -110,6 +110,7 @@ class ComponentRecord(BreakerRecord):
         "backlog",
         "certificate_expiry",
         "counts",
+        "domain_expiry",
         "duration",
         "duration_sum",
         "eventful",
@@ -138,6 +139,7 @@ class ComponentRecord(BreakerRecord):
         self.last_run_at = 0.0
         self.last_success_at = 0.0
         self.certificate_expiry: float | None = None
+        self.domain_expiry: float | None = None
         self.counts = [0] * (len(DURATION_BOUNDS) + 1)
         self.duration_sum = 0.0
         self.held_since: float | None = None
@@ -169,6 +171,9 @@ class ComponentRecord(BreakerRecord):
         expiry = result.certificate_expiry
         if expiry is not None and expiry != self.certificate_expiry:
             self.certificate_expiry, self.eventful = expiry, True
+        ends = result.domain_expiry
+        if ends is not None and ends != self.domain_expiry:
+            self.domain_expiry, self.eventful = ends, True
         if result.ok:
             self.last_success_at = at
             if not self.up:

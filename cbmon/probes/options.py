@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from cbmon.config.fields import LocalPath, Options, fault
+from cbmon.config.fields import LocalPath, Options, Url, fault
 from cbmon.probes.addresses import FAMILIES, Family, literal
 from cbmon.probes.contexts import TlsSettings
 
@@ -82,3 +82,16 @@ class TlsOptions(Options):
             minimum=self.min_version.removeprefix("TLS"),
             alpn=alpn,
         )
+
+
+class DomainExpect(Options):
+    """The registration of the target's domain, asked over RDAP once a day."""
+
+    days: float = Field(30, description="days that it must still go on for", ge=0)
+    name: str | None = Field(
+        None, description="the registered domain; else it is found from the target's host",
+        examples=["example.net"], min_length=3, max_length=253,
+    )  # fmt: skip
+    server: Url | None = Field(
+        None, description="RDAP server to ask, instead of the one that IANA names for the domain"
+    )

@@ -11,15 +11,16 @@ from typing import Final, Literal
 from pydantic import Field
 
 from cbmon.config.fields import Duration, HostPort, Options
-from cbmon.interfaces import Attempt
+from cbmon.interfaces import Attempt, Probe
 from cbmon.model import Reason, Result
 from cbmon.probes.certificates import Chain
 from cbmon.probes.dial import Route, Tls, dial
+from cbmon.probes.domains import registered
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.expectations import check_certificate, check_duration
 from cbmon.probes.failure import ProbeError, shown
 from cbmon.probes.kind import ProbeType
-from cbmon.probes.options import ConnectOptions, TlsOptions
+from cbmon.probes.options import ConnectOptions, DomainExpect, TlsOptions
 
 
 class TlsExpect(Options):
@@ -30,6 +31,9 @@ class TlsExpect(Options):
     )
     names: tuple[str, ...] = Field(
         (), description="names that the certificate must hold besides the one asked for"
+    )
+    domain: DomainExpect | None = Field(
+        None, description="how long the registration of the target's domain must still go on"
     )
     version: Literal["TLS1.2", "TLS1.3"] | None = Field(
         None, description="version of TLS that must be agreed upon"
@@ -87,9 +91,15 @@ class TlsProbe:
         check_duration(attempt, expect.max_duration)
 
 
+def build(options: TlsCheckOptions, environment: ProbeEnvironment) -> Probe:
+    """The probe of a check."""
+    probe, host = TlsProbe(options, environment), options.address.host
+    return registered(probe, options.expect.domain, host, environment)
+
+
 TYPE: Final = ProbeType(
     name="tls",
     options=TlsCheckOptions,
     target=lambda options: str(options.address),
-    build=TlsProbe,
+    build=build,
 )

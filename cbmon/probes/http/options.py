@@ -32,7 +32,7 @@ from cbmon.config.fields import (
 )
 from cbmon.probes.http.access import OAuth2Options, ProxyOptions
 from cbmon.probes.http.jsonpath import JsonMatcher, JsonPath
-from cbmon.probes.options import ConnectOptions, TlsOptions
+from cbmon.probes.options import ConnectOptions, DomainExpect, TlsOptions
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -182,6 +182,9 @@ class HttpExpect(Options):
     max_duration: Duration | None = Field(None, description="longest the whole run may take")
     certificate_days: float | None = Field(
         None, description="days that every presented certificate must still be valid", ge=0
+    )
+    domain: DomainExpect | None = Field(
+        None, description="how long the registration of the URL's domain must still go on"
     )
     tls: bool | None = Field(
         None, description="whether the final answer must have come over TLS, or must not"

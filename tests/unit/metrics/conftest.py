@@ -31,6 +31,7 @@ BAD = Result(
     reason=Reason.TIMEOUT,
     error="no answer",
     certificate_expiry=1_800_000_000.0,
+    domain_expiry=1_900_000_000.0,
 )
 
 
@@ -158,6 +159,7 @@ class _Reference:
         )
         planned = seconds("next_run_timestamp_seconds")
         expiry = seconds("certificate_expiry_timestamp_seconds")
+        domain = seconds("domain_expiry_timestamp_seconds")
         ahead = self._daemon.clock.time() - self._daemon.clock.monotonic()
         for record in records:
             name = [record.name]
@@ -178,7 +180,11 @@ class _Reference:
             planned.add_metric(name, 0.0 if due is None else due + ahead)
             if record.certificate_expiry is not None:
                 expiry.add_metric(name, record.certificate_expiry)
+            if record.domain_expiry is not None:
+                domain.add_metric(name, record.domain_expiry)
         yield from (info, up, runs, failed, skipped, phases, duration, last, good, planned, expiry)
+        if word == "check":
+            yield domain
 
 
 @pytest.fixture
