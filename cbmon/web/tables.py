@@ -17,8 +17,8 @@ from cbmon.web.auth import Role
 from cbmon.web.route import Route
 
 HEAD: Final = (
-    "| route | without | viewer | operator | admin | what it does |",
-    "|---|---|---|---|---|---|",
+    "| route | without | reporter | viewer | operator | admin | what it does |",
+    "|---|---|---|---|---|---|---|",
 )
 ANYWHERE, HERE, ONLY_HERE, NO, YES = "yes", "here", "here, once", "no", "yes"
 _BLOCK: Final = re.compile(r"(?<=<!-- routes -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -30,15 +30,16 @@ def access_table(routes: Iterable[Route]) -> str:
 
 
 def cells(route: Route) -> tuple[str, ...]:
-    """What the table says of nobody in particular, a viewer, an operator and an admin."""
+    """What the table says of nobody in particular and of each role."""
     if route.role is Role.NOBODY:
         without = ANYWHERE
     elif route.role is Role.VIEWER:
         without = HERE
     else:
         without = ONLY_HERE if route.local else NO
+    reporter = YES if route.reporters or route.role <= Role.REPORTER else NO
     roles = (Role.VIEWER, Role.OPERATOR, Role.ADMIN)
-    return (without, *(YES if role >= route.role else NO for role in roles))
+    return (without, reporter, *(YES if role >= route.role else NO for role in roles))
 
 
 def rewritten(text: str, routes: Iterable[Route]) -> str:

@@ -14,13 +14,17 @@ from cbmon.web.routes import ROUTES
 from cbmon.web.throttle import Throttle
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "api.md"
-ROW = re.compile(r"^\| `(\w+) ([^`]+)` \| (.+?) \| (.+?) \| (.+?) \| (.+?) \| .+ \|$", re.MULTILINE)
-TABLE = {(row[0], row[1]): row[2:] for row in ROW.findall(DOCUMENT.read_text())}
+ROW = re.compile(r"^\| `(\w+) ([^`]+)` \|((?: [^|]+ \|){5}) .+ \|$", re.MULTILINE)
+TABLE = {
+    (method, path): tuple(cell.strip() for cell in cells.split("|")[:5])
+    for method, path, cells in ROW.findall(DOCUMENT.read_text())
+}
 COLUMNS = {
     "": 0,
-    "viewer-token": 1,
-    "operator-token": 2,
-    "admin-tok\xe9n": 3,
+    "reporter-token": 1,
+    "viewer-token": 2,
+    "operator-token": 3,
+    "admin-tok\xe9n": 4,
 }
 
 
@@ -49,8 +53,11 @@ def test_the_table_has_every_route_and_no_other() -> None:
     assert set(TABLE) == {(route.method, route.path) for route in ROUTES}
 
 
-@pytest.mark.parametrize("token", COLUMNS, ids=["none", "viewer", "operator", "admin"])
-async def test_who_may_ask_for_what_is_as_documented(guarded: Any, token: str) -> None:
+@pytest.mark.parametrize("token", COLUMNS, ids=["none", "reporter", "viewer", "operator", "admin"])
+async def test_who_may_ask_for_what_is_as_documented(
+    guarded: Any, tokens: Any, token_of: Any, token: str
+) -> None:
+    guarded.server.reconfigure([*tokens, token_of("rita", "reporter", Secret("reporter-token"))])
     wrong = []
     for (method, path), columns in TABLE.items():
         status, code = await status_and_code(guarded, method, address(path), token)
