@@ -25,6 +25,7 @@ from cbmon.appconfig import (
     load_breakers,
 )
 from cbmon.breaker.registry import BreakerRegistry
+from cbmon.breakerlog import BreakerLog
 from cbmon.pool import clients
 from cbmon.pool import status as statuses
 from cbmon.pool.service import Service
@@ -53,6 +54,7 @@ class ServicePool:
     def __init__(self, configs: BreakerConfigs | None = None) -> None:
         self.configs = configs
         self.breakers = BreakerRegistry() if configs is None else configs.registry
+        self._log = BreakerLog()
         self._services: dict[str, Service] = {}
         self._pools: dict[str, Bulkhead] = {}
         self._checks: dict[str, RecoveryCheck] = {}
@@ -269,6 +271,7 @@ class ServicePool:
         if breaker.policy.is_failure is None and (config.url or "").startswith("http"):
             judged = breaker.policy.replace(is_failure=clients.is_overloaded_or_broken)
             breaker.reconfigure(judged)
+        breaker.add_listener(self._log, kinds=BreakerLog.kinds)
         service = Service(config, breaker, bulkhead_of(config, self._pools), fallback=fallback)
         self._services[config.name] = service
         return service

@@ -293,6 +293,17 @@ async def test_retries_and_fallback_of_a_service() -> None:
         assert await pool.call_service("b", shaky) == "CircuitOpenError"
 
 
+async def test_moves_and_rejections_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with ServicePool() as pool:
+        pool.register("prices", failure_threshold=1)
+        for _ in range(3):
+            with pytest.raises((ZeroDivisionError, CircuitOpenError)):
+                pool.protect("prices")(lambda: 1 // 0)()
+    moved, rejected = [record.getMessage() for record in caplog.records]
+    assert "name=prices" in moved
+    assert rejected == "calls are rejected name=prices more=0"
+
+
 async def test_unknown_services_and_a_closed_pool_are_refused() -> None:
     pool = ServicePool()
     with pytest.raises(KeyError, match="no service is named 'x'"):
