@@ -9,14 +9,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
 
+import aiohttp
+import httpx
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from cbmon import BreakerRegistry, CircuitBreaker, CircuitOpenError, State
+from cbmon.integrations.aiohttp import BreakerMiddleware
 from cbmon.integrations.http_rules import SERVER_ERRORS, HttpRules
+from cbmon.integrations.httpx import AsyncBreakerTransport, BreakerTransport
 from tests.component.integrations.conftest import Origin, Story
 from tests.component.integrations.drivers import ASYNC, SYNC, Driver
 
@@ -260,3 +266,67 @@ async def test_the_policys_call_timeout_ends_a_request(each: Any, origin: Origin
         with pytest.raises(TimeoutError):
             await client.get(f"{origin.url}/hang")
     assert (breaker.counts.failures, breaker.counts.in_flight) == (1, 0)
+
+
+async def test_a_full_pool_says_nothing_of_the_server(
+    breaker: CircuitBreaker, origin: Origin
+) -> None:
+    inner = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=1))
+    timeout = httpx.Timeout(5, pool=0.05)
+    transport = AsyncBreakerTransport(breaker, inner)
+    async with httpx.AsyncClient(transport=transport, timeout=timeout) as client:
+        task = asyncio.create_task(client.get(f"{origin.url}/hang"))
+        await asyncio.to_thread(origin.arrived.wait, 5)
+        with pytest.raises(httpx.PoolTimeout):
+            await client.get(f"{origin.url}/ok")
+        origin.released.set()
+        assert (await task).status_code == 200
+    assert (breaker.counts.ignored, breaker.counts.failures) == (1, 0)
+
+
+def test_what_the_callers_own_body_raises_says_nothing(
+    breaker: CircuitBreaker, origin: Origin
+) -> None:
+    def body() -> Iterator[bytes]:
+        yield b"begun"
+        raise LookupError("the caller's own")
+
+    with httpx.Client(transport=BreakerTransport(breaker)) as client:
+        with pytest.raises(LookupError):
+            client.post(f"{origin.url}/ok", content=body())
+        with pytest.raises(httpx.UnsupportedProtocol):
+            client.get("ftp://127.0.0.1/")
+    assert (breaker.counts.ignored, breaker.counts.failures) == (2, 0)
+
+
+async def test_a_websocket_is_over_when_it_is_open(breaker: CircuitBreaker) -> None:
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        socket_of_server = web.WebSocketResponse()
+        await socket_of_server.prepare(request)
+        async for message in socket_of_server:
+            await socket_of_server.send_str(message.data)
+        return socket_of_server
+
+    app = web.Application()
+    app.router.add_get("/", echo)
+    async with TestServer(app) as server:
+        session = aiohttp.ClientSession(middlewares=[BreakerMiddleware(breaker)])
+        async with session, session.ws_connect(server.make_url("/")) as opened:
+            assert (breaker.counts.successes, breaker.counts.in_flight) == (1, 0)
+            await opened.send_str("tea")
+            assert (await opened.receive()).data == "tea"
+
+
+@pytest.mark.parametrize("each", [pytest.param(one, id=one.__name__) for one in ASYNC])
+async def test_many_tasks_at_the_deadline_make_one_trial(each: Any, origin: Origin) -> None:
+    breaker = CircuitBreaker("origin")
+    breaker.open()
+    breaker.half_open()
+    async with each(breaker) as client:
+        client.patience(10)
+        answers = await asyncio.gather(
+            *(client.get(f"{origin.url}/ok") for _ in range(30)), return_exceptions=True
+        )
+    assert answers.count(200) >= 1
+    assert len(origin.seen) + sum(isinstance(each, CircuitOpenError) for each in answers) == 30
+    assert breaker.state is State.CLOSED

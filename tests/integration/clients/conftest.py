@@ -27,12 +27,13 @@ from tests.integration.probes.conftest import given_to, homes
 class Redis:
     """A Redis without persistence, on a port that it keeps."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
         self.port = free_port()
         binary = program("redis-server", package="redis-server")
         command = [
             binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
             "--appendonly", "no", "--dir", str(directory), "--maxclients", "200",
+            *options,
         ]  # fmt: skip
         self.process = Process("redis", command, directory)
 

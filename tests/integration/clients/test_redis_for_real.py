@@ -10,7 +10,8 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from redis.retry import Retry
 from cbmon import BreakerRegistry, CircuitBreaker, CircuitOpenError
 from cbmon.integrations.redis import RedisCircuitOpenError, protect_redis
 from tests.integration.clients.conftest import Redis, traffic
+from tests.integration.harness import eventually
 
 NO_RETRY: Any = {"retry": None, "socket_timeout": 0.3, "socket_connect_timeout": 0.3}
 
@@ -197,7 +199,9 @@ async def test_a_registry_gives_each_server_its_breaker(redis_server: Redis) -> 
 
 async def test_a_full_pool_is_not_the_servers_fault(redis_server: Redis) -> None:
     breaker = CircuitBreaker("pool", failure_threshold=1)
-    client = protect_redis(made("asyncio", redis_server, max_connections=1), breaker)
+    client = protect_redis(
+        made("asyncio", redis_server, max_connections=1, socket_timeout=5), breaker
+    )
     both = await asyncio.gather(
         client.blpop(["nothing"], timeout=0.2), client.ping(), return_exceptions=True
     )
@@ -240,6 +244,40 @@ async def test_nothing_leaks_in_ten_thousand_mixed_calls(redis_server: Redis) ->
     assert counts.calls > 9_000
     assert (counts.in_flight, counts.failures, in_use(client)) == (0, 0, 0)
     await client.aclose()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Redis]:
+    """A cluster of one."""
+    server = Redis(tmp_path, "--cluster-enabled", "yes")
+    server.start()
+    with redis.Redis(port=server.port) as plain:
+        plain.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        eventually(
+            lambda: plain.cluster("info")["cluster_state"] == "ok", "the cluster to be ready"
+        )
+    yield server
+    server.end()
+
+
+@pytest.mark.parametrize("library", [redis, redis.asyncio])
+async def test_a_cluster_is_guarded_like_one_server(cluster: Redis, library: Any) -> None:
+    breaker = CircuitBreaker("cluster")
+    client: Any = library.RedisCluster(host="127.0.0.1", port=cluster.port)
+    protect_redis(client, breaker)
+    await result(client.set("a", 1))
+    pipe = client.pipeline()
+    pipe.incr("a").incr("a")
+    assert await result(pipe.execute()) == [2, 3]
+    assert (breaker.counts.successes, breaker.counts.in_flight) == (2, 0)
+    breaker.force_open()
+    pipe = client.pipeline()
+    pipe.incr("a")
+    for refused in (lambda: client.get("a"), pipe.execute):
+        with pytest.raises(redis.ConnectionError) as caught:
+            await result(refused())
+        assert isinstance(caught.value, CircuitOpenError)
+    await result(client.aclose() if library is redis.asyncio else client.close())
 
 
 async def one(client: Any, kind: float) -> None:
