@@ -69,6 +69,7 @@ ALERTS: Final[Mapping[str, Alert]] = {
     "CbmonCertificateAlmostExpired": Alert(
         severity="critical", hold=5 * _M, threshold=3, unit="days"
     ),
+    "CbmonDomainExpiring": Alert(severity="warning", hold=_H, threshold=45, unit="days"),
     "CbmonSloBurnFast": Alert(severity="critical"),
     "CbmonSloBurnSlow": Alert(severity="warning"),
     "CbmonNotificationsFailing": Alert(
@@ -76,6 +77,8 @@ ALERTS: Final[Mapping[str, Alert]] = {
     ),
     "CbmonDeadLetters": Alert(severity="warning", threshold=0, unit="messages"),
     "CbmonOutboxOld": Alert(severity="warning", hold=_M, threshold=600, unit="seconds"),
+    "CbmonSamplesDropped": Alert(severity="warning", threshold=0, unit="samples in 15 minutes"),
+    "CbmonDiscoveryStale": Alert(severity="warning", hold=_M, threshold=900, unit="seconds"),
     "CbmonDaemonAbsent": Alert(severity="critical", hold=5 * _M),
     "CbmonReloadFailed": Alert(severity="warning", hold=_M),
     "CbmonStoreErrors": Alert(severity="warning", threshold=0, unit="errors in 15 minutes"),

@@ -26,7 +26,7 @@ RUNS: Final = 20
 TRIAL: Final = 15 * MINUTE
 """How long a half-open breaker of which nothing else is known counts as one that was open."""
 CERTIFICATE_MARGIN: Final = 7
-"""Days by which a warning comes before the check itself fails for a certificate."""
+"""Days by which a warning comes before the check itself fails for a certificate, or a domain."""
 HASH_DIGITS: Final = 12
 """As many as the metric has."""
 SLO_WINDOWS: Final = ("30m", "1h", "2h", "6h", "1d", "3d")
@@ -218,6 +218,17 @@ class Plan:
         }
 
     @cached_property
+    def domains(self) -> tuple[Class, ...]:
+        """Days left of a domain's registration to warn of."""
+        expiring = self.threshold("CbmonDomainExpiring")
+        days = {
+            check.name: max(expiring, needed + CERTIFICATE_MARGIN)
+            for check in self.checks
+            if (needed := _domain_days(check)) is not None
+        }
+        return classes(days, expiring)
+
+    @cached_property
     def trial(self) -> float:
         """How far back a half-open breaker counts as one that was open: at most a day."""
         periods = (one.policy.trial_calls * one.interval + one.timeout for one in self.scheduled)
@@ -240,3 +251,9 @@ def _certificate_days(check: CheckConfig) -> float | None:
     expect = getattr(check.options, "expect", check.options)
     days = getattr(expect, "certificate_days", None)
     return float(days) if isinstance(days, (int, float)) else None
+
+
+def _domain_days(check: CheckConfig) -> float | None:
+    """The days for which a check demands that its domain stays registered."""
+    domain = getattr(getattr(check.options, "expect", None), "domain", None)
+    return None if domain is None else float(domain.days)

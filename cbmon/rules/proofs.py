@@ -25,6 +25,7 @@ from cbmon.rules.scenes import (
     daemon_scenes,
     notification_scenes,
     slo_scenes,
+    traffic_scenes,
 )
 from cbmon.rules.scenes.scene import Firing, Query
 
@@ -35,6 +36,7 @@ _SCENES: Final = (
     call_scenes,
     check_scenes,
     notification_scenes,
+    traffic_scenes,
     daemon_scenes,
     slo_scenes,
 )

@@ -23,7 +23,7 @@ from cbmon.rules.words import told
 
 MARK: Final = "# Made by `cbmon rules`: change the configuration and render again."
 """The line by which a file is known as one of ours."""
-GROUPS: Final = ("breakers", "presence", "checks", "slos", "notifications", "daemon")
+GROUPS: Final = ("breakers", "presence", "checks", "slos", "notifications", "traffic", "daemon")
 """Each has a template and becomes a file."""
 ALERTMANAGER: Final = "cbmon-alertmanager.yml"
 SLO_INTERVAL: Final = 60.0
@@ -117,6 +117,7 @@ def _words(plan: Plan) -> dict[str, Any]:
         slow=plan.slow,
         stale=plan.stale,
         certificates=plan.certificates,
+        domains=plan.domains,
         trial=plan.trial,
     )
 

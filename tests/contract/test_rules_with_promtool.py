@@ -141,9 +141,8 @@ def test_the_slips_that_everybody_makes_are_noticed(
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "group", ["breakers", "presence", "checks", "notifications", "daemon", "slos"]
+    "group", ["breakers", "presence", "checks", "notifications", "traffic", "daemon", "slos"]
 )
 def test_a_rule_with_one_slip_fails_its_tests(tmp_path: Path, group: str) -> None:
     assert survivors(written(tmp_path, SHOP), group) == []

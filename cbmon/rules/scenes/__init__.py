@@ -7,6 +7,7 @@ from cbmon.rules.scenes.daemon import daemon_scenes
 from cbmon.rules.scenes.notifications import notification_scenes
 from cbmon.rules.scenes.scene import Scene
 from cbmon.rules.scenes.slos import slo_scenes
+from cbmon.rules.scenes.traffic import traffic_scenes
 
 __all__ = [
     "Scene",
@@ -16,4 +17,5 @@ __all__ = [
     "daemon_scenes",
     "notification_scenes",
     "slo_scenes",
+    "traffic_scenes",
 ]

@@ -31,7 +31,8 @@ def check_scenes(plan: Plan) -> Iterator[Scene]:
         yield from (_never_ran(plan, word, limit) for limit in plan.stale[word])
         yield from (_awake(plan, word, limit) for limit in plan.stale[word])
     for alert, limits in plan.certificates.items():
-        yield from (_certificate(plan, alert, limit) for limit in limits)
+        yield from (_days_left(plan, alert, limit) for limit in limits)
+    yield from (_days_left(plan, "CbmonDomainExpiring", limit) for limit in plan.domains)
 
 
 def _stale(plan: Plan, word: str, limit: Class) -> Scene:
@@ -122,8 +123,8 @@ def _awake(plan: Plan, word: str, limit: Class) -> Scene:
     return Scene(alert, "no longer left out", film, cast.series, seen)
 
 
-def _certificate(plan: Plan, alert: str, limit: Class) -> Scene:
-    """The days run out; then the certificate is renewed."""
+def _days_left(plan: Plan, alert: str, limit: Class) -> Scene:
+    """The days of a certificate, or of a domain, run out; then it is renewed."""
     hold, bridge = plan.hold(alert), plan.bridge(alert)
     film = Film(unit_for(bridge / 12, *([hold / 6] if hold else [])))
     crossed = film.step(4) / 1000 + film.unit / 1000
@@ -131,7 +132,8 @@ def _certificate(plan: Plan, alert: str, limit: Class) -> Scene:
     again = film.clear_of(film.samples_for(crossed + 2 * hold) + 8)
     total = again + 6
     cast = Cast(film, series_labels(plan))
-    name = "cbmon_check_certificate_expiry_timestamp_seconds"
+    what = "domain" if alert == "CbmonDomainExpiring" else "certificate"
+    name = f"cbmon_check_{what}_expiry_timestamp_seconds"
     old: list[Token] = [GONE if index % 3 == 1 else expiry for index in range(again)]
     renewed = [*old, *phases((expiry + 90 * DAY, 6))]
     labels = cast.add(name, renewed, check=some(limit))

@@ -1,0 +1,94 @@
+"""Cases for the alerts on what leaves for other systems and what comes from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from cbmon.rules.film import GONE, Film, Token, unit_for
+from cbmon.rules.plan import Plan
+from cbmon.rules.scenes.calls import film_for
+from cbmon.rules.scenes.scene import Cast, Firing, Scene, rising, series_labels, shown
+from cbmon.rules.words import humanized
+
+WINDOW: Final = 15 * 60.0
+READ: Final = 50.0
+"""Unix seconds at which the list was read last."""
+
+
+def traffic_scenes(plan: Plan) -> Iterator[Scene]:
+    """All of them."""
+    yield _dropped(plan)
+    yield _stale(plan)
+    yield _never_read(plan)
+
+
+def _dropped(plan: Plan) -> Scene:
+    """Samples go for two reasons that only together are too many."""
+    alert = "CbmonSamplesDropped"
+    film, hold, limit = film_for(plan, alert, WINDOW), plan.hold(alert), plan.threshold(alert)
+    good = film.clear_of(film.samples_for(WINDOW) + 2, (WINDOW,))
+    total = good + film.samples_for(WINDOW + hold) + 8
+    cast = Cast(film, series_labels(plan))
+    name = "cbmon_export_dropped_samples_total"
+    lost = limit + 2
+    for cause in ("full", "refused"):
+        tokens = rising(7, [(0.0, good), (lost / 2, 1), (0.0, total)])
+        cast.add(name, tokens, export="mimir", cause=cause)
+    few = rising(7, [(0.0, good), (limit * 0.9, 1), (0.0, total)])
+    cast.add(name, few, export="other", cause="full")
+    firing = Firing({**series_labels(plan), "export": "mimir"}, f"{lost:.0f}")
+    true = film.step_from(film.sample(good + 1))
+    false = film.step_after(film.sample(good) + WINDOW * 1000)
+    seen = shown(plan, alert, film, (true, false), firing)
+    return Scene(alert, "samples are given up", film, cast.series, seen)
+
+
+def _film(plan: Plan, alert: str) -> Film:
+    hold, limit = plan.hold(alert), plan.threshold(alert)
+    return Film(
+        unit_for(max(limit, 1.0) / 12, plan.bridge(alert) / 2, *([hold / 6] if hold else []))
+    )
+
+
+def _stale(plan: Plan) -> Scene:
+    """A list is not read any more, and is at last; another one is read all the time."""
+    alert = "CbmonDiscoveryStale"
+    film, hold, limit = _film(plan, alert), plan.hold(alert), plan.threshold(alert)
+    again = film.clear_of(film.samples_for(READ + limit + 2 * hold) + 6)
+    cast = Cast(film, series_labels(plan))
+    name = "cbmon_discovery_last_success_timestamp_seconds"
+    waits: list[Token] = [GONE if index % 3 == 1 else READ for index in range(again)]
+    back, tick = film.sample(again) / 1000, film.sample(1) / 1000
+    labels = cast.add(name, [*waits, *rising(back, [(tick, 5)])], discovery="fleet")
+    cast.add(name, rising(0, [(tick, again + 5)]), discovery="read")
+
+    def firing(step: int) -> Firing:
+        return Firing(labels, humanized(film.step(step) / 1000 - READ))
+
+    true, false = film.step_after((READ + limit) * 1000), film.step_from(film.sample(again))
+    seen = shown(plan, alert, film, (true, false), firing)
+    return Scene(alert, "a list grows old", film, cast.series, seen)
+
+
+def _never_read(plan: Plan) -> Scene:
+    """A list that was never read counts from the configuration on."""
+    alert = "CbmonDiscoveryStale"
+    film, hold, limit = _film(plan, alert), plan.hold(alert), plan.threshold(alert)
+    again = film.clear_of(film.samples_for(READ + limit + 2 * hold) + 6)
+    cast = Cast(film, series_labels(plan))
+    since: list[Token] = [GONE if index % 3 == 1 else READ for index in range(again + 6)]
+    cast.add("cbmon_config_last_reload_success_timestamp_seconds", since)
+    back, tick = film.sample(again) / 1000, film.sample(1) / 1000
+    labels = cast.add(
+        "cbmon_discovery_last_success_timestamp_seconds",
+        [GONE if index % 3 == 1 else 0.0 for index in range(again)] + rising(back, [(tick, 5)]),
+        discovery="fleet",
+    )
+
+    def firing(step: int) -> Firing:
+        return Firing(labels, humanized(film.step(step) / 1000 - READ))
+
+    true, false = film.step_after((READ + limit) * 1000), film.step_from(film.sample(again))
+    seen = shown(plan, alert, film, (true, false), firing)
+    return Scene(alert, "a list was never read", film, cast.series, seen)
