@@ -121,7 +121,11 @@ async def test_a_registry_that_hangs_holds_up_the_first_run_only_in_part(
 ) -> None:
     monkeypatch.setattr(domains, "_SHARE", 0.01)
     target = await bench.serve(lambda _: reply("ok"))
-    port = await bench.raw(lambda _reader, _writer: asyncio.Event().wait())
+
+    async def hang(*_streams: Any) -> None:
+        await asyncio.Event().wait()
+
+    port = await bench.raw(hang)
     domain = {"name": "example.net", "server": f"http://127.0.0.1:{port}"}
     result = await bench.look("http", url=target.url, expect={"domain": domain})
     assert result.ok
