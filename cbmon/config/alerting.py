@@ -70,7 +70,6 @@ ALERTS: Final[Mapping[str, Alert]] = {
         severity="critical", hold=5 * _M, threshold=3, unit="days"
     ),
     "CbmonDomainExpiring": Alert(severity="warning", hold=_H, threshold=45, unit="days"),
-    "CbmonDomainExpiring": Alert(severity="warning", hold=_H, threshold=45, unit="days"),
     "CbmonSloBurnFast": Alert(severity="critical"),
     "CbmonSloBurnSlow": Alert(severity="warning"),
     "CbmonNotificationsFailing": Alert(

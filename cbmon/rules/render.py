@@ -118,7 +118,6 @@ def _words(plan: Plan) -> dict[str, Any]:
         stale=plan.stale,
         certificates=plan.certificates,
         domains=plan.domains,
-        domains=plan.domains,
         trial=plan.trial,
     )
 
