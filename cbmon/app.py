@@ -251,6 +251,7 @@ class Daemon:
         await step("exports", None, self._exporting.close)
         await step("notifications", self._start_notifying, self._stop_notifying)
         await step("discovery", self._discover, self._watch.close)
+        await step("settings", None, self._tuning.stop)
         await step("components", self._restore, self._monitor.close)
         await step("web", self._bind, self._stop_web)
         await step("timeline", self._start_timeline, self._stop_timeline)

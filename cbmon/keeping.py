@@ -6,7 +6,7 @@ else. Times are Unix seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -43,6 +43,11 @@ class SettingsStore(Protocol):
 
     async def version(self) -> int:
         """Grows with every change of the table, whoever makes it; cheap to ask."""
+        ...
+
+    def notices(self) -> AsyncGenerator[None, None]:
+        """One item whenever the table may have been edited, sooner than a poll would find out;
+        ends at once where the database tells nothing."""
         ...
 
     async def load(self) -> SettingsState:

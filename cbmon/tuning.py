@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -81,6 +82,7 @@ class Tuning:
         self._allowance = Allowance()
         self._lock = asyncio.Lock()
         self._silent = False
+        self._listening: asyncio.Task[None] | None = None
 
     # --- with the configuration ----------------------------------------------------------
 
@@ -99,6 +101,14 @@ class Tuning:
             log.error("settings do not go with the configuration", extra=logged(problem=problem))
             self._refused("change_settings", component, AT_START, str(problem))
         await self._absorb(state)
+        self._listening = asyncio.get_running_loop().create_task(self._listen(), name="settings")
+
+    async def stop(self) -> None:
+        """Listen to the database no more."""
+        task, self._listening = self._listening, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
 
     def problems_with(self, config: Config) -> list[str]:
         """Why a configuration does not go with the settings in force; empty when it does."""
@@ -177,6 +187,11 @@ class Tuning:
                 self._silent = True
             else:
                 self._silent = False
+
+    async def _listen(self) -> None:
+        async with aclosing(self._store.notices()) as notices:
+            async for _ in notices:
+                await self.look()
 
     # --- changing ------------------------------------------------------------------------
 

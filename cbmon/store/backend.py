@@ -5,6 +5,7 @@ Rule: SQL that only one database knows lives in that database's backend.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -41,6 +42,10 @@ class Backend(Protocol):
 
     def explain(self, error: BaseException) -> str:
         """What is wrong and what to do, for a driver's error."""
+        ...
+
+    def notices(self) -> AsyncGenerator[None, None]:
+        """Tells when the settings may have been edited; ends at once where nothing tells."""
         ...
 
     def close(self) -> None:

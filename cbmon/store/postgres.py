@@ -7,7 +7,7 @@ network cut the server notices the dead session by TCP keep-alive, in about half
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from cbmon.errors import LockedError, MissingExtraError, StoreError
 from cbmon.store.backend import replacing
+from cbmon.store.listening import notices
 
 LOCK_KEY: Final = 0x63626D6F6E
 """The advisory lock's number: the letters of cbmon."""
@@ -84,6 +85,10 @@ class PostgresBackend:
         state = getattr(error, "sqlstate", None) or ""
         said = " ".join(str(error).split())
         return f"{self.where}: {said}; {_advice(state)}"
+
+    def notices(self) -> AsyncGenerator[None, None]:
+        """By LISTEN, on a connection of its own."""
+        return notices(self.url)
 
     def close(self) -> None:
         """Disconnect, which gives the lock back."""

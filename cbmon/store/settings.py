@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -46,6 +46,10 @@ class SettingsTable:
         """Grows with every change of the table."""
         found: int = await self._read(_version)
         return found
+
+    def notices(self) -> AsyncGenerator[None, None]:
+        """Tells when the table may have been edited."""
+        return self._backend.notices()
 
     async def load(self) -> SettingsState:
         """Everything, as of one moment."""

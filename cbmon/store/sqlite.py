@@ -7,7 +7,7 @@ Rule: what must survive a power cut is committed with synchronous=FULL, on a con
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -84,6 +84,11 @@ class SqliteBackend:
             if code.startswith(prefix):
                 return text.format(path=self.path, error=error)
         return f"{self.path}: {error}"
+
+    async def notices(self) -> AsyncGenerator[None, None]:
+        """Nothing: a file tells nobody."""
+        for _ in ():
+            yield None
 
     def close(self) -> None:
         """Fold the write-ahead log into the file, disconnect, unlock."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from typing import Any
 
+import pytest
+from sqlalchemy import make_url
+
 from cbmon.events import Action
 from cbmon.interfaces import Store
+from cbmon.store import listening
 
 
 def action(number: int = 1, **fields: Any) -> Action:
@@ -90,3 +95,35 @@ async def test_what_was_accepted_of_an_edit_is_in_force(store: Store) -> None:
     await store.settings.accept({"api": None}, [])
     assert (await store.settings.load()).in_force == {}
     assert len(await store.audit()) == 2
+
+
+async def test_a_server_tells_of_an_edit_at_once_and_a_file_tells_nothing(
+    store: Store, url: str
+) -> None:
+    notices = store.settings.notices()
+    if url.startswith("sqlite"):
+        assert [notice async for notice in notices] == []
+        return
+    async with asyncio.timeout(10.0):
+        await anext(notices)  # it listens
+        await asyncio.to_thread(edit, url, "UPDATE breaker_settings SET kind = 'time'")
+        await anext(notices)
+        await store.settings.change("api", {"kind": "time"}, action=action(), expected=1)
+        await anext(notices)
+    await notices.aclose()
+
+
+async def test_a_server_that_is_gone_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("psycopg")
+    waits: list[float] = []
+
+    async def no_wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr("cbmon.store.listening.asyncio.sleep", no_wait)
+    url = make_url("postgresql+psycopg://cbmon@/nothing?host=/nowhere")
+    with pytest.raises(asyncio.CancelledError):
+        await anext(listening.notices(url))
+    assert waits == [listening.AGAIN] * 3

@@ -102,6 +102,7 @@ class House:
             self.monitor.add(component)
 
     async def stop(self) -> None:
+        await self.tuning.stop()
         await self.store.close()
 
     async def restart(self) -> None:
