@@ -142,6 +142,7 @@ def test_a_receiver_that_was_away_gets_every_sample_of_that_time_in_order(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_a_receiver_that_was_away_for_two_minutes_gets_every_sample_in_order(
     receiver: Receiver, run_daemon: Callable[..., Daemon]
 ) -> None:
