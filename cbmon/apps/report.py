@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any, Final
 
 from cbmon.apps.fields import LATEST, Fields, ReportError
@@ -27,6 +28,7 @@ LONGEST_TTL: Final = 7 * 86_400.0
 LONGEST_WAIT: Final = 366 * 86_400.0
 TTL_INTERVALS: Final = 3.0
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
+_STATES: Final = {state.value: state for state in State}
 _POLICY: Final = frozenset(each.name for each in fields(BreakerPolicy)) - {
     "expected_exceptions",
     "ignored_exceptions",
@@ -170,9 +172,10 @@ def _breaker(it: Fields) -> BreakerReport:
 
 def _state(it: Fields, name: str) -> State:
     value = it.raw(name)
-    if not isinstance(value, str) or value not in set(State):
+    found = _STATES.get(value) if isinstance(value, str) else None
+    if found is None:
         raise it.refuse(name, f"expected one of {', '.join(State)}")
-    return State(value)
+    return found
 
 
 def _lines(it: Fields, name: str) -> str:
@@ -189,16 +192,22 @@ def _policy(it: Fields) -> BreakerPolicy:
     """The policy, without what cannot be told in JSON; the default one when there is none."""
     raw = it.raw("policy")
     if raw is None:
-        return BreakerPolicy()
+        return _policy_of(())
     if not isinstance(raw, dict):
         raise it.refuse("policy", "expected an object")
     known = {name: value for name, value in raw.items() if name in _POLICY}
     if isinstance(known.get("adaptive_rules"), list):
         known["adaptive_rules"] = tuple(known["adaptive_rules"])
     try:
-        return BreakerPolicy(**known)
+        return _policy_of(tuple((name, type(known[name]), known[name]) for name in sorted(known)))
     except (ValueError, TypeError) as error:
         raise it.refuse("policy", str(error)[:200]) from None
+
+
+@lru_cache(maxsize=1024)
+def _policy_of(given: tuple[tuple[str, type, Any], ...]) -> BreakerPolicy:
+    """Many breakers have one policy, and checking it is most of the work. True is not 1 here."""
+    return BreakerPolicy(**{name: value for name, _, value in given})
 
 
 def _counts(it: Fields) -> Counts:

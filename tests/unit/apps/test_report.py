@@ -166,6 +166,15 @@ def test_no_body_makes_it_raise_anything_else(data: Any, inner: Any) -> None:
         assert found.application
 
 
+def test_policies_that_look_alike_are_told_apart() -> None:
+    one = parse_report(report(policy={"failure_threshold": 1})).breakers[0].policy
+    assert one.failure_threshold == 1
+    with pytest.raises(ReportError, match="failure_threshold"):
+        parse_report(report(policy={"failure_threshold": True}))
+    with pytest.raises(ReportError, match="policy"):
+        parse_report(report(policy={"kind": {}}))
+
+
 def test_many_breakers_go_in_portions_that_a_daemon_takes() -> None:
     told = [breaker_report(CircuitBreaker(f"b{number}")) for number in range(300)]
     parts = list(batches(told))
