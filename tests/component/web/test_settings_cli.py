@@ -135,3 +135,15 @@ async def test_the_record_is_listed_and_verified(web: Any, house: Any) -> None:
     assert (await cbmon(web, "audit", "verify", "--head", head)).exit_code == 2
     nowhere = await cbmon(web, "audit", "verify", "--database", "/nowhere.db")
     assert (nowhere.exit_code, "there is no database" in nowhere.stderr) == (2, True)
+
+
+async def test_status_and_show_say_what_is_not_from_the_yaml(web: Any) -> None:
+    assert "settings" not in (await cbmon(web, "status")).stdout
+    await cbmon(web, "config", "set", "api", "failure_threshold=3")
+    await cbmon(web, "config", "set", "--all", "max_failure_cycles=2")
+    status = (await cbmon(web, "status")).stdout
+    assert "3 not from the YAML but from database, override, of 2 breakers" in status
+    shown = (await cbmon(web, "breakers", "show", "api")).stdout.splitlines()
+    assert "failure_threshold\t3\toverride" in shown
+    assert "max_failure_cycles\t2\tdatabase" in shown
+    assert "window_size\t100\tyaml" in shown
