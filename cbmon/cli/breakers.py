@@ -165,3 +165,11 @@ def _show(its: Mapping[str, Any]) -> None:
             ("depends on", ", ".join(its["depends_on"])),
         ]
     )
+    click.echo()
+    output.show_table(("SETTING", "VALUE", "SOURCE"), _settings(its))
+
+
+def _settings(its: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What the policy holds, each with where it comes from."""
+    sources = its.get("policy_sources", {})
+    return [(name, output.plain(its["policy"][name]), source) for name, source in sources.items()]

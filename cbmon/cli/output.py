@@ -61,6 +61,17 @@ def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
         click.echo(f"{name:<{width}}  {value}".rstrip())
 
 
+def plain(value: Any) -> str:
+    """A value as the configuration spells it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def seconds(value: float | None) -> str:
     """A duration: ``23.4 ms``, ``45 s``, ``3 min 20 s``; empty for None."""
     if value is None:

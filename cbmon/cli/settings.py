@@ -51,7 +51,12 @@ def show(
     else:
         fields = found["effective"]
         rows = [
-            (field, _shown(value), found["sources"][field], _shown(found["yaml"][field]))
+            (
+                field,
+                output.plain(value),
+                found["sources"][field],
+                output.plain(found["yaml"][field]),
+            )
             for field, value in fields.items()
         ]
         output.show_table(("SETTING", "VALUE", "SOURCE", "YAML"), rows)
@@ -119,10 +124,15 @@ def unset(
 
 @config.command()
 @click.option("--yaml", "as_yaml", is_flag=True, help="As YAML to paste into the configuration.")
+@click.option(
+    "--write", "file", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Write it into this configuration file, whose comments stay.",
+)  # fmt: skip
 @daemon_options
 def diff(
     *,
     as_yaml: bool,
+    file: Path | None,
     url: str | None,
     socket_path: Path | None,
     token_file: Path | None,
@@ -132,11 +142,21 @@ def diff(
     found = daemon_at(url, socket_path, token_file).get("/api/v1/config/diff")["differences"]
     if as_json:
         output.show_json(found)
+    elif file is not None:
+        from cbmon.cli.writing import write_back
+
+        click.echo(write_back(file, found))
     elif as_yaml:
         click.echo(as_patch(found), nl=False)
     else:
         rows = [
-            (one["name"], one["field"], _shown(one["yaml"]), _shown(one["value"]), one["source"])
+            (
+                one["name"],
+                one["field"],
+                output.plain(one["yaml"]),
+                output.plain(one["value"]),
+                one["source"],
+            )
             for one in found
         ]
         output.show_table(("BREAKER", "SETTING", "YAML", "IN FORCE", "SOURCE"), rows)
@@ -161,13 +181,13 @@ def _put(daemon: Daemon, name: str | None, change: Any, *, dry_run: bool, as_jso
     if as_json:
         output.show_json(found)
         return
-    own = ", ".join(f"{field}={_shown(value)}" for field, value in found["settings"].items())
+    own = ", ".join(f"{field}={output.plain(value)}" for field, value in found["settings"].items())
     verb = "would be" if dry_run else "is now"
     click.echo(f"set {'for all' if name is None else f'for {name}'} {verb}: {own or 'nothing'}")
 
 
 def _show_defaults(found: Mapping[str, Any]) -> None:
-    rows = [(field, _shown(value)) for field, value in found["settings"].items()]
+    rows = [(field, output.plain(value)) for field, value in found["settings"].items()]
     output.show_table(("SETTING", "VALUE"), rows)
     if found["overrides"] and output.on_terminal():
         click.echo(f"with settings of their own: {', '.join(found['overrides'])}")
@@ -205,13 +225,3 @@ def _pair(word: str) -> tuple[str, Any]:
         return name, as_json(from_text(name, text))
     except ValueError as error:
         raise CommandError(f"{name}: got {text!r}, expected {error}", USAGE) from error
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -20,15 +20,16 @@ def status(
     *, url: str | None, socket_path: Path | None, token_file: Path | None, as_json: bool
 ) -> None:
     """Show how everything is; exit 1 when something is not well."""
-    summary = daemon_at(url, socket_path, token_file).get("/api/v1/summary")
+    daemon = daemon_at(url, socket_path, token_file)
+    summary = daemon.get("/api/v1/summary")
     if as_json:
         output.show_json(summary)
     else:
-        _show(summary)
+        _show(summary, daemon.get("/api/v1/config/diff")["differences"])
     click.get_current_context().exit(FINE if summary["status"] == "ok" else BAD_NEWS)
 
 
-def _show(summary: dict[str, Any]) -> None:
+def _show(summary: dict[str, Any], differences: list[dict[str, Any]]) -> None:
     counts = summary["breakers"]
     words = [f"{counts[state]} {state.replace('_', '-')}" for state in ORDER if counts[state]]
     output.show_pairs(
@@ -37,10 +38,21 @@ def _show(summary: dict[str, Any]) -> None:
             ("healthy", f"{summary['health_percentage']:g} % of {counts['total']}"),
             ("breakers", ", ".join(words) or "none"),
             *((state.replace("_", "-"), ", ".join(summary[state])) for state in _named(summary)),
+            *_settings(differences),
             ("version", summary["version"]),
             ("running since", summary["started_at"]),
         ]
     )
+
+
+def _settings(differences: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """How many values in force come from elsewhere than the YAML."""
+    if not differences:
+        return []
+    breakers = len({one["name"] for one in differences})
+    sources = ", ".join(sorted({one["source"] for one in differences}))
+    count = f"{len(differences)} not from the YAML but from {sources}, of {breakers} breakers"
+    return [("settings", f"{count}: cbmon config diff")]
 
 
 def _named(summary: dict[str, Any]) -> list[str]:
