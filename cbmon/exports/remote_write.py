@@ -108,7 +108,7 @@ class WriteEncoder:
             block.once(b"\x0a" + varint(size + more))
             for label in labels:
                 block.again(label)
-            block.once(sample + value + stamp)
+            block.again(sample + value + stamp)
         return Batch(at, start, len(rows), block.finish())
 
     def _labels(self, series: bytes) -> Labels:
