@@ -96,6 +96,13 @@ def run(options: RunOptions) -> int:
         return runner.run(Daemon(options, config, modules, web_config).run())
 
 
+def _read(path: Path) -> Config:
+    """The configuration with its digest, which takes a while for thousands of checks."""
+    config = load_config(path, types=config_types())
+    log.debug("configuration read", extra=fields(hash=config.hash))
+    return config
+
+
 class Daemon:
     """One running daemon."""
 
@@ -364,7 +371,7 @@ class Daemon:
 
     async def _reload(self) -> ReloadOutcome:
         try:
-            new = await asyncio.to_thread(load_config, self._options.config, types=config_types())
+            new = await asyncio.to_thread(_read, self._options.config)
             modules = await asyncio.to_thread(modules_of, self._options.blackbox_config)
             web_config = await asyncio.to_thread(
                 web_config_of, new, self._options.web_config, self._options.listen

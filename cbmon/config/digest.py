@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -20,6 +21,10 @@ from cbmon.config.routes import Route
 
 def as_json(config: Config) -> dict[str, Any]:
     """The resolved configuration as JSON can hold it, without secrets."""
+    return {**_rest(config), "checks": list(_checks(config))}
+
+
+def _rest(config: Config) -> dict[str, Any]:
     directory = config.source.absolute().parent
     notifications = config.notifications
     discovery = [_discovery(one, directory) for one in config.discovery]
@@ -32,10 +37,7 @@ def as_json(config: Config) -> dict[str, Any]:
         "storage": _dumped(config.storage, directory),
         "web": _dumped(config.web, directory),
         "alerting": _dumped(config.alerting, directory),
-        "checks": _entries(
-            tuple(check for check in config.checks if not check.discovered), directory
-        ),
-        "exports": _entries(config.exports, directory),
+        "exports": list(_entries(config.exports, directory)),
         "notifications": {
             "route": None if notifications.route is None else _route(notifications.route),
             "receivers": [_receiver(one, directory) for one in notifications.receivers],
@@ -46,25 +48,51 @@ def as_json(config: Config) -> dict[str, Any]:
 
 def digest(config: Config) -> str:
     """12 hex digits of SHA-256 over the resolved configuration."""
-    text = json.dumps(as_json(config), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    found = hashlib.sha256()
+    for text in _text(config):
+        found.update(text.encode())
+    return found.hexdigest()[:12]
+
+
+def _text(config: Config) -> Iterator[str]:
+    """The configuration as JSON, its keys sorted; checks one by one, as there may be thousands."""
+    rest = _rest(config)
+    for number, key in enumerate(sorted([*rest, "checks"])):
+        yield f"{',' if number else '{'}{_compact(key)}:"
+        if key != "checks":
+            yield _compact(rest[key])
+            continue
+        yield "["
+        for index, check in enumerate(_checks(config)):
+            yield f"{',' if index else ''}{_compact(check)}"
+        yield "]"
+    yield "}"
+
+
+_compact: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
+def _checks(config: Config) -> Iterator[dict[str, Any]]:
+    directory = config.source.absolute().parent
+    return _entries(tuple(check for check in config.checks if not check.discovered), directory)
 
 
 def _dumped(options: BaseModel, directory: Path) -> dict[str, Any]:
     return options.model_dump(mode="json", by_alias=True, context={"directory": directory})
 
 
-def _entries(entries: tuple[ExportConfig, ...], directory: Path) -> list[dict[str, Any]]:
-    return [_entry(entry, directory) for entry in sorted(entries, key=lambda entry: entry.name)]
-
-
-def _entry(entry: ExportConfig, directory: Path) -> dict[str, Any]:
-    data = {field.name: getattr(entry, field.name) for field in fields(entry)}
-    data["labels"] = dict(entry.labels)
-    data["policy"] = entry.policy.as_dict()
-    data.pop("discovered", None)
-    data[entry.type] = _dumped(data.pop("options"), directory)
-    return data
+def _entries(entries: tuple[ExportConfig, ...], directory: Path) -> Iterator[dict[str, Any]]:
+    policies: dict[int, dict[str, Any]] = {}  # most entries share one
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        policy = policies.get(id(entry.policy))
+        if policy is None:
+            policy = policies[id(entry.policy)] = entry.policy.as_dict()
+        data = {field.name: getattr(entry, field.name) for field in fields(entry)}
+        data["labels"] = dict(entry.labels)
+        data["policy"] = policy
+        data.pop("discovered", None)
+        data[entry.type] = _dumped(data.pop("options"), directory)
+        yield data
 
 
 def _discovery(discovery: DiscoveryConfig, directory: Path) -> dict[str, Any]:
