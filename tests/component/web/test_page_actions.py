@@ -245,6 +245,7 @@ async def test_a_silence_is_made_shown_and_ended(guarded: Any, daemon: Any) -> N
     assert "by otto" in text
     assert "silenced" in (await guarded.get("/", token=OTTO)).text
     assert "Silenced until" in (await guarded.get("/components/flaky", token=OTTO)).text
+    assert "Silenced until" not in (await guarded.get("/components/api", token=OTTO)).text
     made = daemon.notifying.made[0]
     ended = await send(guarded, "/silences/expire", id=made.id)
     assert ended.headers["Location"] == "/silences?done=ended"

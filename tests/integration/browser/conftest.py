@@ -7,6 +7,7 @@ raises one, fails the test that looked at it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -101,3 +102,18 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visitor]]:
 @pytest.fixture
 def shop(run_daemon: Callable[..., Daemon], targets: Targets) -> Shop:
     return open_shop(run_daemon, targets)
+
+
+@pytest.fixture(scope="module")
+def still_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """One for all tests of a module, which leave it as it is."""
+    with ExitStack() as stack:
+
+        def run(config: dict[str, Any], *, start: bool) -> Daemon:
+            daemon = Daemon(tmp_path_factory.mktemp("shop"), config)
+            stack.callback(daemon.process.clean_up)
+            return daemon
+
+        targets = Targets()
+        stack.callback(targets.close)
+        yield open_shop(run, targets)

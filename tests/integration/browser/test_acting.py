@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from tests.integration.browser.shop import ADMIN, OPERATOR, Shop
 from tests.integration.harness import eventually
 
@@ -110,56 +108,3 @@ def test_a_silence_is_made_from_the_page_of_a_check(shop: Shop, visit: Visit) ->
     assert "deploy 1.4" in page.inner_text("#live")
     page.click("text=End now")
     page.wait_for_selector("text=Nothing is silenced")
-
-
-ALL: dict[str, Any] = {}
-CONTRAST = {"runOnly": ["color-contrast"]}
-PAGES = [
-    "/",
-    "/components/legacy-crm",
-    "/components/legacy-crm/actions/enable",
-    "/components/mail/settings",
-    "/settings",
-    "/incidents",
-    "/silences?component=mail",
-    "/notifications",
-    "/audit",
-    "/status",
-    "/login",
-]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(shop: Shop, visit: Visit, scheme: str) -> None:
-    window = visit(shop.daemon, color_scheme=scheme, bypass_csp=True)
-    window.log_in(ADMIN)
-    window.page.wait_for_selector(DISABLED)
-    found = {}
-    for path in PAGES:
-        window.go(path)
-        if violations := window.violations(ALL if scheme == "light" else CONTRAST):
-            found[path] = violations
-    assert found == {}
-
-
-def test_axe_finds_nothing_serious_in_the_dialog_and_on_a_phone(shop: Shop, visit: Visit) -> None:
-    window = visit(shop.daemon, bypass_csp=True, viewport={"width": 360, "height": 740})
-    window.log_in(OPERATOR)
-    page = window.page
-    page.wait_for_selector(DISABLED)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360, "nothing is cut off"
-    page.click(f"{DISABLED} >> text=Re-enable…")
-    page.wait_for_selector("dialog[open]")
-    assert window.violations() == []
-
-
-def test_no_page_is_wider_than_a_phone(shop: Shop, visit: Visit) -> None:
-    window = visit(shop.daemon, viewport={"width": 360, "height": 740})
-    window.log_in(ADMIN)
-    wide = {}
-    for path in PAGES:
-        window.go(path)
-        width = window.page.evaluate("document.documentElement.scrollWidth")
-        if width > 360:
-            wide[path] = width
-    assert wide == {}

@@ -18,12 +18,12 @@ EVIL = "<img src=x onerror=document.title='owned'><script>document.title='owned'
 
 
 @pytest.fixture
-def foreign(shop: Shop) -> Iterator[str]:
+def foreign(still_shop: Shop) -> Iterator[str]:
     """The page of another site that sends forms and requests to ours."""
-    target = f"{shop.daemon.url}/components/mail/actions/disable"
+    target = f"{still_shop.daemon.url}/components/mail/actions/disable"
     page = f"""<!doctype html><title>foreign</title>
       <form id="f" method="post" action="{target}"><input name="reason" value="forged"></form>
-      <iframe id="i" src="{shop.daemon.url}/"></iframe>"""
+      <iframe id="i" src="{still_shop.daemon.url}/"></iframe>"""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -44,19 +44,23 @@ def foreign(shop: Shop) -> Iterator[str]:
     server.server_close()
 
 
-def test_a_form_of_another_site_changes_nothing(shop: Shop, visit: Visit, foreign: str) -> None:
-    window = visit(shop.daemon, calm=False)
+def test_a_form_of_another_site_changes_nothing(
+    still_shop: Shop, visit: Visit, foreign: str
+) -> None:
+    window = visit(still_shop.daemon, calm=False)
     window.log_in(OPERATOR)
     page = window.page
     page.goto(foreign)
     with page.expect_response("**/actions/disable") as answer:
         page.evaluate("document.getElementById('f').submit()")
     assert answer.value.status in {401, 403}
-    assert shop.daemon.breaker("mail")["state"] == "closed"
+    assert still_shop.daemon.breaker("mail")["state"] == "closed"
 
 
-def test_a_request_of_another_site_gets_nothing(shop: Shop, visit: Visit, foreign: str) -> None:
-    window = visit(shop.daemon, calm=False)
+def test_a_request_of_another_site_gets_nothing(
+    still_shop: Shop, visit: Visit, foreign: str
+) -> None:
+    window = visit(still_shop.daemon, calm=False)
     window.log_in(OPERATOR)
     page = window.page
     page.goto(foreign)
@@ -74,28 +78,28 @@ def test_a_request_of_another_site_gets_nothing(shop: Shop, visit: Visit, foreig
             }
           }
           return found; }""",
-        shop.daemon.url,
+        still_shop.daemon.url,
     )
     assert set(asked) <= {"refused", "opaque"}
-    assert shop.daemon.breaker("mail")["state"] == "closed"
+    assert still_shop.daemon.breaker("mail")["state"] == "closed"
 
 
-def test_no_other_site_can_frame_it(shop: Shop, visit: Visit, foreign: str) -> None:
-    window = visit(shop.daemon, calm=False)
+def test_no_other_site_can_frame_it(still_shop: Shop, visit: Visit, foreign: str) -> None:
+    window = visit(still_shop.daemon, calm=False)
     window.page.goto(foreign)
     frames = [frame for frame in window.page.frames if frame is not window.page.main_frame]
     assert all("attention" not in frame.content() for frame in frames)
 
 
-def test_a_change_without_the_token_of_the_page_is_refused(shop: Shop, visit: Visit) -> None:
-    window = visit(shop.daemon, calm=False)
+def test_a_change_without_the_token_of_the_page_is_refused(still_shop: Shop, visit: Visit) -> None:
+    window = visit(still_shop.daemon, calm=False)
     window.log_in(OPERATOR)
     status = window.page.evaluate(
         """async () => (await fetch("/components/mail/actions/disable", { method: "POST",
           body: new URLSearchParams({ reason: "forged" }) })).status"""
     )
     assert status == 403
-    assert shop.daemon.breaker("mail")["state"] == "closed"
+    assert still_shop.daemon.breaker("mail")["state"] == "closed"
 
 
 def test_names_and_errors_full_of_html_stay_inert(

@@ -12,6 +12,8 @@ from cbmon.breaker import CircuitBreaker
 from cbmon.model import BreakerInfo, Category, Reason, Result
 from cbmon.testing import ManualClock
 from cbmon.web import overview
+from cbmon.web.cards import card
+from cbmon.web.moves import Moves
 from cbmon.web.overview import PAGE, Wish
 
 BAD = Result(ok=False, duration=0.1, reason=Reason.CONNECT, error="refused")
@@ -125,3 +127,9 @@ def _seconds(views: list[View]) -> float:
     overview.choices(looks)
     overview.attention(looks)
     return time.perf_counter() - began
+
+
+def test_history_that_was_cut_off_is_not_drawn_as_healthy() -> None:
+    moves = Moves(complete_since=9_940.0)
+    drawn = card(view("a"), now=10_000.0, next_run_in=None, moves=moves, started_at=0.0)
+    assert sum(part.width for part in drawn.parts) == pytest.approx(100 * 60 / 3600, abs=0.01)
