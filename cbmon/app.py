@@ -220,6 +220,7 @@ class Daemon:
             return 1
         gc.collect()
         gc.freeze()  # what lives as long as the process is not looked through again
+        gc.set_threshold(GARBAGE, 20, 20)
         self._not_ready = ""
         self._systemd.ready(f"watching {len(self._monitor)} components")
         log.info("ready", extra=fields(version=__version__, components=len(self._monitor)))
