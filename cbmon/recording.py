@@ -100,7 +100,7 @@ class Recorder:
         asked = f"{refusal.method} {refusal.route}"
         self.note(
             "login" if refusal.route == "/login" else "request",
-            Author(actor=refusal.actor),
+            Author(actor=refusal.actor, request=refusal.request),
             component=refusal.name or "",
             refused=f"{asked}: {refusal.text}",
             details={"status": refusal.status, "code": refusal.code, "client": refusal.client},

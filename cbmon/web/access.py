@@ -19,6 +19,7 @@ from cbmon.web.auth import Identity, Role, Tokens
 from cbmon.web.control import peer_process
 from cbmon.web.credentials import Credentials
 from cbmon.web.errors import ApiError
+from cbmon.web.ids import REQUEST
 from cbmon.web.refusals import SAFE, Hook, refusal_of
 from cbmon.web.sessions import SESSION, Session, Sessions, key_in
 from cbmon.web.sites import (
@@ -138,6 +139,7 @@ class Access:
                     "method": request.method,
                     "path": request.path,
                     "needs": role.label,
+                    "request": request.get(REQUEST, ""),
                 }
             },
         )

@@ -18,6 +18,7 @@ from aiohttp.web_exceptions import HTTPException
 
 from cbmon.errors import StoreError
 from cbmon.web.errors import ApiError
+from cbmon.web.ids import REQUEST
 from cbmon.web.keys import ACCESS, ERROR_PAGE, HEADERS
 
 log = logging.getLogger(__name__)
@@ -84,10 +85,14 @@ def errors_to_answers(seconds: float) -> Any:
         except ConnectionError:
             raise
         except Exception:
-            log.exception("request failed", extra={"fields": {"path": _pattern(request)}})
+            log.exception("request failed", extra={"fields": _facts(request)})
             return _told(request, ApiError(500, "internal", "a fault of cbmon; see its log"))
 
     return edge
+
+
+def _facts(request: web.Request) -> dict[str, str]:
+    return {"path": _pattern(request), "request": request.get(REQUEST, "")}
 
 
 def prefers_json(request: web.Request) -> bool:

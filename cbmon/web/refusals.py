@@ -13,6 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from cbmon.web.errors import ApiError
+from cbmon.web.ids import REQUEST
 
 REFUSING: Final = frozenset({401, 403, 429})
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -37,6 +38,8 @@ class Refusal:
     text: str
     client: str
     """The address of the client; empty on the control socket."""
+    request: str | None = None
+    """The id of the request."""
 
 
 Hook = Callable[[Refusal], None]
@@ -59,4 +62,5 @@ def refusal_of(request: web.Request, error: ApiError, *, actor: str, client: str
         code=error.code,
         text=error.message,
         client=client,
+        request=request.get(REQUEST),
     )

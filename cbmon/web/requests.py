@@ -14,10 +14,10 @@ from typing import Final
 from aiohttp import web
 
 from cbmon.settings.sheet import Author
+from cbmon.web.ids import REQUEST
 from cbmon.web.keys import ACCESS
 
 HEADER: Final = "X-Request-ID"
-REQUEST: Final[web.RequestKey[str]] = web.RequestKey("request", str)
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
