@@ -65,6 +65,8 @@ from cbmon.wiring import (
 
 log = logging.getLogger(__name__)
 
+GARBAGE: Final = 20_000
+"""Objects after which garbage is looked for; a run leaves some forty, and next to no cycles."""
 STOP_DEADLINE: Final = 20.0
 """Seconds that a stop may take in all."""
 DRAIN_DEADLINE: Final = 10.0
