@@ -14,8 +14,10 @@ from cbmon.integrations import aiohttp as our_aiohttp
 from cbmon.integrations import httpx as our_httpx
 from cbmon.integrations import httpx2 as our_httpx2
 from cbmon.integrations import requests as our_requests
+from tests.integration.harness.processes import slowness
 
-PATIENCE = 0.3
+PATIENCE = 0.3 * slowness()
+"""Seconds that every client waits; longer on a machine that is busy when the tests begin."""
 
 
 class Driver:

@@ -19,6 +19,7 @@ from cbmon import CircuitBreaker, CircuitOpenError, State
 from cbmon.integrations.httpx import AsyncBreakerTransport, BreakerTransport
 from cbmon.integrations.llm import LLM_RULES
 from tests.component.integrations.conftest import Handler, Origin, Story, serving
+from tests.component.integrations.drivers import PATIENCE
 
 GAP = 0.08
 
@@ -96,7 +97,7 @@ def slow(**fields: Any) -> CircuitBreaker:
 def asked(breaker: CircuitBreaker, server: Origin, model: str, stream: bool = True) -> list[str]:
     transport = BreakerTransport(breaker, rules=LLM_RULES)
     with (
-        httpx.Client(transport=transport, timeout=0.4) as client,
+        httpx.Client(transport=transport, timeout=max(0.4, PATIENCE)) as client,
         client.stream(
             "POST", f"{server.url}/v1/chat/completions", json={"model": model, "stream": stream}
         ) as response,

@@ -15,8 +15,8 @@ from cbmon.integrations import asyncpg as our_asyncpg
 from cbmon.integrations import psycopg as our_psycopg
 from cbmon.integrations.sqlalchemy import protect_engine
 from tests.integration.clients.conftest import Postgres
+from tests.integration.harness.processes import slowness
 
-PATIENCE = 0.4
 SIZE = 5
 
 
@@ -28,6 +28,12 @@ class Database:
     """What code that uses the client has always caught when the server is not there."""
     unique: type[Exception]
     server: Postgres
+    seconds: float | None = None
+
+    @property
+    def patience(self) -> float:
+        """How long a client waits whose own timeout ends a statement."""
+        return self.seconds or 0.4 * slowness()
 
     async def open(self, server: Postgres, breakers: Any) -> None:
         raise AssertionError
@@ -50,8 +56,8 @@ class Asyncpg(Database):
 
     async def open(self, server: Postgres, breakers: Any) -> None:
         self.pool = await our_asyncpg.create_pool(
-            breakers, server.dsn, min_size=0, max_size=SIZE, timeout=PATIENCE,
-            command_timeout=PATIENCE,
+            breakers, server.dsn, min_size=0, max_size=SIZE, timeout=self.patience,
+            command_timeout=self.patience,
         )  # fmt: skip
 
     async def run(self, statement: str) -> Any:
@@ -75,7 +81,7 @@ class PsycopgAsync(Database):
             server.dsn,
             connection_class=our_psycopg.async_connection_class(breakers),
             kwargs={"connect_timeout": 2},
-            min_size=0, max_size=SIZE, timeout=PATIENCE, open=False, reconnect_timeout=0.5,
+            min_size=0, max_size=SIZE, timeout=self.patience, open=False, reconnect_timeout=0.5,
         )  # fmt: skip
         await self.pool.open()
 
@@ -98,13 +104,15 @@ class _Engine(Database):
     errors: tuple[type[BaseException], ...] = (sqlalchemy.exc.DBAPIError, OSError)
     unique = sqlalchemy.exc.IntegrityError
     url: str
-    arguments: dict[str, Any]
+
+    def arguments(self) -> dict[str, Any]:
+        return {"connect_timeout": 2}
 
     async def open(self, server: Postgres, breakers: Any) -> None:
         url = server.dsn.replace("postgresql", self.url)
         self.engine = protect_engine(
             create_async_engine(
-                url, pool_size=SIZE, max_overflow=0, pool_timeout=5, connect_args=self.arguments
+                url, pool_size=SIZE, max_overflow=0, pool_timeout=5, connect_args=self.arguments()
             ),
             breakers,
         )
@@ -124,13 +132,14 @@ class _Engine(Database):
 
 class SqlalchemyAsyncpg(_Engine):
     url = "postgresql+asyncpg"
-    arguments = {"timeout": PATIENCE, "command_timeout": PATIENCE}  # noqa: RUF012
     errors = (*_Engine.errors, TimeoutError)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"timeout": self.patience, "command_timeout": self.patience}
 
 
 class SqlalchemyPsycopgAsync(_Engine):
     url = "postgresql+psycopg"
-    arguments = {"connect_timeout": 2}  # noqa: RUF012
 
 
 class SqlalchemySync(_Engine):

@@ -153,6 +153,7 @@ async def test_nothing_leaks_in_many_mixed_calls(
 ) -> None:
     breaker = CircuitBreaker("mixed", failure_threshold=1000)
     database: Database = kind()
+    database.seconds = 60
     await database.open(postgres_server, breaker)
     await database.run("create table if not exists items (id int primary key)")
     draw = random.Random(7)

@@ -23,8 +23,7 @@ from cbmon import BreakerRegistry, CircuitBreaker, CircuitOpenError
 from cbmon.integrations.redis import RedisCircuitOpenError, protect_redis
 from tests.integration.clients.conftest import Redis, traffic
 from tests.integration.harness import eventually
-
-NO_RETRY: Any = {"retry": None, "socket_timeout": 0.3, "socket_connect_timeout": 0.3}
+from tests.integration.harness.processes import slowness
 
 
 async def result(value: Any) -> Any:
@@ -38,7 +37,9 @@ def made(kind: str, server: Redis, **options: Any) -> Any:
 
     retry = Retry(NoBackoff(), 0) if kind == "sync" else AsyncRetry(NoBackoff(), 0)
     library: Any = redis if kind == "sync" else redis.asyncio
-    return library.Redis(port=server.port, **{**NO_RETRY, "retry": retry, **options})
+    patience = 0.3 * slowness()
+    usual = {"retry": retry, "socket_timeout": patience, "socket_connect_timeout": patience}
+    return library.Redis(port=server.port, **{**usual, **options})
 
 
 @pytest.fixture(params=["sync", "asyncio"])
@@ -227,7 +228,9 @@ async def test_a_cancelled_command_says_nothing(redis_server: Redis) -> None:
 
 async def test_nothing_leaks_in_ten_thousand_mixed_calls(redis_server: Redis) -> None:
     breaker = CircuitBreaker("mixed", failure_threshold=50)
-    client = protect_redis(made("asyncio", redis_server, max_connections=50), breaker)
+    client = protect_redis(
+        made("asyncio", redis_server, max_connections=50, socket_timeout=60), breaker
+    )
     draw = random.Random(7)
 
     async def worker() -> None:
