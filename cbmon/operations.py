@@ -173,7 +173,12 @@ class Operations:
             return
         if name not in self._rooms.monitor:
             self._rooms.apps.order(
-                name, action, actor=order.actor, reason=order.reason or "", **options
+                name,
+                action,
+                actor=order.actor,
+                reason=order.reason or "",
+                request=order.request,
+                **options,
             )
             return
         try:

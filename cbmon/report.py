@@ -95,6 +95,8 @@ class BreakerReporter:
         self._moves: deque[tuple[str, dict[str, Any]]] = deque(maxlen=KEPT_MOVES)
         self._number = 0
         self._done: deque[str] = deque(maxlen=1000)
+        self._obeyed: deque[str] = deque(maxlen=1000)
+        """Orders that were seen: an answer that was on its way may bring one again."""
         self._heard: WeakSet[CircuitBreaker] = WeakSet()
         self._wake = threading.Event()
         self._stopped = threading.Event()
@@ -242,8 +244,9 @@ class BreakerReporter:
     def _obey(self, orders: Sequence[Mapping[str, Any]]) -> None:
         for order in orders:
             with self._lock:
-                known = order["id"] in self._done
+                known = order["id"] in self._obeyed
                 if not known:
+                    self._obeyed.append(str(order["id"]))
                     self._done.append(str(order["id"]))
             if not known:
                 self._carry_out(order)

@@ -276,9 +276,18 @@ class Apps:
     # --- orders --------------------------------------------------------------------------
 
     def order(
-        self, name: str, action: str, *, actor: str, reason: str = "", **options: Any
+        self,
+        name: str,
+        action: str,
+        *,
+        actor: str,
+        reason: str = "",
+        request: str | None = None,
+        **options: Any,
     ) -> None:
         """Ask an application to act on its breaker, and tell the audit log.
+
+        ``request`` is the id of the HTTP request that asked.
 
         KeyError; NoOrdersError when the application has not opted in, or is silent.
         """
@@ -306,6 +315,7 @@ class Apps:
                 actor=actor,
                 text=reason,
                 refused=refused,
+                request=request,
             )
         )
         if refused is not None:

@@ -208,6 +208,21 @@ def test_orders_are_carried_out_once_and_acknowledged(
     assert redis.counts.transitions == {(State.CLOSED, State.OPEN): 1}
 
 
+def test_an_order_that_comes_again_after_it_was_acknowledged_is_not_carried_out_again(
+    daemon: FakeDaemon, breakers: BreakerRegistry
+) -> None:
+    its = reporter(daemon, breakers, accept_orders=True)
+    order = {"id": "1", "breaker": "redis", "action": "force_open", "actor": "me"}
+    daemon.orders = [order]
+    its.report()
+    its.report()
+    assert daemon.orders == []
+    breakers.get("redis").close()
+    daemon.orders = [order]
+    its.report()
+    assert breakers.get("redis").state is State.CLOSED
+
+
 @pytest.mark.parametrize(
     "order",
     [
