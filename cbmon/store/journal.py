@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ CAPACITY: Final = 20_000
 """Entries kept while the store fails; one takes about 3 KB."""
 BATCH: Final = 256
 """Entries in one commit."""
+APART: Final = 0.025
+"""Seconds between two commits, so that deliveries can be noted in between: without it, a slow disk
+is busy with commits all the time. What comes alone is committed at once."""
 NOTES: Final = 5_000
 """Failed runs that wait to be written; the oldest go first, as the breakers know of them anyway."""
 FIRST_RETRY, LONGEST_RETRY = 0.1, 5.0
@@ -142,6 +146,7 @@ class Journal:
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
+        self._committed_at = -APART
         self.lost = 0
         """Entries given up because the store stayed away, or refused them for their content."""
 
@@ -220,6 +225,7 @@ class Journal:
             await self._work.wait()
             self._work.clear()
             while self._backlog:
+                await self._leave_room()
                 try:
                     await self._write_some()
                 except StoreError as error:
@@ -231,6 +237,12 @@ class Journal:
                 else:
                     self._recovered()
             self._idle.set()
+
+    async def _leave_room(self) -> None:
+        """Let others write between two commits: each of them waits for the disk."""
+        early = self._committed_at + APART - time.monotonic()
+        if early > 0 and len(self._backlog.entries) < BATCH:
+            await asyncio.sleep(early)
 
     async def _write_some(self) -> None:
         batch = self._backlog.head()
@@ -281,6 +293,7 @@ class Journal:
 
     def _done(self, batch: Sequence[tuple[int, Entry]]) -> None:
         self._backlog.remove(batch)
+        self._committed_at = time.monotonic()
         try:
             self._hooks.committed([entry for _, entry in batch])
         except Exception:

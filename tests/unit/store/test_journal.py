@@ -133,6 +133,22 @@ async def test_moves_that_arrive_together_are_one_commit_of_bounded_size() -> No
     await journal.stop(5.0)
 
 
+async def test_what_comes_alone_is_committed_at_once_and_the_next_ones_together() -> None:
+    store = FakeStore()
+    journal = Journal(store)  # type: ignore[arg-type]
+    journal.start()
+    journal.write(move(1))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert store.batches == [1]
+    for number in (2, 3, 4):
+        journal.write(move(number))
+        await asyncio.sleep(0.001)
+    assert await journal.flush(5.0)
+    assert store.batches == [1, 3]
+    await journal.stop(5.0)
+
+
 async def test_hooks_hear_of_a_move_only_when_it_is_durable() -> None:
     store = FakeStore()
     store.down = StoreError("full")
