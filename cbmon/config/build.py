@@ -156,8 +156,8 @@ class _Builder:
             return None
         template = self._validator.part(part, "template")
         assert template is not None  # noqa: S101 - the model says that it is a mapping
-        expander.add(entry.name, template, self._problems)
-        return configured(entry, kind, options, template.block)
+        interval = expander.add(entry.name, template, self._problems)
+        return configured(entry, kind, options, template.block, interval)
 
     def _exposed(self, web: WebSection) -> tuple[Problem, ...]:
         """What is wrong with where it listens unless somebody authenticates after all."""

@@ -78,8 +78,11 @@ class Expander:
     written: tuple[Sequence[Part], Sequence[Part], Sequence[Part]]
     templates: dict[str, Part] = field(default_factory=dict)
 
-    def add(self, name: str, template: Part, told: Problems) -> None:
-        """A template; what is wrong with it whatever the target is goes to ``told``."""
+    def add(self, name: str, template: Part, told: Problems) -> float | None:
+        """A template, and the interval of its checks if that is the same for all.
+
+        What is wrong with it whatever the target is goes to ``told``.
+        """
         self.templates[name] = template
         if not has_placeholder(template.block.get("name")):
             text = "the name is the same for every target; it needs a placeholder such as {{ id }}"
@@ -89,13 +92,15 @@ class Expander:
             block = expanded(template.block, Target(_SAMPLE, _AnyLabel()), touched)
         except PlaceholderError as error:
             told.add(place_of(template.block), template.path, str(error))
-            return
+            return None
         self._begin()
-        self._make(Part(block, template.path, template.directory))
+        made = self._make(Part(block, template.path, template.directory))
         for one in self.problems.take():
             place = Place(one.file, one.line, one.column)
             if place not in touched:
                 told.add(place, one.path, one.message)
+        varies = has_placeholder(template.block.get("interval"))
+        return None if made is None or varies else made.interval
 
     def expand(self, config: Config, targets: Mapping[str, Iterable[Target]]) -> Expansion:
         """The configuration with a check for each target of each discovery, by name.
@@ -146,7 +151,7 @@ class Expander:
 
 
 def configured(
-    entry: DiscoveryEntry, kind: str, options: Options, template: Block
+    entry: DiscoveryEntry, kind: str, options: Options, template: Block, interval: float | None
 ) -> DiscoveryConfig:
     """A discovery as the daemon knows it."""
     return DiscoveryConfig(
@@ -155,6 +160,7 @@ def configured(
         options=options,
         max_targets=entry.max_targets,
         template=_plain(template),
+        interval=interval,
     )
 
 

@@ -100,6 +100,8 @@ class DiscoveryConfig:
     options: Options
     max_targets: int
     template: Mapping[str, Any]
+    interval: float | None = None
+    """That of its checks in seconds; None when it differs from target to target."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -200,6 +200,10 @@ class Plan:
         slack = 2 * self.alerting.scrape_interval
         times = max(1.0, self.threshold(alert))
         limits = {one.name: round(times * one.interval + one.timeout + slack, 3) for one in items}
+        if alert == "CbmonCheckStale" and (found := self.config.discovery):
+            # Their names are not known here: they are among the others.
+            longest = max(HOUR if one.interval is None else one.interval for one in found)
+            return classes(limits, (times + 1) * longest + slack)
         return classes(limits, None if limits else MINUTE * times + slack)
 
     @cached_property

@@ -61,6 +61,25 @@ def test_cycles_and_slow_calls_are_those_of_the_breaker(tmp_path: Path) -> None:
     assert (value(plan(tmp_path).cycles), value(plan(tmp_path).slow)) == (3, 0.5)
 
 
+def test_checks_that_are_discovered_are_not_overdue_before_their_own_interval(
+    tmp_path: Path,
+) -> None:
+    template = {"name": "{{ id }}", "tcp": {"address": "{{ address }}"}}
+
+    def others(**template_too: str) -> float:
+        entry = {
+            "name": "fleet",
+            "file_sd": {"files": ["t.json"]},
+            "template": {**template, **template_too},
+        }
+        found = Plan(configured(tmp_path, {**SHOP, "discovery": [entry]}))
+        assert found.stale["check"][:-1], "written ones keep their own"
+        return value(found.stale["check"])
+
+    assert others(interval="5m") >= 3 * 5 * MINUTE
+    assert others(interval="{{ labels.interval }}") >= 3 * HOUR
+
+
 def test_a_half_open_period_counts_as_open_while_trials_may_go_on(tmp_path: Path) -> None:
     long = {"half_open_max_calls": 5}
     assert plan(tmp_path).trial == 15 * MINUTE
