@@ -28,7 +28,7 @@ from cbmon.breaker.registry import BreakerRegistry
 from cbmon.errors import MissingExtraError
 from cbmon.integrations.calls import HeldCall, admit
 from cbmon.integrations.verdicts import BODY, CONNECT, NEUTRAL, STATUS, TIMEOUT
-from cbmon.resilience import Bulkhead, BulkheadFullError
+from cbmon.resilience import Bulkhead
 
 try:
     import mcp
@@ -55,6 +55,8 @@ Target = str | StdioServerParameters | Callable[[], mcp.Client]
 """A URL, a program, or what makes a fresh ``mcp.Client``."""
 Send = Callable[[mcp.Client, float], Awaitable[Any]]
 
+_FRESH: Final = "refresh"
+"""An answer from the SDK's cache would say nothing of the server."""
 _GRACE: Final = 1.0
 """Seconds that the SDK gets to end a call whose time is over."""
 
@@ -129,12 +131,8 @@ class McpClient:
             await link.drop()
 
     async def connect(self) -> str:
-        """Connect to the first server that can be reached; its name."""
-
-        async def nothing(_client: mcp.Client, _timeout: float) -> None:
-            return None
-
-        _, name = await self._ask(None, nothing, self._timeout, again=True)
+        """Connect to the first server that can be reached and lists its tools; its name."""
+        _, name = await self._ask(None, _list_tools, self._timeout, again=True)
         return name
 
     async def call_tool(
@@ -157,18 +155,14 @@ class McpClient:
         """Read a resource; sent again to another server after a failure, as it changes nothing."""
 
         def send(client: mcp.Client, _seconds: float) -> Awaitable[ReadResourceResult]:
-            return client.read_resource(uri)
+            return client.read_resource(uri, cache_mode=_FRESH)
 
         result, _ = await self._ask(None, send, timeout or self._timeout, again=True)
         return result  # type: ignore[no-any-return]
 
     async def list_tools(self, *, timeout: float | None = None) -> ListToolsResult:
         """The tools; sent again to another server after a failure, as it changes nothing."""
-
-        def send(client: mcp.Client, _seconds: float) -> Awaitable[ListToolsResult]:
-            return client.list_tools()
-
-        result, _ = await self._ask(None, send, timeout or self._timeout, again=True)
+        result, _ = await self._ask(None, _list_tools, timeout or self._timeout, again=True)
         return result  # type: ignore[no-any-return]
 
     async def _ask(
@@ -184,13 +178,15 @@ class McpClient:
                 continue
             try:
                 return await call.run(send, timeout), link.name
-            except BulkheadFullError:
-                raise
             except (MCPError, *BROKEN) as error:
                 if not call.failed or (call.sent and not again):
                     raise
                 failed = error
         raise failed or refused or RuntimeError("there is no server")
+
+
+def _list_tools(client: mcp.Client, _seconds: float) -> Awaitable[ListToolsResult]:
+    return client.list_tools(cache_mode=_FRESH)
 
 
 def _maker(target: Target) -> Callable[[], mcp.Client]:
