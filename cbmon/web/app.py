@@ -27,7 +27,7 @@ from cbmon.web.requests import add_id, identified
 from cbmon.web.route import TABLE
 from cbmon.web.routes import ROUTES
 from cbmon.web.services import Services
-from cbmon.web.statuspage import OUTAGES, Outages
+from cbmon.web.statuspage import FRONT, OUTAGES, Front, Outages
 from cbmon.web.stream import STREAM, Stream
 
 
@@ -65,6 +65,7 @@ def build_app(
         app[APPS] = apps
     app[MOVES] = LatestMoves(services, time.monotonic)
     app[OUTAGES] = Outages(services)
+    app[FRONT] = Front()
     app.on_response_prepare.append(add_safety)
     app.on_response_prepare.append(add_id)
     for route in ROUTES:

@@ -34,6 +34,9 @@ PATIENCE: Final = 2.0
 MOST: Final = 5000
 """Incidents that are looked at; what is older than those is not known."""
 RECENT: Final = 10
+ANEW: Final = 2.0
+LINES: Final = 300
+"""Checks on the page; the verdict at its top is of all of them."""
 SPANS: Final = {"24h": uptime.DAY, "7d": 7 * uptime.DAY, "30d": 30 * uptime.DAY}
 PUBLIC: Final = {"Cache-Control": "public, max-age=15"}
 EMBEDDED: Final = {**PUBLIC, "Cross-Origin-Resource-Policy": "cross-origin"}
@@ -116,28 +119,57 @@ class Outages:
 OUTAGES: Final[web.AppKey[Outages]] = web.AppKey("outages", Outages)
 
 
+class Front:
+    """The page as everybody gets it, written at most every :data:`ANEW` seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._text = ""
+        self._of: tuple[object, ...] = ()
+        self._written_at = float("-inf")
+
+    def get(self, services: Services, past: Past) -> str:
+        """The text; written anew too when the configuration of the page is another one."""
+        options = services.status_page
+        of = (options.title, tuple(options.groups), past)
+        if of != self._of or self._clock() - self._written_at >= ANEW:
+            self._text, self._of, self._written_at = _write(services, past), of, self._clock()
+        return self._text
+
+
+FRONT: Final[web.AppKey[Front]] = web.AppKey("front", Front)
+
+
 async def public_page(request: web.Request) -> web.Response:
     """The page."""
     services = request.app[SERVICES]
-    options, now = services.status_page, services.clock.time()
-    shown = _public(services)
+    _public(services)
     past = await request.app[OUTAGES].get()
+    text = request.app[FRONT].get(services, past)
+    return web.Response(text=text, content_type="text/html", headers=PUBLIC)
+
+
+def _write(services: Services, past: Past) -> str:
+    options, now = services.status_page, services.clock.time()
+    public = _public(services)
+    shown = public[:LINES]
     groups: dict[str, list[Line]] = {}
     for view in shown:
         groups.setdefault(view.info.group, []).append(_line(view, past, now))
     order = options.groups or sorted(groups)
     lines = [line for group in groups.values() for line in group]
-    worst = min((line.saying.badness for line in lines), default=3)
-    text = template_of("public.html").render(
+    worst = min((SAYINGS[view.breaker.state].badness for view in public), default=3)
+    text: str = template_of("public.html").render(
         title=options.title,
         headline=HEADLINES[worst] if lines else "Nothing is shown here",
         worst=worst,
         groups=[(name, groups[name]) for name in order if name in groups],
         recent=_recent(past, {line.name for line in lines}),
         readable=past.readable,
+        more=len(public) - len(shown),
         now=now,
     )
-    return web.Response(text=text, content_type="text/html", headers=PUBLIC)
+    return text
 
 
 async def public_badge(request: web.Request) -> web.Response:

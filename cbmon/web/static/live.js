@@ -136,8 +136,12 @@ window.cbmon = (() => {
     const response = await fetch(url, {
       signal: AbortSignal.timeout(PATIENCE),
       credentials: "same-origin",
+      headers: { Accept: "text/html" },
       ...options,
     });
+    if (response.redirected && new URL(response.url).pathname === "/login") {
+      location.assign(response.url); // the login is over
+    }
     const type = response.headers.get("Content-Type") || "";
     const text = await response.text();
     if (!type.startsWith("text/html")) throw new Error(text.trim() || `answer ${response.status}`);

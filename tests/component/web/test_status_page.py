@@ -9,6 +9,7 @@ import pytest
 
 from cbmon.config.statuspage import StatusPageSection
 from cbmon.model import Reason, Result
+from cbmon.web.statuspage import LINES
 
 HOUR = 3600.0
 
@@ -116,3 +117,17 @@ async def test_the_store_is_asked_once_for_all_who_look(guarded: Any, public: An
         await guarded.get("/status")
         await guarded.get("/badges/checkout.svg?show=uptime")
     assert len(asked) == 1
+
+
+async def test_many_who_look_cost_one_page_and_many_checks_do_not_make_it_endless(
+    guarded: Any, public: Any
+) -> None:
+    for number in range(LINES + 5):
+        public.add(f"shop-{number:04}", group="shop")
+    public.component("shop-0304").breaker.open()
+    text = (await guarded.get("/status")).text
+    assert text.count("<article") == LINES
+    assert "and 8 more" in text
+    assert "Some systems are down" in text, "the verdict is of all"
+    public.component("shop-0304").breaker.close()
+    assert (await guarded.get("/status")).text == text
