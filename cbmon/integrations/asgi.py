@@ -176,16 +176,14 @@ class _Exchange:
         elif kind in {"http.response.body", "http.response.zerocopysend"}:
             self.complete = not message.get("more_body", False)
         if (self.complete or self.guard.at_start) and not self.settled:
-            self._answered()
+            self._judge()
 
     def returned(self) -> None:
         """The application came to its end; a whole response has been judged before."""
         if self.settled:
             return
-        if self.status is not None and self.status in self.guard.statuses:
-            self._answered()
-        elif self.gone:
-            self.released()
+        if self.gone or self.status in self.guard.statuses:
+            self._judge()
         else:
             self._broken("protocol", "the response was not finished")
 
@@ -209,7 +207,11 @@ class _Exchange:
             self.settled = True
             self.guard.breaker.release(self.permit, ignored=ignored)
 
-    def _answered(self) -> None:
+    def _judge(self) -> None:
+        """By the status; what was sent to nobody is no success."""
+        if self.gone and self.status not in self.guard.statuses:
+            self.released()
+            return
         self.settled = True
         self.guard.answered(self.permit, self.status or 0, self.started - self.begun)
 

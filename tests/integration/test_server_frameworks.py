@@ -234,3 +234,32 @@ async def test_no_more_requests_run_than_there_are_places(framework: str) -> Non
         statuses = await asyncio.gather(*(ask(session, f"{url}/work/good") for _ in range(100)))
     assert statuses == [200] * 100
     assert registry.get("work").counts.successes == 100
+
+
+@pytest.mark.parametrize("place", ["inside", "outside"])
+async def test_hang_ups_say_nothing_beside_a_middleware_that_has_tasks_of_its_own(
+    place: str,
+) -> None:
+    """Starlette's BaseHTTPMiddleware runs what is below it in another task."""
+    base = needed("starlette.middleware.base").BaseHTTPMiddleware
+    registry = BreakerRegistry()
+
+    async def pass_on(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    app = starlette_app(registry) if place == "outside" else None
+    if app is None:
+        app = starlette_app(BreakerRegistry())
+        app.user_middleware.clear()
+        app.add_middleware(base, dispatch=pass_on)
+        app.add_middleware(CircuitBreakerMiddleware, routes=routes(), registry=registry)
+    else:
+        app.add_middleware(base, dispatch=pass_on)
+    async with uvicorn_serving(app) as url, aiohttp.ClientSession() as session:
+        await asyncio.gather(*(hang_up(session, f"{url}/work/stream") for _ in range(60)))
+        statuses = await asyncio.gather(*(ask(session, f"{url}/work/good") for _ in range(60)))
+        async with asyncio.timeout(20):
+            while (counts := registry.get("work").counts).in_flight:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    assert statuses == [200] * 60
+    assert (counts.successes, counts.failures, counts.cancelled) == (60, 0, 60)

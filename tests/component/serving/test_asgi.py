@@ -424,3 +424,18 @@ async def test_counters_are_exact_after_a_mixed_crowd() -> None:
     guard = its._table.guards[0]
     assert guard.bulkhead is not None
     assert (guard.bulkhead.in_flight, guard.bulkhead.queued) == (0, 0)
+
+
+async def test_an_answer_that_is_finished_for_a_client_that_is_gone_is_no_success() -> None:
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": scope["status"], "headers": []})
+        await receive()
+        await send({"type": "http.response.body", "body": b""})
+
+    its = guarded(app)
+    for status in (200, 500):
+        client = Client()
+        client.scope["status"] = status
+        client.hang_up()
+        await client.ask(its)
+    assert outcome(its) == {"cancelled": 1, "failures": 1}
