@@ -233,15 +233,13 @@ class Monitor:
         if log.isEnabledFor(logging.DEBUG):
             log.debug(
                 "run finished",
-                extra={
-                    "fields": {
-                        "component": component.name,
-                        "ok": result.ok,
-                        "duration": result.duration,
-                        "reason": result.reason or "",
-                        "error": result.error or "",
-                    }
-                },
+                extra=fields(
+                    component=component.name,
+                    ok=result.ok,
+                    duration=result.duration,
+                    reason=result.reason,
+                    error=result.error,
+                ),
             )
 
     def _tell_failure(self, component: Component, result: Result, now: float) -> None:

@@ -20,6 +20,8 @@ from cbmon.web.services import ComponentView
 
 STATES = [state.value for state in State]
 CATEGORIES = [category.value for category in Category]
+BREAKER_QUERY = ("state", "category", "active", "tag", "q", "limit", "cursor")
+CHECK_QUERY = ("active", "tag", "q", "limit", "cursor")
 
 
 async def summary(request: web.Request) -> web.Response:
@@ -38,7 +40,7 @@ async def summary(request: web.Request) -> web.Response:
 
 async def breakers(request: web.Request) -> web.Response:
     """Breakers by name, filtered."""
-    query = q.parameters(request, ("state", "category", "tag", "q", "limit", "cursor"))
+    query = q.parameters(request, BREAKER_QUERY)
     state = q.one_of(query, "state", STATES)
     category = q.one_of(query, "category", CATEGORIES)
     found = [
@@ -46,6 +48,7 @@ async def breakers(request: web.Request) -> web.Response:
         for view in request.app[SERVICES].components()
         if (state is None or view.breaker.state.value == state)
         and (category is None or view.info.category == category)
+        and in_service(view, query)
         and matches(view, query)
     ]
     shown, cursor = q.page(found, _name, query)
@@ -78,12 +81,12 @@ async def available(request: web.Request) -> web.Response:
 
 async def checks(request: web.Request) -> web.Response:
     """Checks by name, filtered."""
-    query = q.parameters(request, ("tag", "q", "limit", "cursor"))
+    query = q.parameters(request, CHECK_QUERY)
     services = request.app[SERVICES]
     found = [
         view
         for view in services.components()
-        if view.info.category is Category.CHECK and matches(view, query)
+        if view.info.category is Category.CHECK and in_service(view, query) and matches(view, query)
     ]
     shown, cursor = q.page(found, _name, query)
     return answer(
@@ -122,6 +125,12 @@ def check_component(request: web.Request) -> ComponentView:
 
 def _name(view: ComponentView) -> str:
     return view.info.name
+
+
+def in_service(view: ComponentView, query: Mapping[str, str]) -> bool:
+    """Whether a component is in service, or out of it, as a query asks."""
+    wanted = q.one_of(query, "active", ("true", "false"))
+    return wanted is None or (wanted == "true") is (view.breaker.state is not State.DISABLED)
 
 
 def matches(view: ComponentView, query: Mapping[str, str]) -> bool:

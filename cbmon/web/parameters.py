@@ -29,6 +29,7 @@ QUERY: Final[dict[str, tuple[Schema, str]]] = {
     "tag": (schemas.TEXT, "only those that have this tag"),
     "q": (schemas.TEXT, "only those with this text in name, target, group or a tag"),
     "component": (schemas.TEXT, "only what concerns this check or export; * is all of them"),
+    "active": (schemas.YES_OR_NO, "true: only those in service; false: only disabled ones"),
     "actor": (schemas.TEXT, "only what this person or program did"),
     "action": (schemas.TEXT, "only this action, such as open or change_settings"),
     "refused": (schemas.YES_OR_NO, "true: only what was refused; false: only what was done"),

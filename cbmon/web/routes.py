@@ -189,7 +189,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         summary="Breakers by name",
         answer="Breakers",
         errors=(400,),
-        query=("state", "category", "tag", "q", "limit", "cursor"),
+        query=api.BREAKER_QUERY,
     ),
     Route(
         path=f"{API}/breakers/{{name}}",
@@ -244,7 +244,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         summary="Checks by name, with what their last run found",
         answer="Checks",
         errors=(400,),
-        query=("tag", "q", "limit", "cursor"),
+        query=api.CHECK_QUERY,
     ),
     Route(
         path=f"{API}/checks/{{name}}",

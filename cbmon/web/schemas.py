@@ -170,6 +170,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "interval_seconds": NUMBER,
             "timeout_seconds": NUMBER,
             "state": STATE,
+            "active": FLAG,
             "up": {"type": ["boolean", "null"]},
             "last_run_at": TIME,
             "last_success_at": TIME,

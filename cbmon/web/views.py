@@ -97,6 +97,7 @@ def check(view: ComponentView, next_run_in: float | None) -> JsonObject:
         "interval_seconds": view.interval,
         "timeout_seconds": view.timeout,
         "state": view.breaker.state.value,
+        "active": view.breaker.state is not State.DISABLED,
         "up": None if view.last is None else view.last.ok,
         "last_run_at": timestamp(view.last_run_at),
         "last_success_at": timestamp(view.last_success_at),

@@ -10,7 +10,7 @@ import pytest
 
 from cbmon.breaker import BreakerPolicy, CircuitBreaker, InvalidTransitionError, State
 from cbmon.component import Component
-from cbmon.events import Action, Event, SkipStreak, Transition
+from cbmon.events import Action, Event, RunFailed, SkipStreak, Transition
 from cbmon.interfaces import Attempt
 from cbmon.metrics import ComponentRecord
 from cbmon.model import BreakerInfo, Category, Reason, Result, SkipCause
@@ -248,6 +248,14 @@ async def test_an_impossible_action_is_told_as_refused_and_changes_nothing() -> 
     assert house.of(Action)[-1].refused
 
 
+async def test_a_failed_run_is_told_with_its_reason_before_the_move_that_it_causes() -> None:
+    house = House()
+    await house.tick(True, False, False)
+    assert [event.kind for event in house.events] == ["failed", "failed", "transition", "skipped"]
+    failed = house.of(RunFailed)[0]
+    assert (failed.component, failed.reason, failed.error) == (NAME, "connect", "refused")
+
+
 async def test_a_sink_that_raises_is_logged_and_the_next_one_is_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -259,7 +267,7 @@ async def test_a_sink_that_raises_is_logged_and_the_next_one_is_told(
     house = House()
     house.monitor._sinks = (fail, told.append)
     await house.tick(False, False)
-    assert [type(event) for event in told] == [Transition, SkipStreak]
+    assert [type(event) for event in told] == [RunFailed, RunFailed, Transition, SkipStreak]
     assert "sink failed" in caplog.text
 
 

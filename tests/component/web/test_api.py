@@ -248,3 +248,15 @@ async def test_every_address_in_the_document_answers_as_it_says(web: Any, daemon
 async def test_head_gives_the_header_only(web: Any) -> None:
     reply = await web.ask("HEAD", "/api/v1/summary")
     assert (reply.status, reply.body) == (200, b"")
+
+
+@pytest.mark.parametrize("what", ["breakers", "checks"])
+async def test_what_gave_up_leaves_the_list_of_what_is_in_service(
+    web: Any, daemon: Any, what: str
+) -> None:
+    daemon.component("db").breaker.disable(actor="ada", reason="retired")
+    active = (await web.get(f"/api/v1/{what}?active=true")).json[what]
+    assert "db" not in [its["name"] for its in active]
+    gone = (await web.get(f"/api/v1/{what}?active=false")).json[what]
+    assert [its["name"] for its in gone] == ["db"]
+    assert (await web.get(f"/api/v1/{what}?active=perhaps")).status == 400
