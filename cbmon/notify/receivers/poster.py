@@ -42,6 +42,12 @@ class Service(Generic[OptionsT]):
     judge: Callable[[Answer], Delivery] = judged
 
 
+def encoded(payload: Payload) -> bytes:
+    """JSON in UTF-8, as short as it can be; half a character becomes a question mark."""
+    text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="replace")
+
+
 class Poster(Generic[OptionsT]):
     """A receiver for a service."""
 
@@ -60,10 +66,8 @@ class Poster(Generic[OptionsT]):
         except ConfigurationError as error:
             return from_failure(error, service.name)
         texts = await saying(options, message, service.channel)
-        body = json.dumps(service.payload(options, message, texts), separators=(",", ":"))
-        return await post(
-            self._environment, address.url, body.encode(), address.headers, service.judge
-        )
+        body = encoded(service.payload(options, message, texts))
+        return await post(self._environment, address.url, body, address.headers, service.judge)
 
     async def close(self) -> None:
         """Nothing is kept: the HTTP client belongs to the environment."""

@@ -6,7 +6,6 @@ and no target can forge a link. A card has 28 KB.
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar, Final
 
 from pydantic import Field
@@ -15,7 +14,7 @@ from cbmon.config.fields import Duration, SecretFile, SecretUrl
 from cbmon.model import Message
 from cbmon.notify.receivers.colours import Colour, colour_of
 from cbmon.notify.receivers.http import host_of, url_from
-from cbmon.notify.receivers.poster import Address, Service, posting
+from cbmon.notify.receivers.poster import Address, Service, encoded, posting
 from cbmon.notify.receivers.said import Channel, Said, WordedOptions
 from cbmon.notify.receivers.wording import clipped, description, facts, links, summary
 
@@ -52,7 +51,7 @@ def payload_of(_: TeamsOptions, message: Message, texts: Said) -> dict[str, Any]
     shown = [] if texts.text is not None else facts(message)
     while True:
         payload = _payload(message, texts, shown)
-        if not shown or len(json.dumps(payload)) <= CARD_LIMIT:
+        if not shown or len(encoded(payload)) <= CARD_LIMIT:
             return payload
         shown = shown[:-1]
 

@@ -7,7 +7,9 @@ too long is cut before it is marked up, because half a tag would be refused.
 from __future__ import annotations
 
 import json
-from html import escape
+import re
+from collections.abc import Sequence
+from html import escape, unescape
 from typing import Any, ClassVar, Final
 
 from pydantic import Field
@@ -23,10 +25,11 @@ from cbmon.notify.receivers.said import Channel, Said, WordedOptions
 from cbmon.notify.receivers.wording import clipped, description, facts, links, summary
 
 TEXT_LIMIT: Final = 4096
-"""Characters of one message, after its markup is read."""
+"""UTF-16 units of one message, after its markup is read: an emoji is two."""
 TITLE_LIMIT: Final = 256
-PART_LIMIT: Final = 1000
+PART_LIMIT: Final = 800
 FACT_LIMIT: Final = 200
+_TAG: Final = re.compile(r"</?[a-z][^>]*>")
 
 
 class TelegramOptions(WordedOptions):
@@ -51,13 +54,29 @@ def escaped(text: str) -> str:
     return escape(clipped(text, TEXT_LIMIT))
 
 
-CHANNEL: Final = Channel(escape=escaped, title=TITLE_LIMIT, text=TEXT_LIMIT - 2 * TITLE_LIMIT)
+CHANNEL: Final = Channel(escape=escaped, title=TITLE_LIMIT, text=TEXT_LIMIT // 2 - TITLE_LIMIT)
 
 
 def payload_of(options: TelegramOptions, message: Message, texts: Said) -> dict[str, Any]:
-    """The message as Telegram takes it."""
+    """The message as Telegram takes it; facts that do not fit are left out."""
+    shown = [] if texts.text is not None else facts(message)
+    while True:
+        payload = _payload(options, message, texts, shown)
+        if not shown or units(payload["text"]) <= TEXT_LIMIT:
+            return payload
+        shown = shown[:-1]
+
+
+def units(text: str) -> int:
+    """How long Telegram takes a text in HTML to be."""
+    return len(unescape(_TAG.sub("", text)).encode("utf-16-le")) // 2
+
+
+def _payload(
+    options: TelegramOptions, message: Message, texts: Said, shown: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
     title = texts.title or escaped(clipped(summary(message), TITLE_LIMIT))
-    text = texts.text if texts.text is not None else _text(message)
+    text = texts.text if texts.text is not None else _text(message, shown)
     pages = " · ".join(f'<a href="{escape(url)}">{words}</a>' for words, url in links(message))
     lines = [f"{colour_of(message).mark} <b>{title}</b>", text, pages]
     payload: dict[str, Any] = {
@@ -71,13 +90,13 @@ def payload_of(options: TelegramOptions, message: Message, texts: Said) -> dict[
     return payload
 
 
-def _text(message: Message) -> str:
+def _text(message: Message, shown: Sequence[tuple[str, str]]) -> str:
     lines = [escaped(clipped(description(message), PART_LIMIT))]
     if error := message.body.get("last_error"):
         lines.append(f"<pre>{escaped(clipped(str(error), PART_LIMIT))}</pre>")
     lines += [
         f"{escaped(clipped(name, 40))}: {escaped(clipped(value, FACT_LIMIT))}"
-        for name, value in facts(message)
+        for name, value in shown
     ]
     return "\n".join(line for line in lines if line)
 

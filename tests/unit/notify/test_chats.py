@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from cbmon.model import Message
 from cbmon.notify.receivers import discord, ntfy, receiver_type, teams, telegram
+from cbmon.notify.receivers.poster import encoded
 from cbmon.notify.receivers.said import DEFAULT_WORDS
 from cbmon.notify.receivers.wording import clipped_bytes
 from tests.unit.notify.samples import HOSTILE, digest, hostile, message, recovery, texts
@@ -24,7 +25,25 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "teams": {"webhook_url": "https://x.logic.azure.com/TOKEN"},
     "telegram": {"token": "1:TOKEN", "chat_id": -100},
 }
-EVERYTHING = [message(), recovery(), digest(), digest(3), hostile(), digest(200, text=HOSTILE * 9)]
+LONG = "\u00fc" * 4000
+EMOJI = "\U0001f4a5" * 4000
+LARGEST, WIDEST = (
+    message(
+        text=long,
+        last_error=long,
+        target=long,
+        group=long,
+        tags=[long],
+        depends_on=[long],
+        dependants=[long],
+        labels={"x": long},
+    )
+    for long in (LONG, EMOJI)
+)
+EVERYTHING = [
+    *(message(), recovery(), digest(), digest(3), hostile(), digest(200, text=HOSTILE * 9)),
+    *(LARGEST, WIDEST),
+]
 
 
 def payload(kind: str, told: Message, **options: Any) -> dict[str, Any]:
@@ -138,7 +157,7 @@ def test_telegram_gets_whole_tags_and_no_more_than_it_takes(told: Message) -> No
     parser.feed(made["text"])
     parser.close()
     assert parser.open == []
-    assert len(parser.text) <= 4096
+    assert len(parser.text.encode("utf-16-le")) // 2 <= 4096
     assert (made["chat_id"], made["parse_mode"]) == (-100, "HTML")
 
 
@@ -188,23 +207,10 @@ def test_text_is_cut_between_characters(text: str, limit: int) -> None:
 # --- Teams -----------------------------------------------------------------------------------
 
 
-LONG = "\u00fc" * 4000
-LARGEST = message(
-    text=LONG,
-    last_error=LONG,
-    target=LONG,
-    group=LONG,
-    tags=[LONG],
-    depends_on=[LONG],
-    dependants=[LONG],
-    labels={"x": LONG},
-)
-
-
-@pytest.mark.parametrize("told", [*EVERYTHING, LARGEST])
+@pytest.mark.parametrize("told", EVERYTHING)
 def test_teams_gets_a_card_that_fits(told: Message) -> None:
     made = payload("teams", told)
-    assert len(json.dumps(made)) <= 28 * 1024
+    assert len(encoded(made)) <= 28 * 1024
     [attachment] = made["attachments"]
     assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
     card = attachment["content"]
@@ -230,6 +236,10 @@ Escape = Callable[[str], str]
 @given(text=st.text())
 def test_escaping_never_fails(escape: Escape, text: str) -> None:
     assert isinstance(escape(text), str)
+
+
+def test_half_a_character_does_not_keep_a_message_from_being_sent() -> None:
+    assert encoded({"text": "a\ud800b"}) == b'{"text":"a?b"}'
 
 
 def test_default_words_stay_without_templates() -> None:
