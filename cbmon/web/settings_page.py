@@ -99,9 +99,10 @@ async def _save(request: web.Request, name: str | None) -> web.Response:
     settings, intent = request.app[SERVICES].settings, fields.get("intent", "save")
     wrong = 200 if intent == "check" else 422
     given, unread = _given(typed)
-    if unread:
-        return again(problems=unread, status=wrong)
     try:
+        if unread:
+            settings.check(name, given)
+            return again(problems=unread, status=wrong)
         author = author_of(request, line(fields, "reason") or None)
         tag = fields.get("tag") or None
         if intent == "check":
@@ -113,7 +114,7 @@ async def _save(request: web.Request, name: str | None) -> web.Response:
             await settings.put(name, given, author, tag=tag)
     except SettingsError as error:
         problems, general = _sorted(error, name)
-        return again(problems=problems, general=general, status=wrong)
+        return again(problems={**problems, **unread}, general=general, status=wrong)
     except FieldError as error:
         return again(problems={error.field: error.message}, status=wrong)
     except (StaleError, UnseenError):

@@ -199,6 +199,13 @@ async def test_an_invalid_value_is_told_at_its_field(guarded: Any, field: str, t
     assert re.search(rf'data-wrong="{field}">expected [^<]+<', reply.text)
 
 
+async def test_everything_that_is_wrong_is_told_at_once(guarded: Any) -> None:
+    wrong = {"failure_threshold": "0", "recovery_timeout": "soon"}
+    reply = await send(guarded, "/components/api/settings", token=ADA, **wrong)
+    for field in wrong:
+        assert re.search(rf'data-wrong="{field}">expected [^<]+<', reply.text)
+
+
 async def test_saved_settings_are_in_force_and_reset_gives_them_up(
     guarded: Any, daemon: Any
 ) -> None:
