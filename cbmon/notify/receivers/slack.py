@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from pydantic import Field, model_validator
@@ -28,7 +29,7 @@ from cbmon.notify.receivers.answers import FAILURES, from_failure
 from cbmon.notify.receivers.http import ask, host_of, judged, post, url_from
 from cbmon.notify.receivers.kind import ReceiverEnvironment, ReceiverType
 from cbmon.notify.receivers.said import WordedOptions, said, saying
-from cbmon.notify.receivers.slack_blocks import CHANNEL, payload_of
+from cbmon.notify.receivers.slack_blocks import CHANNEL, absorbed_payload, payload_of
 from cbmon.notify.receivers.wording import is_over
 
 PASSING: Final = frozenset(
@@ -121,7 +122,18 @@ class SlackBot:
         if delivery.verdict is Verdict.DELIVERED and not is_over(message):
             place = {"channel": str(answer.get("channel")), "ts": str(answer.get("ts"))}
             await receipts.keep(message, place, self._environment.clock.time())
+            await self._hand_on(message)
         return delivery
+
+    async def _hand_on(self, message: Message) -> None:
+        """The messages of the threads that a storm took over must not stay red for ever."""
+        receipts = self._environment.receipts
+        for thread in message.body.get("absorbs", ()):
+            old = replace(message, incident=thread)
+            if (known := receipts.get(old)) is not None:
+                # Not vital: whether it works or not, the storm's own message tells of it.
+                await self._call("chat.update", {**absorbed_payload(message), **known})
+                await receipts.forget(old)
 
     async def _reply(
         self, message: Message, payload: Mapping[str, Any], known: Mapping[str, Any]

@@ -54,6 +54,17 @@ def payload_of(message: Message, texts: Said = DEFAULT_WORDS) -> dict[str, Any]:
     }
 
 
+def absorbed_payload(storm: Message) -> dict[str, Any]:
+    """What becomes of a message whose outage is told in a digest from now on."""
+    title = f"Told together with others: {escaped(summary(storm), TITLE_LIMIT)}"
+    attachment = {
+        "color": Colour.GREY.value,
+        "fallback": title,
+        "blocks": [_section(title)],
+    }
+    return {"text": f"{ICONS[Colour.GREY]} {title}", "attachments": [attachment]}
+
+
 def _blocks(message: Message, title: str, text: str | None) -> list[dict[str, Any]]:
     blocks = [_section(_headline(message, title))]
     if text is not None:

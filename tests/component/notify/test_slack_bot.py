@@ -20,7 +20,7 @@ from cbmon.notify.receivers.kind import ReceiverEnvironment
 from cbmon.notify.receivers.slack import SlackOptions, build
 from cbmon.store import open_store
 from cbmon.testing import ManualClock
-from tests.unit.notify.samples import message, recovery
+from tests.unit.notify.samples import digest, message, recovery
 
 
 class Slack:
@@ -112,6 +112,25 @@ async def test_a_message_that_someone_deleted_is_replaced(
     slack.errors = {}
     await made.deliver(recovery())
     assert slack.calls[-1][1]["thread_ts"] == "2.0"
+
+
+async def test_messages_of_outages_that_a_storm_takes_over_do_not_stay_red(
+    slack: Slack, environment: ReceiverEnvironment
+) -> None:
+    made = bot(slack, environment)
+    await made.deliver(message())
+    storm = digest(12)
+    storm = replace(storm, body={**storm.body, "absorbs": ["i1", "unknown"]})
+    assert (await made.deliver(storm)).verdict is Verdict.DELIVERED
+    assert [method for method, _ in slack.calls] == [
+        "chat.postMessage",
+        "chat.postMessage",
+        "chat.update",
+    ]
+    _, update = slack.calls[-1]
+    assert (update["ts"], update["attachments"][0]["color"]) == ("1.0", "#667085")
+    assert "group=shop: 12 down" in update["text"]
+    assert environment.receipts.get(message()) is None
 
 
 async def test_a_restart_finds_the_message_again(
