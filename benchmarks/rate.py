@@ -3,7 +3,7 @@
 Run: python benchmarks/rate.py [--rate 1000] [--seconds 4] [--rounds 5] [--kinds http,tls,tcp,dns]
 
 Everything of the daemon counts: timeline, breaker, probe over a new connection, record, store and
-a scrape of /metrics every 5 s. The two take turns at the same nginx and dnsmasq, in the same
+one scrape of /metrics in each measurement. The two take turns at the same nginx and dnsmasq, in the same
 second: while one is asked, the other is stopped (SIGSTOP). Counted is the processor time of the
 process per probe; medians of the rounds. blackbox_exporter runs with GOMAXPROCS=1.
 """
@@ -69,10 +69,11 @@ class Daemon:
         """Milliseconds of a processor for each probe, and probes per second."""
         self._process.send_signal(signal.SIGCONT)
         time.sleep(1.0)
-        before, begun, runs = cpu(self._process.pid), time.monotonic(), self._runs()
+        runs = self._runs()
+        before, begun = cpu(self._process.pid), time.monotonic()
         time.sleep(seconds)
-        made = self._runs() - runs
-        spent, took = cpu(self._process.pid) - before, time.monotonic() - begun
+        made, took = self._runs() - runs, time.monotonic() - begun
+        spent = cpu(self._process.pid) - before
         self._process.send_signal(signal.SIGSTOP)
         return spent / made * 1000, made / took
 

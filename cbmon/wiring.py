@@ -6,6 +6,7 @@ Rule: translation only; every piece could be read without the composition root.
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,8 @@ def data_of(options: RunOptions, config: Config) -> Path | None:
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop's, if it is installed; asyncio's own loop does as well, only slower."""
+    # libuv would tell epoll of every new connection by io_uring, which costs a seventh of a run.
+    os.environ.setdefault("UV_USE_IO_URING", "0")
     try:
         import uvloop  # noqa: PLC0415 - optional
     except ImportError:
