@@ -123,6 +123,21 @@ async def test_after_a_restart_the_moves_come_from_the_store(listen: Any, daemon
         assert (await reader.event())["component"] == "api"
 
 
+async def test_what_happens_while_the_store_is_asked_comes_once(
+    listen: Any, daemon: Any, hub: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    during = moved("during")
+
+    async def transitions(**_: Any) -> list[dict[str, Any]]:
+        hub.publish(during)
+        return [{"id": during.id, "kind": "transition", "component": "during", "at": 1.0}]
+
+    monkeypatch.setattr(daemon, "transitions", transitions)
+    async with listen(**{"Last-Event-ID": "0"}) as reader:
+        hub.publish(moved("after"))
+        assert [(await reader.event())["component"] for _ in range(2)] == ["during", "after"]
+
+
 async def test_a_gap_that_nothing_fills_is_told(
     listen: Any, daemon: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

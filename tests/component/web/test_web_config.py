@@ -308,6 +308,13 @@ async def test_guessing_is_slowed_down_and_a_known_scraper_goes_on(serve_file: A
         assert (await web.get(headers=good)).status == 200
 
 
+async def test_a_right_password_costs_nothing(serve_file: Any) -> None:
+    async with serve_file(USERS) as web:
+        web.server.access.credentials.failures = Throttle(1, 60.0)
+        assert (await web.get(headers=basic("alice", "pässword"))).status == 200
+        assert (await web.get(headers=basic("alice", "guess"))).status == 401
+
+
 async def test_a_hundred_guesses_at_once_get_no_more_tries(serve_file: Any) -> None:
     async with serve_file(USERS) as web:
         web.server.access.credentials.failures = Throttle(5, 60.0)
