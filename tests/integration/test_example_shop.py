@@ -38,6 +38,10 @@ class Example:
     state: Path
     output: Path
 
+    @property
+    def picture(self) -> Path:
+        return self.output.with_name("shop.svg")
+
     def messages(self) -> Counter[tuple[str, str]]:
         """How often each breaker's outage was told to begin, and to end."""
         found = re.findall(r">>> (\w+) +(\S+)", self.output.read_text())
@@ -93,6 +97,7 @@ def _ready(process: subprocess.Popen[bytes], made: Example) -> bool:
 
 def _break(example: Example, *names: str) -> str:
     options = ["--state", str(example.state), "--daemon-port", str(example.daemon_port)]
+    options += ["--picture", str(example.picture)]
     done = subprocess.run(
         [sys.executable, str(SHOP / "break_it.py"), *options, *names],
         capture_output=True,
@@ -117,6 +122,7 @@ def test_a_broken_cache_is_seen_told_and_over(example: Example) -> None:
     said = _break(example, "redis")
     assert "shop:redis is open" in said
     assert "shop:redis is closed" in said
+    assert ">redis</text>" in example.picture.read_text()
     _told_once(example, "redis")
     text = fetch(f"http://127.0.0.1:{example.port}/metrics/").text
     assert 'circuit_breaker_trips_total{category="app",component="redis"}' in text
