@@ -3,9 +3,9 @@
 Run: python benchmarks/rate.py [--rate 1000] [--seconds 4] [--rounds 5] [--kinds http,tls,tcp,dns]
 
 Everything of the daemon counts: timeline, breaker, probe over a new connection, record, store and
-one scrape of /metrics in each measurement. The two take turns at the same nginx and dnsmasq, in the same
-second: while one is asked, the other is stopped (SIGSTOP). Counted is the processor time of the
-process per probe; medians of the rounds. blackbox_exporter runs with GOMAXPROCS=1.
+one scrape of /metrics in each measurement. The two take turns at the same nginx and dnsmasq:
+while one is asked, the other is stopped (SIGSTOP). Counted is the processor time of the process
+per probe; medians of the rounds. blackbox_exporter runs with GOMAXPROCS=1.
 """
 
 from __future__ import annotations
