@@ -75,6 +75,8 @@ class SamplesExport:
         try:
             await self._take(exposition)
             result = await self._delivery.flush(attempt)
+            if not result.ok:
+                await self._delivery.settle()  # a kill before the next run loses nothing
         except BusyError as error:
             return attempt.failed(Reason.TIMEOUT, str(error))
         self._well = result.ok

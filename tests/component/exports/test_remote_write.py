@@ -209,6 +209,18 @@ async def test_while_the_breaker_is_open_samples_wait_on_disk_and_survive_a_rest
     assert list(tmp_path.rglob("*.batch")) == []
 
 
+async def test_a_failed_run_leaves_its_samples_on_disk_for_whoever_comes_next(
+    subject: Subject, gateway: Gateway, tmp_path: Path
+) -> None:
+    answering(gateway, 503)
+    await subject.run(1)
+    assert len(list(tmp_path.rglob("*.batch"))) == 1
+    after_a_kill = subject.anew(gateway.url)
+    subject.clock.now += 15.0
+    assert (await after_a_kill.run(attempt(), subject.metrics)).ok
+    assert arrived(gateway) == [1.0, 1.0, 1.0]
+
+
 async def test_what_is_held_in_memory_is_sent_but_not_kept(
     gateway: Gateway, tmp_path: Path
 ) -> None:

@@ -41,6 +41,11 @@ def test_what_does_not_fit_pushes_out_the_oldest(shelf: Shelf) -> None:
     assert drained(queue) == [(2, 0), (3, 0)]
 
 
+def test_what_just_fits_stays(shelf: Shelf) -> None:
+    queue = Queue(shelf, 200)
+    assert [queue.put(batch(at)) for at in (1, 2)] == [0, 0]
+
+
 def test_what_is_too_old_goes(shelf: Shelf) -> None:
     queue = Queue(shelf, 1 << 20)
     for at in (1, 2, 3):

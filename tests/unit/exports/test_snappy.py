@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,14 +30,23 @@ def test_a_piece_that_came_before_takes_three_bytes() -> None:
     assert len(block.finish()) < 1000 * 3 + 30
 
 
-def test_a_piece_too_far_back_is_written_again() -> None:
+@pytest.mark.parametrize(("offset", "written"), [(FARTHEST, 1), (FARTHEST + 1, 2)])
+def test_a_piece_too_far_back_is_written_again(offset: int, written: int) -> None:
     block = Snappy()
     block.again(b"label")
-    block.once(bytes(FARTHEST))
+    block.once(bytes(offset - 5))
     block.again(b"label")
     made = block.finish()
-    assert made.count(b"label") == 2
-    assert unsnappy(made) == b"label" + bytes(FARTHEST) + b"label"
+    assert made.count(b"label") == written
+    assert unsnappy(made) == b"label" + bytes(offset - 5) + b"label"
+
+
+def test_pieces_that_follow_each_other_there_as_here_are_one_copy() -> None:
+    block = Snappy()
+    for _ in range(2):
+        for piece in (b"one label", b"another", b"third"):
+            block.again(piece)
+    assert len(block.finish()) == 1 + 1 + 21 + 3
 
 
 def test_literals_of_every_length_of_length_come_out() -> None:
