@@ -248,7 +248,9 @@ async def test_a_sync_stream_that_is_cancelled_gives_its_permit_back(
     call.cancel()
     await settled(breaker)
     await client.close()
-    assert (breaker.counts.in_flight, breaker.counts.failures) == (0, 0)
+    counts = breaker.counts
+    assert (counts.in_flight, counts.failures, counts.successes) == (0, 0, 0)
+    assert counts.cancelled == 1
 
 
 async def test_an_async_stream_that_is_left_gives_its_permit_back(
@@ -263,7 +265,9 @@ async def test_an_async_stream_that_is_left_gives_its_permit_back(
     call.cancel()
     await settled(breaker)
     await client.close()
-    assert (breaker.counts.in_flight, breaker.counts.failures) == (0, 0)
+    counts = breaker.counts
+    assert (counts.in_flight, counts.failures, counts.successes) == (0, 0, 0)
+    assert counts.cancelled == 1
 
 
 async def test_a_request_that_cannot_be_encoded_is_the_callers_own(

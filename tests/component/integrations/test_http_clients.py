@@ -17,6 +17,7 @@ import aiohttp
 import httpx
 import pytest
 from aiohttp import web
+from aiohttp.abc import AbstractResolver
 from aiohttp.test_utils import TestServer
 
 from cbmon import BreakerRegistry, CircuitBreaker, CircuitOpenError, State
@@ -297,6 +298,26 @@ def test_what_the_callers_own_body_raises_says_nothing(
         with pytest.raises(httpx.UnsupportedProtocol):
             client.get("ftp://127.0.0.1/")
     assert (breaker.counts.ignored, breaker.counts.failures) == (2, 0)
+
+
+async def test_a_sessions_time_that_runs_out_while_connecting_is_a_timeout(
+    breaker: CircuitBreaker, story: Story
+) -> None:
+    class Silent(AbstractResolver):
+        async def resolve(self, *_args: Any, **_options: Any) -> Any:
+            await asyncio.Event().wait()
+
+        async def close(self) -> None:
+            pass
+
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(resolver=Silent()),
+        middlewares=[BreakerMiddleware(breaker)],
+        timeout=aiohttp.ClientTimeout(total=0.1),
+    ) as session:
+        with pytest.raises(TimeoutError):
+            await session.get("http://silent.test/")
+    assert story.reasons == ["timeout"]
 
 
 async def test_a_websocket_is_over_when_it_is_open(breaker: CircuitBreaker) -> None:
