@@ -33,6 +33,11 @@ FIELDS: Final[Mapping[Operation, Mapping[str, type]]] = {
     Operation.DISABLE: {"reason": str},
     Operation.ENABLE: {"reason": str, "reset_counters": bool},
 }
+NOTHING_TO_RUN: Final[Mapping[Category, str]] = {
+    Category.APP: "inside an application",
+    Category.RECEIVER: "of a receiver",
+}
+"""Breakers that guard no run of the daemon's own, and where they are."""
 
 
 def action(operation: Operation) -> Handler:
@@ -76,8 +81,9 @@ async def run_check(request: web.Request) -> web.Response:
 
 
 async def _run(request: web.Request, name: str) -> web.Response:
-    if component(request).info.category is Category.APP:
-        message = f"{name!r} is a breaker inside an application: there is nothing to run"
+    where = NOTHING_TO_RUN.get(component(request).info.category)
+    if where is not None:
+        message = f"{name!r} is a breaker {where}: there is nothing to run"
         raise ApiError(409, "nothing_to_run", message, details={"name": name})
     found = await request.app[SERVICES].run_component(
         name, request.app[ACCESS].identity(request).name

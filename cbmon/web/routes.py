@@ -229,7 +229,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         role=Role.OPERATOR,
         summary="Run its check or export now, behind the breaker",
         answer="Run",
-        errors=(400, 404),
+        errors=(400, 404, 409),
         body={"reason": str},
     ),
     Route(

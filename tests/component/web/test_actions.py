@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cbmon.model import Result, SkipCause
+from cbmon.model import Category, Result, SkipCause
 
 
 @pytest.mark.parametrize(
@@ -128,3 +128,12 @@ async def test_an_export_is_no_check_but_can_be_run_by_its_breaker(
     daemon.run_result = Result(ok=True, duration=0.1)
     reply = await guarded.post("/api/v1/breakers/gateway/check", token="operator-token")
     assert reply.json["result"]["ok"] is True
+
+
+@pytest.mark.parametrize("category", [Category.APP, Category.RECEIVER])
+async def test_what_has_nothing_to_run_says_so(
+    guarded: Any, daemon: Any, category: Category
+) -> None:
+    daemon.add("other", category=category)
+    reply = await guarded.post("/api/v1/breakers/other/check", token="operator-token")
+    assert (reply.status, reply.code) == (409, "nothing_to_run")
