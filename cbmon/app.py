@@ -385,7 +385,7 @@ class Daemon:
         if problems := self._tuning.problems_with(new):
             return ReloadOutcome(ok=False, problems=tuple(problems))
         new = await self._watch.settled(new)
-        found = changes(self._config, new)
+        found = await asyncio.to_thread(changes, self._config, new)  # thousands of comparisons
         waiting = tuple(start_only(self._started_with, new))
         for path in waiting:
             log.warning("this change needs a restart", extra=fields(path=path))
