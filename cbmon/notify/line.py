@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 BATCH: Final = 50
 STORE_RETRY: Final = 1.0
 """Seconds until a line looks again after the store failed."""
+LOOK_AGAIN: Final = 3600.0
+"""Seconds until a line that waits for a person looks whether its messages are too old."""
 OUTAGE_LOST: Final = "its outage was not delivered"
 EXPIRED: Final = "expired"
 ACTOR: Final = "cbmon"
@@ -217,19 +219,19 @@ class Line:
             return None
         return min(max(0.0, due - self._clock.time()), self._limits.longest_asked)
 
-    def _held(self) -> float | None:
-        """Seconds until this receiver may be tried again; None if that needs a person."""
+    def _held(self) -> float:
+        """Seconds until this receiver may be tried again, or what waits for it is too old."""
         now = self._clock.monotonic()
         if self._paused_until > now:
             return self._relieved_by(self._paused_until - now)
         deadline = self.breaker.next_deadline
         return self._relieved_by(None if deadline is None else max(0.0, deadline - now))
 
-    def _relieved_by(self, pause: float | None) -> float | None:
-        """The pause, short enough for what waits to be handed over in time."""
-        if not self.endpoint.fallback:
-            return pause
-        longest = max(1.0, self.endpoint.fallback_after / 10)
+    def _relieved_by(self, pause: float | None) -> float:
+        """The pause, short enough for what waits to be given up or handed over in time."""
+        longest = LOOK_AGAIN
+        if self.endpoint.fallback:
+            longest = min(longest, max(1.0, self.endpoint.fallback_after / 10))
         return longest if pause is None else min(pause, longest)
 
     async def _lines(self, messages: Sequence[Message]) -> dict[str, list[Message]]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cbmon.errors import StoreError
-from cbmon.model import Delivery, Reason, Verdict
+from cbmon.model import Delivery, MessageState, Reason, Verdict
 from cbmon.notify.outbox import Limits
 
 HOOK = "hook/webhook"
@@ -152,6 +152,19 @@ async def test_what_is_too_old_becomes_a_dead_letter(new_stage: Callable[..., An
     assert message.state == "dead"
     assert message.last_error.startswith("not delivered within 0.5 h; last: answered 503")
     assert ("failed", HOOK, "expired") in stage.hooks.told
+    await stage.stop()
+
+
+async def test_what_waits_for_a_person_becomes_too_old_as_well(
+    new_stage: Callable[..., Any],
+) -> None:
+    stage = new_stage(limits=Limits(time_to_live=1800.0))
+    await stage.start("hook/webhook")
+    stage.dispatcher.breakers["hook/webhook"].disable(actor="ada", reason="moving")
+    await stage.happen("api", "open")
+    await stage.settle()
+    await stage.pass_time(1800.0 + 3600.0)
+    assert await stage.states("hook/webhook") == {"incident-api:opened": MessageState.DEAD}
     await stage.stop()
 
 
