@@ -23,7 +23,7 @@ def each(kinds: Any) -> Any:
     return [pytest.param(kind, id=kind.__name__) for kind in kinds]
 
 
-COUNTS = [600, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(600)])]
+COUNTS = [300, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(600)])]
 
 
 @pytest.mark.parametrize("calls", COUNTS)
