@@ -32,7 +32,7 @@ def check(plan: Plan) -> Json:
         ],
         annotations=[frame.transitions(scope)],
         sections=[
-            Section("Now", [Line(4, _now(scope)), Line(4, [_what(scope)])]),
+            Section("Now", [Line(4, _now(scope), (3, 3, 3, 4, 3, 4, 4)), Line(4, [_what(scope)])]),
             Section("Time", [Line(6, [_up(scope)]), Line(9, _durations(scope))]),
             Section("Runs", [Line(8, _runs(scope))]),
         ],
@@ -95,6 +95,17 @@ def _now(scope: Scope) -> list[Json]:
             "Time until the first certificate of the chain expires.",
             f"min({expiry}) - time()",
             Look(unit="s", decimals=0, nothing="none seen", steps=_days(scope.plan)),
+        ),
+        stat(
+            "Domain ends in",
+            "Time until the registration of the target's domain ends, if the check asks for it.",
+            f"min({_its(scope, 'domain_expiry_timestamp_seconds')}) - time()",
+            Look(
+                unit="s",
+                decimals=0,
+                nothing="not asked",
+                steps=((None, RED), (scope.plan.threshold("CbmonDomainExpiring") * DAY, GREEN)),
+            ),
         ),
     ]
 

@@ -108,7 +108,13 @@ def load(
 def _good(seconds: float, expiry_days: float | None = None) -> Result:
     phases = Phases(0.004, 0.1 * seconds, 0.2 * seconds, 0.6 * seconds, 0.1 * seconds)
     expiry = None if expiry_days is None else END + expiry_days * 86_400
-    return Result(ok=True, duration=seconds, phases=phases, certificate_expiry=expiry)
+    return Result(
+        ok=True,
+        duration=seconds,
+        phases=phases,
+        certificate_expiry=expiry,
+        domain_expiry=None if expiry is None else expiry + 90 * 86_400,
+    )
 
 
 def _bad(reason: Reason, seconds: float) -> Result:
