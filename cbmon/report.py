@@ -49,8 +49,9 @@ class BreakerReporter:
     With ``accept_orders`` the daemon's operators may move these breakers: True for every move, or
     the names of the moves, such as ``{"force_open", "close", "reset"}``.
 
-    Use it as ``with``, or start and stop it; a batch job may call :meth:`report` by itself. Start
-    it after forking. Threads and tasks go on undisturbed; nothing raises into them.
+    Use it as ``with`` or ``async with``, or start and stop it; a batch job may call :meth:`report`
+    by itself. Start it after forking. Threads and tasks go on undisturbed; nothing raises into
+    them.
     """
 
     def __init__(
@@ -144,6 +145,15 @@ class BreakerReporter:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        import asyncio  # noqa: PLC0415 - who uses `async with` has it already
+
+        await asyncio.to_thread(self.stop)
+
     # --- reporting -----------------------------------------------------------------------
 
     def report(self, *, final: bool = False) -> int:
@@ -204,6 +214,9 @@ class BreakerReporter:
                 self.report()
             except DaemonError as error:
                 self._failed(error)
+            except Exception as error:
+                log.exception("report could not be made")
+                self._failed(error)
             else:
                 self._arrived()
             if self._wake.wait(self._pause()) and not self._stopped.wait(SETTLE) and self.failures:
@@ -215,7 +228,7 @@ class BreakerReporter:
         longest = min(LONGEST_PAUSE, 2.0 ** min(self.failures, 10))
         return random.uniform(longest / 2, longest)  # noqa: S311 - spreads programs
 
-    def _failed(self, error: DaemonError) -> None:
+    def _failed(self, error: Exception) -> None:
         self.failures += 1
         told, self.last_error = self.last_error, str(error)
         if told != self.last_error:

@@ -77,7 +77,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
             interval=2,
             accept_orders=True,
         )
-        with reporter:
+        async with reporter:
             yield
 
 

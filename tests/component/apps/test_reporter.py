@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cbmon import BreakerRegistry, State
+from cbmon import BreakerRegistry, CircuitBreaker, State
 from cbmon.report import BreakerReporter, DaemonError, RefusedError
 
 
@@ -285,6 +286,32 @@ def test_a_token_file_is_read_for_every_report(
 def test_impossible_options_are_refused(options: dict[str, Any], what: str) -> None:
     with pytest.raises(ValueError, match=what):
         BreakerReporter([], application="shop", **options)
+
+
+async def test_it_ends_without_holding_up_the_loop(
+    daemon: FakeDaemon, breakers: BreakerRegistry
+) -> None:
+    async with reporter(daemon, breakers):
+        await asyncio.to_thread(daemon.until, lambda: len(daemon.reports) == 1)
+    assert daemon.reports[-1]["final"] is True
+
+
+def test_breakers_that_cannot_be_listed_end_no_thread(
+    daemon: FakeDaemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Odd:
+        asked = 0
+
+        def __iter__(self) -> Iterator[CircuitBreaker]:
+            self.asked += 1
+            if self.asked == 2:
+                raise RuntimeError("changed size during iteration")
+            return iter([CircuitBreaker("a")])
+
+    its = BreakerReporter(Odd(), url=daemon.url, application="shop", interval=3600)
+    with its:
+        daemon.until(lambda: len(daemon.reports) == 1, 10)
+    assert "report could not be made" in caplog.text
 
 
 def test_starting_twice_is_refused(daemon: FakeDaemon, breakers: BreakerRegistry) -> None:
