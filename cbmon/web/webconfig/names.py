@@ -41,6 +41,13 @@ CURVES: Final[dict[str, str]] = {
     "CurveP521": "P-521",
     "X25519": "X25519",
 }
+SINGLE: Final[dict[str, str]] = {
+    "CurveP256": "prime256v1",
+    "CurveP384": "secp384r1",
+    "CurveP521": "secp521r1",
+    "X25519": "X25519",
+}
+"""The same where Python's ssl takes one of them."""
 VERSIONS: Final[dict[str, TLSVersion]] = {
     "TLS10": TLSVersion.TLSv1,
     "TLS11": TLSVersion.TLSv1_1,

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import ssl
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from cbmon.web.webconfig.model import TlsSection
-from cbmon.web.webconfig.names import CIPHERS, CURVES, TLS13_CIPHERS, VERSIONS, ClientAuth
+from cbmon.web.webconfig.names import CIPHERS, CURVES, SINGLE, TLS13_CIPHERS, VERSIONS, ClientAuth
 from cbmon.web.webconfig.openssl import UnsupportedError, accept_any_certificate, set_groups
 
 LARGEST: Final = 1 << 20
@@ -40,8 +40,7 @@ def context_of(section: TlsSection, directory: Path) -> ssl.SSLContext:
     _load_own(context, section, directory)
     _set_clients(context, section, directory)
     if section.curve_preferences:
-        with _as_option("curve_preferences"):
-            set_groups(context, [CURVES[name] for name in section.curve_preferences])
+        _set_curves(context, section.curve_preferences)
     return context
 
 
@@ -74,6 +73,14 @@ def _set_ciphers(context: ssl.SSLContext, section: TlsSection) -> None:
         # OpenSSL 3 has TLS before 1.2 only at its lowest security level
         level = ":@SECLEVEL=0" if legacy else ""
         context.set_ciphers((":".join(names) or "DEFAULT") + level)
+
+
+def _set_curves(context: ssl.SSLContext, names: Sequence[str]) -> None:
+    if len(names) == 1:
+        context.set_ecdh_curve(SINGLE[names[0]])
+        return
+    with _as_option("curve_preferences"):
+        set_groups(context, [CURVES[name] for name in names])
 
 
 def _load_own(context: ssl.SSLContext, section: TlsSection, directory: Path) -> None:

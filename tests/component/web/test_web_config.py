@@ -20,6 +20,7 @@ from cbmon.config.secrets import Secret
 from cbmon.web.server import WebServer
 from cbmon.web.throttle import Throttle
 from cbmon.web.webconfig import load_web_config
+from cbmon.web.webconfig.names import SINGLE
 
 TLS = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n"
 VERIFIED = TLS + "  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n"
@@ -139,6 +140,19 @@ async def test_versions_ciphers_and_curves_are_what_the_file_says(
         weak.set_ciphers("ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA")
         with pytest.raises(aiohttp.ClientConnectorError):
             await web.get(tls=weak)
+
+
+@pytest.mark.parametrize("curve", ["CurveP256", "CurveP384", "CurveP521", "X25519"])
+async def test_one_curve_is_the_only_one(serve_file: Any, place: Place, curve: str) -> None:
+    async with serve_file(TLS + f"  curve_preferences: [{curve}]\n") as web:
+        for name, theirs in SINGLE.items():
+            context = place.client()
+            context.set_ecdh_curve(theirs)
+            if name == curve:
+                assert (await web.get(tls=context)).status == 200
+            else:
+                with pytest.raises(aiohttp.ClientConnectorError):
+                    await web.get(tls=context)
 
 
 async def test_a_client_certificate_of_the_authority_is_required(
