@@ -6,8 +6,9 @@ to its end, within a limit, before the call is over, so that no connection stays
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
@@ -60,8 +61,7 @@ class HttpResponse:
 
 def is_overloaded_or_broken(answer: object) -> bool:
     """Whether an HTTP answer counts against its service: 5xx, and 429."""
-    status = getattr(answer, "status", None)
-    return isinstance(status, int) and (status >= 500 or status == 429)
+    return isinstance(answer, HttpResponse) and (answer.status >= 500 or answer.status == 429)
 
 
 def is_transient(error: Exception) -> bool:
@@ -152,6 +152,12 @@ def redis_answered(error: BaseException) -> bool:
     """Whether an error of Redis is its answer to a wrong command, not its failure."""
     name = type(error).__name__
     return name in {"ResponseError", "DataError", "NoScriptError", "ExecAbortError", "WatchError"}
+
+
+async def within(seconds: float, call: Callable[[], Awaitable[Any]]) -> Any:
+    """Await ``call()`` for at most so long; TimeoutError."""
+    async with asyncio.timeout(seconds):
+        return await call()
 
 
 async def close(client: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from inspect import iscoroutinefunction
@@ -31,14 +32,16 @@ from cbmon.pool import status as statuses
 from cbmon.pool.service import Service
 from cbmon.resilience import Bulkhead, RecoveryCheck, url_answers
 
+log = logging.getLogger(__name__)
+
 P = ParamSpec("P")
 R = TypeVar("R")
 Fallback = Callable[[Exception], Any]
 
 CLOSE_DEADLINE: Final = 5.0
 """Seconds that closing a client may take."""
-TIMEOUT: Final = aiohttp.ClientTimeout(total=30.0)
-"""Of an HTTP request whose service has no ``call_timeout``."""
+LONGEST: Final = 30.0
+"""Seconds that a call may take whose service has no ``call_timeout``."""
 
 
 class ServicePool:
@@ -60,7 +63,7 @@ class ServicePool:
         self._checks: dict[str, RecoveryCheck] = {}
         self._making = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
-        self._open = False
+        self._gone: list[Service] = []
         self._closed = False
         if configs is not None:
             for config in configs:
@@ -177,7 +180,8 @@ class ServicePool:
         """
         its = self._usable(service)
         client = await self._client(its, clients.redis_client, clients.redis_answered)
-        return await its.call(partial(client.execute_command, *command), again=retry)
+        call = _bounded(its, partial(client.execute_command, *command))
+        return await its.call(call, again=retry)
 
     async def execute_db_query(
         self,
@@ -198,7 +202,7 @@ class ServicePool:
         call = partial(
             clients.database_query, pool, query, arguments, fetch_one=fetch_one, fetch=fetch
         )
-        return await its.call(call, again=retry)
+        return await its.call(_bounded(its, call), again=retry)
 
     # --- how they are --------------------------------------------------------------------
 
@@ -231,7 +235,6 @@ class ServicePool:
 
     async def start(self) -> None:
         """Begin the health checks; clients are made when they are first needed."""
-        self._open = True
         for service in self:
             await self._watch(service)
 
@@ -241,13 +244,21 @@ class ServicePool:
         for check in self._checks.values():
             await check.stop()
         self._checks.clear()
-        owned = [service for service in self if service.owned]
+        owned = [service for service in (*self, *self._gone) if service.owned]
+        found = [service.client for service in owned]
         for service in owned:
-            client, service.client, service.owned = service.client, None, False
+            service.client, service.owned = None, False
+        for client in (*found, self._session):
+            if client is not None:
+                await self._shut(client)
+
+    @staticmethod
+    async def _shut(client: Any) -> None:
+        try:
             async with asyncio.timeout(CLOSE_DEADLINE):
                 await clients.close(client)
-        if self._session is not None:
-            await self._session.close()
+        except (TimeoutError, OSError) as error:
+            log.warning("client was not closed in order: %s", error)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -268,7 +279,7 @@ class ServicePool:
             breaker = self.configs.breaker(config.name)
         else:
             breaker = self.breakers.get(config.name, config.policy)
-        if breaker.policy.is_failure is None and (config.url or "").startswith("http"):
+        if breaker.policy.is_failure is None:
             judged = breaker.policy.replace(is_failure=clients.is_overloaded_or_broken)
             breaker.reconfigure(judged)
         breaker.add_listener(self._log, kinds=BreakerLog.kinds)
@@ -278,7 +289,8 @@ class ServicePool:
 
     def _changed(self, before: BreakerConfig | None, after: BreakerConfig | None) -> None:
         if after is None and before is not None:
-            self._services.pop(before.name, None)
+            if (gone := self._services.pop(before.name, None)) is not None:
+                self._gone.append(gone)
         elif after is not None and after.name in self._services:
             service = self._services[after.name]
             same = before is not None and before.bulkhead == after.bulkhead
@@ -288,7 +300,7 @@ class ServicePool:
 
     async def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=TIMEOUT)
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LONGEST))
         return self._session
 
     async def _client(
@@ -330,3 +342,8 @@ class ServicePool:
         pool = await self._client(its, clients.database_pool, clients.database_answered)
         await clients.database_query(pool, query, (), fetch_one=True, fetch=True)
         return True
+
+
+def _bounded(service: Service, call: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+    """The same call, which ends: at the breaker's ``call_timeout``, or at the pool's own."""
+    return call if service.breaker.policy.call_timeout else partial(clients.within, LONGEST, call)

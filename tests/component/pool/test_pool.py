@@ -161,9 +161,12 @@ async def test_a_url_that_leads_away_is_the_callers_mistake(url: str) -> None:
 
 async def test_a_service_without_an_address_takes_whole_ones() -> None:
     upstream = Upstream()
+    upstream.answers = [200, 500]
     async with upstream.served() as url, ServicePool() as pool:
         pool.register("any")
-        assert (await pool.make_http_request("any", "GET", f"{url}x")).status == 200
+        for status in (200, 500):
+            assert (await pool.make_http_request("any", "GET", f"{url}x")).status == status
+        assert counts_of(pool, "any") == {"successes": 1, "failures": 1}
         with pytest.raises(RequestError):
             await pool.make_http_request("any", "GET", "/x")
 
@@ -239,6 +242,28 @@ async def test_queries_go_through_the_breaker_and_constraints_are_successes() ->
             with pytest.raises(SqlError):
                 await pool.execute_db_query("select 1")
         assert counts_of(pool, "database") == {"successes": 6, "failures": 3}
+
+
+async def test_a_command_that_hangs_ends_and_a_client_that_hangs_is_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("cbmon.pool.pool.LONGEST", 0.02)
+    monkeypatch.setattr("cbmon.pool.pool.CLOSE_DEADLINE", 0.02)
+
+    class Hanging:
+        async def execute_command(self, *command: Any) -> Any:
+            await asyncio.Event().wait()
+
+        async def aclose(self) -> None:
+            await asyncio.Event().wait()
+
+    async with ServicePool() as pool:
+        pool.register("redis", client=Hanging())
+        with pytest.raises(TimeoutError):
+            await pool.execute_redis_command("get", "key")
+        assert counts_of(pool, "redis") == {"failures": 1}
+        pool.service("redis").owned = True
+    assert "client was not closed in order" in caplog.text
 
 
 async def test_a_service_without_client_and_address_says_so() -> None:
