@@ -32,6 +32,20 @@ LINES = {
 }
 
 
+def check(name: str, **fields: Any) -> BreakerInfo:
+    return BreakerInfo(**({"name": name, "category": Category.CHECK} | fields))
+
+
+SHOP = [check("api", group="shop"), check("db", group="shop"), check("web", group="shop")]
+DEPENDENT = [
+    check("db"),
+    check("api", depends_on=("db",)),
+    check("web", depends_on=("api",)),
+    check("cache"),
+    check("cart", depends_on=("db", "cache")),
+]
+
+
 class Counted(SilentHooks):
     """Hooks that remember what was held back, and why."""
 
