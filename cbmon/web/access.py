@@ -15,7 +15,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from cbmon.web.auth import Identity, Role, Tokens
+from cbmon.web.auth import Identity, Role
 from cbmon.web.control import peer_process
 from cbmon.web.credentials import Credentials
 from cbmon.web.errors import ApiError
@@ -84,11 +84,6 @@ class Access:
         self.control_socket: str | None = None
         """Where this machine's own commands may write; told to those who ask from here."""
         self.external_url = external_url
-
-    @property
-    def tokens(self) -> Tokens:
-        """The bearer tokens in force."""
-        return self.credentials.tokens
 
     @web.middleware
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
