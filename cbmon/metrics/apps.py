@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cbmon.metrics import families as f
+from cbmon.metrics import app_families as f
 from cbmon.metrics.text import Family, labelled, lines, number
 
 

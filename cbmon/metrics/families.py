@@ -10,6 +10,7 @@ from typing import Final
 
 from cbmon.backlog import DropCause
 from cbmon.breaker.states import MOVES, State, Trigger
+from cbmon.metrics.app_families import APPS
 from cbmon.metrics.text import Family
 from cbmon.model import Phase, Reason, SkipCause
 
@@ -20,45 +21,15 @@ PHASES: Final = tuple(Phase)
 STATES: Final = tuple(State)
 
 DURATION_BOUNDS: Final[tuple[float, ...]] = (
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-)
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
 """Seconds; the same for every breaker, so that histograms of all categories can be added up."""
 LATENESS_BOUNDS: Final[tuple[float, ...]] = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    5.0,
-    30.0,
-)
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
+)  # fmt: skip
 LATENCY_BOUNDS: Final[tuple[float, ...]] = (
-    0.1,
-    0.5,
-    1.0,
-    5.0,
-    15.0,
-    60.0,
-    300.0,
-    900.0,
-    3600.0,
-    21600.0,
-)
+    0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0,
+)  # fmt: skip
 
 _BY_HAND: Final = frozenset(
     {
@@ -474,36 +445,6 @@ UNKNOWN_MODULES: Final = Family(
     help="Requests to /probe for modules that do not exist; the name is blackbox_exporter's.",
 )
 ITSELF: Final = (BUILD, RELOAD_OK, RELOAD_AT, HASH, LATENESS, LAG, STORE_ERRORS, UNKNOWN_MODULES)
-
-# --- applications that report ------------------------------------------------------------------
-
-_A: Final = ("application", "process")
-
-APP_UP: Final = Family(
-    name="cbmon_app_up",
-    type="gauge",
-    labels=_A,
-    help="1 while an application reports its breakers in time, 0 once it is silent.",
-    absent="until an application reports",
-)
-APP_HEARD: Final = Family(
-    name="cbmon_app_last_report_timestamp_seconds",
-    type="gauge",
-    labels=_A,
-    help="Unix time in seconds at which an application was heard of last.",
-    absent="until an application reports",
-)
-APP_REPORTS: Final = Family(
-    name="cbmon_app_reports_total",
-    type="counter",
-    help="Reports of applications, refused ones included.",
-)
-APP_REFUSED: Final = Family(
-    name="cbmon_app_reports_refused_total",
-    type="counter",
-    help="Reports of applications that were refused for what they say.",
-)
-APPS: Final = (APP_UP, APP_HEARD, APP_REPORTS, APP_REFUSED)
 
 
 def every() -> tuple[Family, ...]:

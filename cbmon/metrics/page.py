@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from cbmon.metrics import families as f
+from cbmon.metrics.app_families import APPS
 from cbmon.metrics.text import Family
 
 _INTRODUCTION: Final = """\
@@ -68,7 +69,7 @@ def page() -> str:
             *_table(f.ITSELF),
             "Applications that report their breakers:",
             "",
-            *_table(f.APPS),
+            *_table(APPS),
             "Besides, `process_*`, `python_info` and `python_gc_*` as prometheus_client has them.",
             "",
             "## Closed sets",
