@@ -392,14 +392,9 @@ NOTIFICATION_DEAD: Final = Family(
     help="Messages that could not be delivered and are kept for a person.",
 )
 NOTIFYING: Final = (
-    NOTIFICATIONS_FAILED,
-    NOTIFICATIONS,
-    NOTIFICATIONS_SUPPRESSED,
-    NOTIFICATION_LATENCY,
-    NOTIFICATION_QUEUE,
-    NOTIFICATION_OLDEST,
-    NOTIFICATION_DEAD,
-)
+    NOTIFICATIONS_FAILED, NOTIFICATIONS, NOTIFICATIONS_SUPPRESSED, NOTIFICATION_LATENCY,
+    NOTIFICATION_QUEUE, NOTIFICATION_OLDEST, NOTIFICATION_DEAD,
+)  # fmt: skip
 
 # --- the daemon itself -------------------------------------------------------------------------
 
