@@ -83,7 +83,8 @@ class Exchange(asyncio.Protocol):
         self._request = request
         self._bodiless = bodiless
         self._transport: asyncio.Transport | None = None
-        self._parser = parser = httptools.HttpResponseParser(self)
+        parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = parser
         parser.set_dangerous_leniencies(
             lenient_headers=True,
             lenient_optional_cr_before_lf=True,
@@ -133,6 +134,7 @@ class Exchange(asyncio.Protocol):
 
     def close(self) -> None:
         """Drop the connection."""
+        self._parser = None  # it holds this: no run may leave a cycle to the collector
         if self._transport is not None:
             self._transport.abort()
 
@@ -151,7 +153,7 @@ class Exchange(asyncio.Protocol):
         if not hop.heard:
             hop.attempt.begin(Phase.TRANSFER)
         hop.heard += len(data)
-        if self._complete or self._malformed:
+        if self._complete or self._malformed or self._parser is None:
             return
         try:
             self._parser.feed_data(data)
@@ -193,12 +195,15 @@ class Exchange(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """A head is over."""
-        status = self._parser.get_status_code()
+        parser = self._parser
+        if parser is None:
+            return
+        status = parser.get_status_code()
         if self._headed or (100 <= status < 200 and status != 101):
             return
         self._headed = not self._malformed
         self.status = status
-        self.version = self._parser.get_http_version()
+        self.version = parser.get_http_version()
         self._complete = self._bodiless
 
     def on_body(self, data: bytes) -> None:
