@@ -5,6 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-long bench lint format lock clean
@@ -16,7 +17,7 @@ run: $(VENV)/.installed  ## run the daemon on its quick-start configuration, pag
 	@$(BIN)/python examples/quickstart/run.py
 
 test: $(VENV)/.installed-dev servers lint  ## install what tests need, check everything, run the tests
-	$(PYTEST) -m "not long"
+	$(PYTEST) -m "not long" --numprocesses $(WORKERS) --dist loadfile
 
 test-long: $(VENV)/.installed-dev  ## the tiers that take long: soak, many kills, boots, fuzzing
 	@sh scripts/install-test-servers long

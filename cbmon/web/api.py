@@ -43,12 +43,13 @@ async def breakers(request: web.Request) -> web.Response:
     query = q.parameters(request, BREAKER_QUERY)
     state = q.one_of(query, "state", STATES)
     category = q.one_of(query, "category", CATEGORIES)
+    active = q.one_of(query, "active", ("true", "false"))
     found = [
         view
         for view in request.app[SERVICES].components()
         if (state is None or view.breaker.state.value == state)
         and (category is None or view.info.category == category)
-        and in_service(view, query)
+        and in_service(view, active)
         and matches(view, query)
     ]
     shown, cursor = q.page(found, _name, query)
@@ -82,11 +83,14 @@ async def available(request: web.Request) -> web.Response:
 async def checks(request: web.Request) -> web.Response:
     """Checks by name, filtered."""
     query = q.parameters(request, CHECK_QUERY)
+    active = q.one_of(query, "active", ("true", "false"))
     services = request.app[SERVICES]
     found = [
         view
         for view in services.components()
-        if view.info.category is Category.CHECK and in_service(view, query) and matches(view, query)
+        if view.info.category is Category.CHECK
+        and in_service(view, active)
+        and matches(view, query)
     ]
     shown, cursor = q.page(found, _name, query)
     return answer(
@@ -127,9 +131,8 @@ def _name(view: ComponentView) -> str:
     return view.info.name
 
 
-def in_service(view: ComponentView, query: Mapping[str, str]) -> bool:
-    """Whether a component is in service, or out of it, as a query asks."""
-    wanted = q.one_of(query, "active", ("true", "false"))
+def in_service(view: ComponentView, wanted: str | None) -> bool:
+    """Whether a component is in service (``true``), or out of it, as a query asks."""
     return wanted is None or (wanted == "true") is (view.breaker.state is not State.DISABLED)
 
 

@@ -97,7 +97,7 @@ def slow(**fields: Any) -> CircuitBreaker:
 def asked(breaker: CircuitBreaker, server: Origin, model: str, stream: bool = True) -> list[str]:
     transport = BreakerTransport(breaker, rules=LLM_RULES)
     with (
-        httpx.Client(transport=transport, timeout=max(0.4, PATIENCE)) as client,
+        httpx.Client(transport=transport, timeout=max(0.8, PATIENCE)) as client,
         client.stream(
             "POST", f"{server.url}/v1/chat/completions", json={"model": model, "stream": stream}
         ) as response,

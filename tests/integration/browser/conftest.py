@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 INSTALL = "pip install playwright axe-playwright-python"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium without a head."""
+    """Debian's Chromium without a head; not for longer than a module, since as long as it is
+    there Playwright's event loop counts as running, and no other test could have its own."""
     path = program("chromium", package="chromium")
     try:
         from playwright.sync_api import sync_playwright

@@ -22,7 +22,7 @@ from redis.retry import Retry
 from cbmon import BreakerRegistry, CircuitBreaker, CircuitOpenError
 from cbmon.integrations.redis import RedisCircuitOpenError, protect_redis
 from tests.integration.clients.conftest import Redis, traffic
-from tests.integration.harness import eventually
+from tests.integration.harness import eventually, free_port
 from tests.integration.harness.processes import slowness
 
 
@@ -252,7 +252,7 @@ async def test_nothing_leaks_in_ten_thousand_mixed_calls(redis_server: Redis) ->
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Redis]:
     """A cluster of one."""
-    server = Redis(tmp_path, "--cluster-enabled", "yes")
+    server = Redis(tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     server.start()
     with redis.Redis(port=server.port) as plain:
         plain.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
