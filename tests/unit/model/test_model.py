@@ -116,9 +116,9 @@ def machine(kind: str, *, examples: int = 200, steps: int = 40) -> Any:
 TestTheCountKindDoesWhatTheReferenceDoes = machine("count")
 TestTheTimeKindDoesWhatTheReferenceDoes = machine("time")
 TestThePercentageKindDoesWhatTheReferenceDoes = machine("percentage")
-TestTheCountKindForLong = pytest.mark.long(machine("count", examples=5000, steps=60))
-TestTheTimeKindForLong = pytest.mark.long(machine("time", examples=5000, steps=60))
-TestThePercentageKindForLong = pytest.mark.long(machine("percentage", examples=5000, steps=60))
+TestTheCountKindForLong = pytest.mark.long(machine("count", examples=2000, steps=60))
+TestTheTimeKindForLong = pytest.mark.long(machine("time", examples=2000, steps=60))
+TestThePercentageKindForLong = pytest.mark.long(machine("percentage", examples=2000, steps=60))
 
 
 def test_the_reference_stands_on_its_own() -> None:
