@@ -79,6 +79,7 @@ class SharedBreakers:
         self._offset = 0.0
         self._asked = False
         self._failures = 0
+        self._leaving = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -111,6 +112,7 @@ class SharedBreakers:
         if self._task is not None:
             raise RuntimeError("the shared breakers have been started already")
         self._loop = asyncio.get_running_loop()
+        self._leaving = False
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name="shared breakers")
 
@@ -119,11 +121,14 @@ class SharedBreakers:
         task, self._task = self._task, None
         if task is None:
             return
+        self._leaving = True
+        self._wake.set()
+        await asyncio.wait([task], timeout=self.timeout)  # clients do not like to be cut off
         task.cancel()
         (ending,) = await asyncio.gather(task, return_exceptions=True)
         self._loop = None
-        if not isinstance(ending, asyncio.CancelledError):
-            raise ending or AssertionError("the runner ended by itself")
+        if ending is not None and not isinstance(ending, asyncio.CancelledError):
+            raise ending
         if not self.degraded:
             await self._let_go()
         await self._store.close()
@@ -179,7 +184,7 @@ class SharedBreakers:
             loop.call_soon_threadsafe(self._wake.set)
 
     async def _run(self) -> None:
-        while True:
+        while not self._leaving:
             self._wake.clear()
             await self._round()
             try:
@@ -187,7 +192,9 @@ class SharedBreakers:
                     await self._wake.wait()
             except TimeoutError:
                 continue
-            if self.degraded:  # moves of here do not make a store that is down busier
+            if (
+                self.degraded and not self._leaving
+            ):  # moves of here do not make a store that is down busier
                 await asyncio.sleep(self.interval)
 
     def _pause(self) -> float:

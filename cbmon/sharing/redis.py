@@ -14,6 +14,8 @@ from cbmon.sharing.store import NOTHING, Seen, StoreDownError, seen
 
 try:
     from redis import asyncio as client
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
 except ImportError as error:
     raise MissingExtraError("breakers shared over Redis", "redis") from error
@@ -29,10 +31,14 @@ _MONTH: Final = 30 * 86_400
 
 
 class RedisStore:
-    """``url`` as redis-py reads it; ``group`` separates programs on one server."""
+    """``url`` as redis-py reads it; ``group`` separates programs on one server. ``timeout`` is
+    how long (seconds) the server may take: less than the runner's, which would cut the client
+    off in the middle."""
 
-    def __init__(self, url: str, *, group: str = "cbmon") -> None:
-        self._redis: Any = client.from_url(url)  # type: ignore[no-untyped-call, unused-ignore]
+    def __init__(self, url: str, *, group: str = "cbmon", timeout: float = 1.5) -> None:
+        self._redis: Any = client.from_url(  # type: ignore[no-untyped-call, unused-ignore]
+            url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
+        )
         self._group = group
         self._script = self._redis.register_script(_SWAP)
 

@@ -63,6 +63,9 @@ def test_prometheus_finds_the_checks_in_a_file(
     config.write_text(yaml.safe_dump({"checks": CHECKS}, allow_unicode=True))
     code, _, error = daemon.cli("sd", "--config.file", str(config), "--out", str(targets))
     assert (code, error) == (0, "")
-    sources = {"static_configs": [], "file_sd_configs": [{"files": [str(targets)]}]}
+    sources = {
+        "static_configs": [],
+        "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "1s"}],
+    }
     server = prometheus({"sd": ""}, scrape={**sources, "relabel_configs": relabelled(daemon)})
     assert set(eventually(lambda: found(server), "the public checks", 20.0)) == {"web", 'odd "☂"'}

@@ -7,6 +7,7 @@ connection is lost to the pool.
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
 import time
@@ -226,12 +227,15 @@ async def test_a_cancelled_command_says_nothing(redis_server: Redis) -> None:
     await client.aclose()
 
 
+# redis-py leaves its socket to the collector when it is cancelled while it connects
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_nothing_leaks_in_ten_thousand_mixed_calls(redis_server: Redis) -> None:
     breaker = CircuitBreaker("mixed", failure_threshold=50)
     client = protect_redis(
         made("asyncio", redis_server, max_connections=50, socket_timeout=60), breaker
     )
     draw = random.Random(7)
+    await client.set("a", "text")
 
     async def worker() -> None:
         for _ in range(500):
@@ -247,6 +251,7 @@ async def test_nothing_leaks_in_ten_thousand_mixed_calls(redis_server: Redis) ->
     assert counts.calls > 9_000
     assert (counts.in_flight, counts.failures, in_use(client)) == (0, 0, 0)
     await client.aclose()
+    gc.collect()
 
 
 @pytest.fixture

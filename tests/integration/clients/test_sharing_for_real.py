@@ -27,7 +27,7 @@ def server(request: pytest.FixtureRequest) -> Redis | Postgres:
 
 def store_of(server: Redis | Postgres, group: str) -> SharedStore:
     if isinstance(server, Redis):
-        return RedisStore(f"redis://127.0.0.1:{server.port}/0", group=group)
+        return RedisStore(f"redis://127.0.0.1:{server.port}/0", group=group, timeout=0.3)
     return PostgresStore(server.dsn, group=group)
 
 
