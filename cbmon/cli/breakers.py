@@ -42,9 +42,11 @@ PAGE: Final = 500
 @click.option("--for", "duration", metavar="SECONDS", type=float, help="open: wait just that.")
 @click.option("--hold", is_flag=True, help="open, close: keep it until it is released.")
 @click.option("--keep-counters", is_flag=True, help="enable: go on in half-open, cycles kept.")
+@output.watch_option
 @daemon_options
 def breakers(
     *,
+    watch: float | None,
     action: str,
     name: str | None,
     state: str | None,
@@ -72,11 +74,16 @@ def breakers(
         "reset_counters": False if keep_counters else None,
     }
     options = {key: value for key, value in chosen.items() if value is not None}
-    _check_usage(action, name, options, {"--state": state, "--tag": tag}, reason)
-    daemon = daemon_at(url, socket_path, token_file)
+    listing = {"--state": state, "--tag": tag, "--watch": str(watch or "")}
+    _check_usage(action, name, options, listing, reason)
     if action == "list":
-        _list(daemon, {"state": state, "tag": tag}, as_json)
+
+        def look() -> None:
+            _list(daemon_at(url, socket_path, token_file), {"state": state, "tag": tag}, as_json)
+
+        output.watched(look, watch)
         return
+    daemon = daemon_at(url, socket_path, token_file)
     address = f"/api/v1/breakers/{part(str(name))}"
     if action == "show":
         found = daemon.get(address)

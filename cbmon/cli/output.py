@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from typing import Any, Final
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 import click
+
+from cbmon.cli.problem import UNREACHABLE, CommandError
+
+T = TypeVar("T")
 
 STYLES: Final = {
     "closed": "green",
@@ -83,3 +88,32 @@ def seconds(value: float | None) -> str:
     minutes, rest = divmod(round(value), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+watch_option: Final = click.option(
+    "--watch", is_flag=False, flag_value=2.0, type=click.FloatRange(0.2, 3600), metavar="[SECONDS]",
+    help="Show it again every 2 s, or so many; Ctrl-C ends.",
+)  # fmt: skip
+
+
+def watched(show: Callable[[], T], every: float | None) -> T | None:
+    """``show()``, once or again and again; what it gave last.
+
+    A daemon that cannot be reached ends a single look, and is said in the place of the others.
+    """
+    if every is None:
+        return show()
+    last: T | None = None
+    try:
+        while True:
+            if on_terminal():
+                click.clear()
+            try:
+                last = show()
+            except CommandError as problem:
+                if problem.exit_code != UNREACHABLE:
+                    raise
+                click.echo(f"cbmon: {problem}", err=True)
+            time.sleep(every)
+    except KeyboardInterrupt:
+        return last

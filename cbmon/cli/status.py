@@ -15,18 +15,29 @@ ORDER = ("open", "forced_open", "half_open", "disabled", "observe", "forced_clos
 
 
 @click.command()
+@output.watch_option
 @daemon_options
 def status(
-    *, url: str | None, socket_path: Path | None, token_file: Path | None, as_json: bool
+    *,
+    watch: float | None,
+    url: str | None,
+    socket_path: Path | None,
+    token_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Show how everything is; exit 1 when something is not well."""
-    daemon = daemon_at(url, socket_path, token_file)
-    summary = daemon.get("/api/v1/summary")
-    if as_json:
-        output.show_json(summary)
-    else:
-        _show(summary, daemon.get("/api/v1/config/diff")["differences"])
-    click.get_current_context().exit(FINE if summary["status"] == "ok" else BAD_NEWS)
+
+    def look() -> str:
+        daemon = daemon_at(url, socket_path, token_file)
+        summary: dict[str, Any] = daemon.get("/api/v1/summary")
+        if as_json:
+            output.show_json(summary)
+        else:
+            _show(summary, daemon.get("/api/v1/config/diff")["differences"])
+        return str(summary["status"])
+
+    found = output.watched(look, watch)
+    click.get_current_context().exit(FINE if found == "ok" else BAD_NEWS)
 
 
 def _show(summary: dict[str, Any], differences: list[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from cbmon.cli import client, output
 from cbmon.cli.probe import REASONS
+from cbmon.cli.problem import BAD_NEWS, UNREACHABLE, CommandError
 from cbmon.cli.root import COMMANDS, cli
 from cbmon.model import Reason
 
@@ -252,3 +253,42 @@ def test_what_cannot_be_simulated_is_said(
     done = simulated(tmp_path, *arguments)
     assert done.exit_code == code
     assert message in done.output
+
+
+def test_a_watch_goes_on_over_a_daemon_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waits: list[float] = []
+    answers = [None, CommandError("nobody listens", UNREACHABLE), None]
+
+    def look() -> int:
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+        return len(answers)
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if not answers:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("cbmon.cli.output.time.sleep", sleep)
+    assert output.watched(look, 5.0) == 0
+    assert waits == [5.0, 5.0, 5.0]
+    assert capsys.readouterr().err == "cbmon: nobody listens\n"
+
+
+def test_what_is_wrong_for_good_ends_a_watch() -> None:
+    def look() -> None:
+        raise CommandError("no such breaker", BAD_NEWS)
+
+    with pytest.raises(CommandError):
+        output.watched(look, 5.0)
+    with pytest.raises(CommandError):
+        output.watched(look, None)
+
+
+def test_only_a_list_can_be_watched() -> None:
+    done = cbmon("breakers", "show", "shop", "--watch")
+    assert done.exit_code == 2
+    assert "breakers show knows no --watch" in done.stderr
