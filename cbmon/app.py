@@ -169,16 +169,20 @@ class Daemon:
         self._recorder = Recorder(self._store.record, self._journal, self._monitor.publish, clock)
         self._asked = Probing(self._probing, unknown_module=metrics.unknown_module)
         self._asked.configure(config.web.probe, modules, enable=options.enable_probe)
+        self._web = self._made_web(web_config)
+
+    def _made_web(self, web_config: WebConfig | None) -> WebServer:
+        """The web, with everything that it may ask."""
         operations = Operations(
             Rooms(
-                clock=clock,
+                clock=self._clock,
                 monitor=self._monitor,
                 apps=self._apps,
                 scheduler=self._scheduler,
                 journal=self._journal,
                 store=self._store,
                 notifying=self._notifying,
-                metrics=metrics,
+                metrics=self._metrics,
                 probing=self._probing,
                 settings=self._tuning,
                 record=self._recorder,
@@ -188,12 +192,12 @@ class Daemon:
             not_ready=lambda: self._not_ready,
             reload=self.reload,
         )
-        self._web = WebServer(
+        return WebServer(
             operations,
-            tokens=config.web.tokens,
+            tokens=self._config.web.tokens,
             probing=self._asked,
             web_config=web_config,
-            certificate_role=config.web.certificate_role,
+            certificate_role=self._config.web.certificate_role,
             stream=self._stream,
             apps=self._apps,
             on_refusal=self._recorder.turned_away,

@@ -36,7 +36,7 @@ def needed(name: str) -> Any:
 
 def routes(**fields: Any) -> list[ProtectedRoute]:
     given = {"failure_threshold": 1_000_000, **fields}
-    return [ProtectedRoute("/work/{kind}", name="work", **given)]
+    return [ProtectedRoute("/jobs/{kind}", name="jobs", **given)]
 
 
 async def work(kind: str) -> tuple[int, str]:
@@ -57,7 +57,7 @@ def fastapi_app(registry: BreakerRegistry, **fields: Any) -> Any:
         status, text = await work(kind)
         return responses.PlainTextResponse(text, status)
 
-    app.get("/work/{kind}", response_model=None)(handler)
+    app.get("/jobs/{kind}", response_model=None)(handler)
     app.add_middleware(CircuitBreakerMiddleware, routes=routes(**fields), registry=registry)
     return app
 
@@ -73,7 +73,7 @@ def starlette_app(registry: BreakerRegistry, **fields: Any) -> Any:
         return responses.PlainTextResponse(text, status)
 
     app = needed("starlette.applications").Starlette(
-        routes=[routing.Route("/work/{kind}", handler)]
+        routes=[routing.Route("/jobs/{kind}", handler)]
     )
     app.add_middleware(CircuitBreakerMiddleware, routes=routes(**fields), registry=registry)
     return app
@@ -93,7 +93,7 @@ def litestar_app(registry: BreakerRegistry, **fields: Any) -> Any:
 
     handler.__annotations__ = {"request": litestar.Request, "return": litestar.Response}
     return litestar.Litestar(
-        route_handlers=[litestar.get("/work/{kind:str}")(handler)],
+        route_handlers=[litestar.get("/jobs/{kind:str}")(handler)],
         middleware=[define(CircuitBreakerMiddleware, routes=routes(**fields), registry=registry)],
         logging_config=None,
     )
@@ -137,7 +137,7 @@ async def aiohttp_serving(registry: BreakerRegistry, **fields: Any) -> AsyncIter
 
     guard = aiohttp_server.CircuitBreakerMiddleware(routes(**fields), registry=registry)
     app = web.Application(middlewares=[guard])
-    app.router.add_get("/work/{kind}", handler)
+    app.router.add_get("/jobs/{kind}", handler)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -188,14 +188,14 @@ async def test_counters_are_exact_after_a_mixed_load(framework: str) -> None:
         kind = ("good", "missing", "bad", "boom", "good", "stream")[number % 6]
         async with gate:
             if kind == "stream":
-                return await hang_up(session, f"{url}/work/stream")
-            return await ask(session, f"{url}/work/{kind}")
+                return await hang_up(session, f"{url}/jobs/stream")
+            return await ask(session, f"{url}/jobs/{kind}")
 
     async with serving(framework, registry) as url, aiohttp.ClientSession() as session:
         statuses = await asyncio.gather(*(one(number) for number in range(REQUESTS)))
-        counts = registry.get("work").counts
+        counts = registry.get("jobs").counts
         async with asyncio.timeout(20):
-            while (counts := registry.get("work").counts).in_flight:  # noqa: ASYNC110 - somebody else's state
+            while (counts := registry.get("jobs").counts).in_flight:  # noqa: ASYNC110 - somebody else's state
                 await asyncio.sleep(0.05)
     sixth = REQUESTS // 6
     assert [statuses.count(status) for status in (200, 404, 502, 500)] == [2 * sixth, *[sixth] * 3]
@@ -211,11 +211,11 @@ async def test_a_broken_route_is_shut_and_opens_again(framework: str) -> None:
         serving(framework, registry, **fields) as url,
         aiohttp.ClientSession() as session,
     ):
-        first = [await ask(session, f"{url}/work/bad") for _ in range(5)]
-        many = await asyncio.gather(*(ask(session, f"{url}/work/good") for _ in range(50)))
+        first = [await ask(session, f"{url}/jobs/bad") for _ in range(5)]
+        many = await asyncio.gather(*(ask(session, f"{url}/jobs/good") for _ in range(50)))
         await asyncio.sleep(0.3)
-        assert await ask(session, f"{url}/work/good") == 200
-    breaker = registry.get("work")
+        assert await ask(session, f"{url}/jobs/good") == 200
+    breaker = registry.get("jobs")
     assert first == [502] * 5
     assert many == [503] * 50
     assert breaker.state is State.CLOSED
@@ -231,9 +231,9 @@ async def test_no_more_requests_run_than_there_are_places(framework: str) -> Non
         serving(framework, registry, **fields) as url,
         aiohttp.ClientSession() as session,
     ):
-        statuses = await asyncio.gather(*(ask(session, f"{url}/work/good") for _ in range(100)))
+        statuses = await asyncio.gather(*(ask(session, f"{url}/jobs/good") for _ in range(100)))
     assert statuses == [200] * 100
-    assert registry.get("work").counts.successes == 100
+    assert registry.get("jobs").counts.successes == 100
 
 
 @pytest.mark.parametrize("place", ["inside", "outside"])
@@ -256,10 +256,10 @@ async def test_hang_ups_say_nothing_beside_a_middleware_that_has_tasks_of_its_ow
     else:
         app.add_middleware(base, dispatch=pass_on)
     async with uvicorn_serving(app) as url, aiohttp.ClientSession() as session:
-        await asyncio.gather(*(hang_up(session, f"{url}/work/stream") for _ in range(60)))
-        statuses = await asyncio.gather(*(ask(session, f"{url}/work/good") for _ in range(60)))
+        await asyncio.gather(*(hang_up(session, f"{url}/jobs/stream") for _ in range(60)))
+        statuses = await asyncio.gather(*(ask(session, f"{url}/jobs/good") for _ in range(60)))
         async with asyncio.timeout(20):
-            while (counts := registry.get("work").counts).in_flight:  # noqa: ASYNC110
+            while (counts := registry.get("jobs").counts).in_flight:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     assert statuses == [200] * 60
     assert (counts.successes, counts.failures, counts.cancelled) == (60, 0, 60)
