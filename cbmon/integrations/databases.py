@@ -4,7 +4,8 @@ Rule: an answer is a success, also "duplicate key" and "deadlock detected": the 
 work. A failure is a database that cannot be reached, cannot be used or has lost itself.
 
 Sources: PostgreSQL, appendix A "Error Codes" (SQLSTATE classes); PEP 249 for drivers without
-SQLSTATE; MySQL's error reference for the lock errors that its drivers call operational.
+SQLSTATE; SQLite's result codes; MySQL's error reference for the lock errors that its drivers call
+operational.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ _PEP_249: Final = {
 """By class name, the most special first; an InterfaceError is of the driver, says the PEP."""
 _MYSQL_ANSWERS: Final = frozenset({1205, 1213, 3572})
 """Lock wait timeout exceeded, deadlock found, lock not available (NOWAIT)."""
+_SQLITE_FAILURES: Final = frozenset({5, 6, 10, 11, 13, 14, 15, 26})
+"""SQLITE_BUSY, LOCKED, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, NOTADB; a mistake in a statement
+is SQLITE_ERROR, though the driver calls it operational, too."""
 _LENGTH: Final = 5
 
 
@@ -64,6 +68,9 @@ def judge_database(error: BaseException) -> Verdict:
         return TIMEOUT
     if isinstance(error, OSError):
         return CONNECT
+    code = getattr(error, "sqlite_errorcode", None)
+    if isinstance(code, int) and code & 0xFF not in _SQLITE_FAILURES:
+        return ANSWERED
     verdict = _KNOWN.get(type(error)) or _by_class(type(error))
     if verdict is CONNECT and error.args and error.args[0] in _MYSQL_ANSWERS:
         return ANSWERED

@@ -43,7 +43,8 @@ class ProtectedRoute:
     as 503.
 
     ``policy`` and ``policy_fields`` are the breaker's. ``call_timeout`` is answered 504. Raises
-    ValueError for a pattern that is no path, or a bad field.
+    ValueError for a pattern that is no path, or a bad field; TypeError for one method or status
+    where several are expected.
     """
 
     __slots__ = (
@@ -74,6 +75,11 @@ class ProtectedRoute:
     ) -> None:
         if judge not in {"start", "end"}:
             raise ValueError(f"judge: got {judge!r}, expected 'start' or 'end'")
+        if isinstance(methods, str):
+            raise TypeError(f"methods: got {methods!r}, expected several, such as [{methods!r}]")
+        if isinstance(failure_statuses, int):
+            text = f"failure_statuses: got {failure_statuses}, expected several, such as "
+            raise TypeError(f"{text}[{failure_statuses}]")
         compiled(pattern)
         self.pattern = pattern
         self.name = pattern if name is None else name

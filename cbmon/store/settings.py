@@ -7,6 +7,7 @@ by asking for one number. Nobody's edit is overwritten unseen.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, delete, select
 
 from cbmon.events import Action
 from cbmon.keeping import SettingsRow, SettingsState, Texts
+from cbmon.logs import fields as fields_of
 from cbmon.store import chain
 from cbmon.store.backend import Backend
 from cbmon.store.rows import encoded
@@ -24,6 +26,8 @@ from cbmon.store.schema import SETTINGS, breaker_settings, meta, settings_in_for
 VERSION: Final = "settings_version"
 Read = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 Write = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
+
+log = logging.getLogger(__name__)
 
 
 class SettingsTable:
@@ -121,12 +125,24 @@ def _load(connection: Connection) -> SettingsState:
                 changed_by=row["changed_by"],
             )
             for row in connection.execute(select(breaker_settings)).mappings()
+            if _has_name(row)
         },
         in_force={
             row["component"]: _texts(row["fields"])
             for row in connection.execute(select(settings_in_force)).mappings()
         },
     )
+
+
+def _has_name(row: Mapping[Any, Any]) -> bool:
+    """SQLite lets a hand put in anything as a key, also nothing; such a row is of no breaker."""
+    named = isinstance(row["component"], str)
+    if not named:
+        log.error(
+            "a row of breaker_settings has no name; delete it",
+            extra=fields_of(component=repr(row["component"])),
+        )
+    return named
 
 
 def _texts(text: str) -> dict[str, str]:

@@ -61,6 +61,8 @@ async def events(request: web.Request) -> web.StreamResponse:
         try:
             await _send(request, response, beginning)
             await _follow(request, response, listener, missed[-1].id if missed else last)
+        except ConnectionResetError:
+            pass  # it has gone, as clients do
         except TimeoutError:
             stream.dropped += 1
             connection = connection_of(request)

@@ -127,3 +127,19 @@ async def test_a_server_that_is_gone_is_asked_again(monkeypatch: pytest.MonkeyPa
     with pytest.raises(asyncio.CancelledError):
         await anext(listening.notices(url))
     assert waits == [listening.AGAIN] * 3
+
+
+@pytest.mark.parametrize("key", ["null", "x'00ff'"])
+async def test_a_row_that_a_hand_put_in_without_a_name_is_left_aside(
+    store: Store, url: str, key: str
+) -> None:
+    import psycopg
+
+    values = f"insert into breaker_settings (component, failure_threshold) values ({key}, '3')"
+    if url.startswith("sqlite"):
+        edit(url, values)
+    else:
+        with pytest.raises(psycopg.Error):
+            edit(url, values)
+    state = await store.settings.load()
+    assert set(state.rows) == {"*"}

@@ -58,3 +58,16 @@ def test_a_drivers_exception_says_it(error: BaseException, verdict: object) -> N
 def test_mysqls_lock_errors_are_answers(code: int, verdict: object) -> None:
     kind = type("OperationalError", (Exception,), {"__module__": "pymysql.err"})
     assert judge_database(kind(code, "in words")) is verdict
+
+
+@pytest.mark.parametrize("statement", ["selec 1", "select * from nothing"])
+def test_a_mistake_in_sqls_words_is_an_answer_of_sqlite(statement: str) -> None:
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        sqlite3.connect(":memory:").execute(statement)
+    assert judge_database(caught.value) is ANSWERED
+
+
+def test_a_database_that_cannot_be_opened_is_a_failure_of_sqlite() -> None:
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        sqlite3.connect("/nowhere/at/all.db")
+    assert judge_database(caught.value) is CONNECT

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,3 +102,9 @@ def test_what_is_no_wildcard_fits_only_itself(text: str) -> None:
     its = table(ProtectedRoute(f"/{text}"))
     assert found(its, f"/{text}") is not None
     assert found(its, f"/{text}x") is None
+
+
+@pytest.mark.parametrize("fields", [{"methods": "GET"}, {"failure_statuses": 500}])
+def test_one_where_several_are_expected_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="expected several, such as"):
+        ProtectedRoute("/x", **fields)
