@@ -5,9 +5,9 @@ Rule: the only place that knows both what is configured and what it is made of.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 from zlib import crc32
 
 from cbmon.breaker import CircuitBreaker
@@ -16,9 +16,9 @@ from cbmon.config import CheckConfig, Config, ConfigTypes, ExportConfig
 from cbmon.config.fields import Options
 from cbmon.exports import EXPORTS, export_type
 from cbmon.exports.base import ExportEnvironment, Keeping
-from cbmon.interfaces import Attempt, Clock, Export, Exposition
+from cbmon.interfaces import Attempt, Clock, Export, Exposition, Probe
 from cbmon.metrics import Metrics
-from cbmon.model import BreakerInfo, Category, Result
+from cbmon.model import BreakerInfo, Category, Result, Unit
 from cbmon.notify.receivers import RECEIVERS, receiver_type
 from cbmon.probes import PROBES, ProbeEnvironment, probe_type
 from cbmon.probes.run import ONCE, Plan
@@ -85,7 +85,10 @@ class Builder:
     def runner(self, item: CheckConfig | ExportConfig) -> Runner:
         """What a component of this configuration runs."""
         if isinstance(item, CheckConfig):
-            return probe_type(item.type).build(item.options, self._probing)
+            kind = probe_type(item.type)
+            probe = kind.build(item.options, self._probing)
+            units = kind.values(item.options)
+            return _Told(probe, self._metrics, item.name, units) if units else probe
         export = export_type(item.type).build(item.options, self._exporting, item.name)
         return _Bound(export, self._exposition)
 
@@ -123,6 +126,30 @@ def info_of(item: CheckConfig | ExportConfig, config: Config) -> BreakerInfo:
         kind=item.type,
         labels={**config.labels, **item.labels},
     )
+
+
+class _Told:
+    """A probe of which the listed performance data become metrics, as long as it is there."""
+
+    def __init__(
+        self, probe: Probe, metrics: Metrics, check: str, units: Mapping[str, Unit]
+    ) -> None:
+        self._probe = probe
+        self._metrics = metrics
+        self._record = metrics.add_perfdata(check, units)
+
+    async def run(self, attempt: Attempt) -> Result:
+        told: Iterable[Mapping[str, Any]] = ()
+        try:
+            result = await self._probe.run(attempt)
+            told = result.facts.get("perfdata", ())
+            return result
+        finally:  # a run that is cut off has told nothing
+            self._record.tell(told)
+
+    async def close(self) -> None:
+        self._metrics.remove_perfdata(self._record)
+        await self._probe.close()
 
 
 class _Bound:

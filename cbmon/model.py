@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 
 class Category(StrEnum):
@@ -92,6 +92,9 @@ class Phases(NamedTuple):
     processing: float = 0.0
     transfer: float = 0.0
 
+
+Unit = Literal["value", "seconds", "bytes", "ratio", "counter"]
+"""What something that a plug-in tells is measured in; ``value`` is any of them, or none."""
 
 UP_STATES: Final = frozenset({"closed", "forced_closed", "observe"})
 """The breaker states that let calls through; entering one of them ends an incident."""

@@ -11,6 +11,7 @@ from typing import Final
 from cbmon.backlog import DropCause
 from cbmon.breaker.states import MOVES, State, Trigger
 from cbmon.metrics.app_families import APPS
+from cbmon.metrics.perfdata import PERFDATA
 from cbmon.metrics.text import Family
 from cbmon.model import Phase, Reason, SkipCause
 
@@ -444,4 +445,6 @@ ITSELF: Final = (BUILD, RELOAD_OK, RELOAD_AT, HASH, LATENESS, LAG, STORE_ERRORS,
 
 def every() -> tuple[Family, ...]:
     """All of them, in the order of the output; process_* and python_* come after."""
-    return (*BREAKERS, *CHECKS, *EXPORTS, *WAITING, *DISCOVERY, *NOTIFYING, *ITSELF, *APPS)
+    return (
+        *BREAKERS, *CHECKS, *EXPORTS, *PERFDATA, *WAITING, *DISCOVERY, *NOTIFYING, *ITSELF, *APPS,
+    )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Final
 
 from cbmon.metrics import families as f
 from cbmon.metrics.app_families import APPS
+from cbmon.metrics.perfdata import PERFDATA
 from cbmon.metrics.text import Family
 
 _INTRODUCTION: Final = """\
@@ -52,6 +53,9 @@ def page() -> str:
             "## Checks",
             "",
             *_table(f.CHECKS),
+            "What plug-ins tell, for the labels that [`exec`](checks/exec.md) lists:",
+            "",
+            *_table(PERFDATA),
             "## Exports",
             "",
             *_table(f.EXPORTS),

@@ -6,7 +6,7 @@ next scrape after it is removed. Only the event loop calls in here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Final
 from zlib import crc32
@@ -17,6 +17,7 @@ from cbmon.metrics.apps import AppNumbers
 from cbmon.metrics.exposition import COMPONENTS, Exposition
 from cbmon.metrics.lines import Moment
 from cbmon.metrics.own import Itself, discovery_sections, export_sections, receiver_sections
+from cbmon.metrics.perfdata import PerfdataRecord, perfdata_sections
 from cbmon.metrics.records import (
     BreakerRecord,
     ComponentRecord,
@@ -25,7 +26,7 @@ from cbmon.metrics.records import (
     ReceiverRecord,
 )
 from cbmon.metrics.text import Family
-from cbmon.model import BreakerInfo, Category
+from cbmon.model import BreakerInfo, Category, Unit
 
 _HASH_DIGITS: Final = 12
 """Hexadecimal digits of a digest that a float holds exactly."""
@@ -54,6 +55,7 @@ class Metrics:
         self._records = {category: {} for category in Category}
         self._sorted: dict[Category, Sequence[BreakerRecord]] = {}
         self._receivers: dict[str, ReceiverRecord] = {}
+        self._perfdata: dict[str, PerfdataRecord] = {}
         self.discoveries: dict[str, DiscoveryRecord] = {}
         """The sources of targets, by name."""
         self.next_run: Callable[[str], float | None] = _never
@@ -76,6 +78,16 @@ class Metrics:
         """Forget a check or export; an unknown one is no error."""
         self._remove(Category.CHECK, name)
         self._remove(Category.EXPORT, name)
+
+    def add_perfdata(self, check: str, units: Mapping[str, Unit]) -> PerfdataRecord:
+        """Labels of a check's performance data, instead of those it had; the record is told."""
+        record = self._perfdata[check] = PerfdataRecord(check, units)
+        return record
+
+    def remove_perfdata(self, record: PerfdataRecord) -> None:
+        """Forget it; one that was replaced meanwhile is no error."""
+        if self._perfdata.get(record.check) is record:
+            del self._perfdata[record.check]
 
     def add_breaker(self, breaker: DaemonBreaker) -> None:
         """Another breaker, such as a receiver's; it measures durations from now on.
@@ -178,6 +190,7 @@ class Metrics:
 
     def own(self) -> Iterator[tuple[Family, bytes]]:
         """The families of what exports keep, of notifications and of the daemon itself."""
+        yield from perfdata_sections(one for _, one in sorted(self._perfdata.items()))
         exports = self.records(Category.EXPORT)
         yield from export_sections(one for one in exports if isinstance(one, ComponentRecord))
         yield from discovery_sections(one for _, one in sorted(self.discoveries.items()))

@@ -17,4 +17,5 @@ TYPE: Final = ProbeType(
     options=ExecOptions,
     target=lambda options: options.command[0],  # the arguments may hold passwords
     build=ExecProbe,
+    values=lambda options: options.perfdata,
 )

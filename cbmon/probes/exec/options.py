@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from cbmon.config.fields import Duration, Options, Regex, SecretFile, Size, fault
+from cbmon.model import Unit
+from cbmon.probes.exec.perfdata import LONGEST_LABEL
 
 State = Literal["ok", "warning", "critical", "unknown"]
 STATES: Final[tuple[State, ...]] = ("ok", "warning", "critical", "unknown")
 """By the exit code that means them."""
 
+MOST_SERIES: Final = 64
+"""Labels of one check that may become metrics."""
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # With these a library of one's own, or other code, is loaded before the program's.
 _LOADER: Final = re.compile(r"LD_.*|PYTHON(PATH|HOME|STARTUP)|PERL5?(LIB|OPT)|BASH_ENV|ENV|IFS")
@@ -33,8 +37,44 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def _label(text: str) -> str:
+    if not text or not text.isprintable() or len(text) > LONGEST_LABEL:
+        raise ValueError(f"expected 1 to {LONGEST_LABEL} printable characters")
+    return text
+
+
+def _with_units(value: Any) -> Any:
+    """A list of labels is short for a mapping in which each is a ``value``."""
+    if not isinstance(value, list | tuple):
+        return value
+    twice = [one for place, one in enumerate(value) if one in value[:place]]
+    if twice:
+        raise ValueError(f"{twice[0]!r} stands twice; keep one")
+    if not all(isinstance(one, str) for one in value):
+        raise ValueError('expected labels, or a mapping such as {"/": bytes}')
+    return dict.fromkeys(value, "value")
+
+
 Variable = Annotated[str, AfterValidator(_variable)]
 Word = Annotated[str, AfterValidator(_without_nul)]
+Perfdata = Annotated[
+    dict[Annotated[str, AfterValidator(_label)], Unit],
+    BeforeValidator(_with_units),
+    Field(max_length=MOST_SERIES),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": {"type": "string"}, "maxItems": MOST_SERIES},
+                {
+                    "type": "object",
+                    "additionalProperties": {"enum": [*get_args(Unit)]},
+                    "maxProperties": MOST_SERIES,
+                },
+            ]
+        }
+    ),
+]
+"""Labels of performance data by the unit of their metrics."""
 
 
 class ExecExpect(Options):
@@ -76,6 +116,10 @@ class ExecOptions(Options):
     user: str | None = Field(
         None, description="account to run it as, if the daemon runs as root", min_length=1
     )
+    perfdata: Perfdata = Field(
+        {}, description="labels of performance data that become metrics: a list, or by their units",
+        examples=[["load1", "load5"], {"/": "bytes", "time": "seconds"}],
+    )  # fmt: skip
     expect: ExecExpect = Field(ExecExpect(), description="what makes a run a good one")
 
     @property

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 MOST: Final = 200
 """Values that are read of one output."""
-_LABEL: Final = 200
+LONGEST_LABEL: Final = 200
+"""Characters of a label, or of a range, beyond which it is cut off."""
 _TIMES: Final[Mapping[str, float]] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _SIZES: Final[Mapping[str, float]] = {
     "b": 1,
@@ -88,7 +89,7 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
         end = _end(text, match.end() if match else at)
         if match is not None:
             label = match[1].replace("''", "'") if quoted else match[1]
-            yield label[:_LABEL], text[match.end() : end]
+            yield label[:LONGEST_LABEL], text[match.end() : end]
         at = end
 
 
@@ -112,8 +113,8 @@ def _value(label: str, written: str) -> Value | None:
         label=label,
         value=value,
         unit=unit,
-        warn=warn[:_LABEL],
-        crit=crit[:_LABEL],
+        warn=warn[:LONGEST_LABEL],
+        crit=crit[:LONGEST_LABEL],
         minimum=_number(low, factor),
         maximum=_number(high, factor),
     )

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -23,7 +23,7 @@ from cbmon.backlog import Backlog, DropCause
 from cbmon.metrics import BreakerCollector, ComponentRecord
 from cbmon.metrics import families as f
 from cbmon.metrics.records import DiscoveryRecord
-from cbmon.model import Category, Phase, Reason, Result, SkipCause
+from cbmon.model import Category, Phase, Reason, Result, SkipCause, Unit
 
 if TYPE_CHECKING:
     from tests.unit.metrics.conftest import Daemon
@@ -155,6 +155,7 @@ class TestFromTheStart:
         daemon.metrics.add_receiver("oncall")
         daemon.add("out", Category.EXPORT)
         daemon.metrics.discoveries["fleet"] = DiscoveryRecord("fleet")
+        daemon.metrics.add_perfdata("api", {unit: unit for unit in get_args(Unit)})
         text = daemon.text()
         for family in f.every():
             suffix = "_count" if family.type == "histogram" else ""
