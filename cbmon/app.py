@@ -387,7 +387,7 @@ class Daemon:
             )
         except ConfigError as error:
             return ReloadOutcome(ok=False, problems=tuple(str(each) for each in error.problems))
-        if problems := self._tuning.problems_with(new):
+        if problems := await self._tuning.problems_with(new):
             return ReloadOutcome(ok=False, problems=tuple(problems))
         new = await self._watch.settled(new)
         found = await asyncio.to_thread(changes, self._config, new)  # thousands of comparisons

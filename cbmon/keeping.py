@@ -67,6 +67,11 @@ class SettingsStore(Protocol):
         """These edits of the table are in force now; recorded in the same transaction."""
         ...
 
+    async def refusals(self, component: str, actor: str) -> tuple[str, ...]:
+        """What was recorded against this row under that actor since it was last accepted, the
+        newest first: what a start need not record again."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from cbmon.component import HELD, Component
 from cbmon.config import Config
+from cbmon.config.places import places_of
+from cbmon.config.words import nearest
 from cbmon.errors import CbmonError, StoreError
 from cbmon.events import Action, SettingsChanged, new_id
 from cbmon.interfaces import Clock
@@ -32,10 +34,10 @@ from cbmon.settings import (
     as_json,
     from_json,
     from_text,
+    rows,
     to_text,
 )
 from cbmon.settings.fields import read
-from cbmon.settings.problems import as_given
 from cbmon.settings.sheet import (
     Allowance,
     Author,
@@ -66,8 +68,10 @@ class _Seen:
 
     version: int = -1
     rows: Mapping[str, SettingsRow] = field(default_factory=dict)
-    wrong: dict[str, tuple[Texts, tuple[Problem, ...]]] = field(default_factory=dict)
+    wrong: Mapping[str, tuple[Texts, Sequence[Problem]]] = field(default_factory=dict)
     """Rows that were refused, with what speaks against them."""
+    waiting: frozenset[str] = frozenset()
+    """Rows of breakers that are not configured."""
 
 
 class Tuning:
@@ -95,12 +99,13 @@ class Tuning:
             if problems:
                 log.error("settings are not readable", extra=logged(component=name))
                 continue
-            _set(self._book, name, found)
+            rows.put(self._book, name, found)
         for problem in self._book.problems_with_bases(bases_of(config)):
             component = problem.breaker or EVERY
             log.error("settings do not go with the configuration", extra=logged(problem=problem))
-            self._refused("change_settings", component, AT_START, str(problem))
-        await self._absorb(state)
+            if str(problem) not in await self._store.refusals(component, AT_START.actor):
+                self._refused("change_settings", component, AT_START, str(problem))
+        await self._absorb(state, at_start=True)
         self._listening = asyncio.get_running_loop().create_task(self._listen(), name="settings")
 
     async def stop(self) -> None:
@@ -110,14 +115,25 @@ class Tuning:
             task.cancel()
             await asyncio.wait([task])
 
-    def problems_with(self, config: Config) -> list[str]:
+    async def problems_with(self, config: Config) -> list[str]:
         """Why a configuration does not go with the settings in force; empty when it does."""
+        found = self._book.problems_with_bases(bases_of(config))
+        if not found:
+            return []
+        names = {problem.breaker for problem in found if problem.breaker is not None}
+        places = await asyncio.to_thread(places_of, config.source, names)
         hint = "; the settings in the database are part of it: see cbmon config diff"
-        return [f"{found}{hint}" for found in self._book.problems_with_bases(bases_of(config))]
+        unknown = f"{config.source}:1:1"
+        return [f"{places.get(one.breaker, unknown)}: {one}{hint}" for one in found]
 
     def rebase(self, config: Config) -> None:
-        """Another configuration is in force; its components are settled one by one."""
+        """Another configuration is in force; its components are settled one by one.
+
+        Rows that it may make right, or that waited for their breaker, are judged at the next look.
+        """
         self._book.rebase(bases_of(config))
+        if self._seen.wrong or self._seen.waiting:
+            self._seen.version = -1
 
     def settle(self, component: Component, author: Author = BY_RELOAD) -> None:
         """Give a component's breaker the policy that holds for it."""
@@ -146,7 +162,8 @@ class Tuning:
             effective=found,
             changed_at=row.changed_at,
             changed_by=row.changed_by,
-            refused=() if wrong is None else wrong[1],
+            refused=() if wrong is None else tuple(wrong[1]),
+            waiting=tuple(sorted(self._seen.waiting)) if name is None else (),
         )
 
     def differences(self) -> Sequence[Difference]:
@@ -199,8 +216,8 @@ class Tuning:
         """Do it; a refusal is recorded."""
         try:
             done: Sheet = await work
-        except (KeyError, StoreError):
-            raise
+        except (KeyError, StoreError, TooManyChangesError):
+            raise  # of the last, as of every flood, the web records some
         except CbmonError as error:
             self._refused(action, EVERY if name is None else name, author, str(error))
             raise
@@ -235,13 +252,13 @@ class Tuning:
         version = await self._store.change(key, row, action=action, expected=self._seen.version)
         if version is None:
             return False
-        rows = {**self._seen.rows, key: SettingsRow(fields=texts, **_stamp(action))}
+        known = {**self._seen.rows, key: SettingsRow(fields=texts, **_stamp(action))}
         if row is None:
-            del rows[key]
-        self._seen = _Seen(version, rows, self._seen.wrong)
-        self._seen.wrong.pop(key, None)
+            del known[key]
+        wrong = {name: why for name, why in self._seen.wrong.items() if name != key}
+        self._seen = _Seen(version, known, wrong, self._seen.waiting)
         draft = self._book.copy()
-        _set(draft, key, found)
+        rows.put(draft, key, found)
         await self._into_force(draft, {key: changes}, author)
         return True
 
@@ -249,40 +266,41 @@ class Tuning:
         if await self._store.version() != self._seen.version:
             await self._absorb(await self._store.load())
 
-    async def _absorb(self, state: SettingsState) -> None:
+    async def _absorb(self, state: SettingsState, *, at_start: bool = False) -> None:
         """Take up what rows say that is not in force yet."""
-        draft, wrong = self._book.copy(), dict(self._seen.wrong)
-        edited = _edited(state)
-        accepted: dict[str, Texts] = {}
-        refused: dict[str, list[Problem]] = {}
-        for _ in range(2):  # what was wrong beside an old row may be right beside its new one
-            refused = {}
-            for key in [key for key in edited if key not in accepted]:
-                found, problems = read(edited[key], from_text)
-                problems = problems or as_given(_problems(draft, key, found), edited[key])
-                if problems:
-                    refused[key] = problems
-                else:
-                    accepted[key] = edited[key]
-                    _set(draft, key, found)
-        changes = {key: _changes(_fields(self._book, key), _fields(draft, key)) for key in accepted}
+        found = rows.judged(self._book, state)
+        changes = {
+            key: _changes(rows.fields_of(self._book, key), rows.fields_of(found.book, key))
+            for key in found.accepted
+        }
         actions = [self._action(_verb(k), k, BY_HAND, details=c) for k, c in changes.items()]
-        if accepted:
-            await self._store.accept(
-                {key: texts or None for key, texts in accepted.items()}, actions
+        if found.accepted:
+            accepted = {key: texts or None for key, texts in found.accepted.items()}
+            await self._store.accept(accepted, actions)
+        for key, (texts, problems) in found.refused.items():
+            known = self._seen.wrong.get(key)
+            if known is None or known[0] != texts:
+                await self._refuse_row(key, "; ".join(map(str, problems)), at_start=at_start)
+        for key in sorted(found.waiting - self._seen.waiting):
+            log.warning(
+                "settings wait for a breaker that is not configured",
+                extra=logged(component=key, nearest=nearest(key, self._book) or ""),
             )
-        for key, problems in refused.items():
-            if key not in wrong or wrong[key][0] != edited[key]:
-                self._refused(_verb(key), key, BY_HAND, "; ".join(map(str, problems)))
-            wrong[key] = (edited[key], tuple(problems))
-        for key in wrong.keys() - refused.keys():
-            del wrong[key]
-        self._seen = _Seen(state.version, state.rows, wrong)
-        await self._into_force(draft, changes, BY_HAND)
+        waiting = {key for key in state.rows if not rows.is_known(found.book, key)}
+        self._seen = _Seen(state.version, state.rows, found.refused, frozenset(waiting))
+        await self._into_force(found.book, changes, BY_HAND)
+
+    async def _refuse_row(self, key: str, why: str, *, at_start: bool) -> None:
+        """Tell it; on record once, however often the daemon starts over the same row."""
+        if at_start and (await self._store.refusals(key, BY_HAND.actor))[:1] == (why,):
+            log.warning("a row of settings is still refused", extra=logged(component=key, why=why))
+        else:
+            self._refused(_verb(key), key, BY_HAND, why)
 
     async def _into_force(
         self, book: Book, changes: Mapping[str, Mapping[str, Any]], author: Author
     ) -> None:
+        book.rebase(self._book.bases)  # a reload may have come meanwhile
         self._book = book
         for key, change in changes.items():
             now = self._clock.time()
@@ -316,11 +334,9 @@ class Tuning:
         if name == EVERY:
             expected = "another name: * stands for all breakers in the database"
             raise SettingsError([Problem(field="name", value=name, expected=expected)])
-        found, problems = read(given, from_json)
-        told = {problem.field for problem in problems}
-        problems += [one for one in _problems(self._book, key, found) if one.field not in told]
-        if problems:
-            raise SettingsError(as_given(problems, given))
+        found, unread = read(given, from_json)
+        if problems := rows.all_problems(self._book, key, given, found, unread):
+            raise SettingsError(problems)
         return found
 
     def _action(self, action: str, component: str, author: Author, **more: Any) -> Action:
@@ -338,33 +354,6 @@ class Tuning:
 
     def _refused(self, action: str, component: str, author: Author, why: str) -> None:
         self._monitor.publish(self._action(action, component, author, refused=why))
-
-
-def _problems(book: Book, key: str, found: Mapping[str, Any]) -> list[Problem]:
-    if key == EVERY:
-        return book.problems_with_defaults(found)
-    return book.problems_with_override(key, found)
-
-
-def _set(book: Book, key: str, found: Mapping[str, Any]) -> None:
-    if key == EVERY:
-        book.set_defaults(found)
-    else:
-        book.set_override(key, found)
-
-
-def _fields(book: Book, key: str) -> Mapping[str, Any]:
-    return book.defaults if key == EVERY else book.overrides.get(key, {})
-
-
-def _edited(state: SettingsState) -> dict[str, Texts]:
-    """The rows that say something else than what is in force, the defaults first."""
-    names = sorted(
-        state.rows.keys() | state.in_force.keys(), key=lambda name: (name != EVERY, name)
-    )
-    empty = SettingsRow(fields={})
-    pairs = {name: state.rows.get(name, empty).fields for name in names}
-    return {name: texts for name, texts in pairs.items() if texts != state.in_force.get(name, {})}
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

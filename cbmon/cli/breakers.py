@@ -11,6 +11,7 @@ import click
 
 from cbmon.cli import output
 from cbmon.cli.client import Daemon, daemon_at, daemon_options, part
+from cbmon.cli.durations import Duration
 from cbmon.cli.problem import USAGE, CommandError
 
 ACTIONS: Final[Mapping[str, frozenset[str]]] = {
@@ -39,7 +40,9 @@ PAGE: Final = 500
 @click.option("--state", type=click.Choice(STATES), help="list: only those in this state.")
 @click.option("--tag", help="list: only those with this tag.")
 @click.option("--reason", help="Why, for the record and for colleagues.")
-@click.option("--for", "duration", metavar="SECONDS", type=float, help="open: wait just that.")
+@click.option(
+    "--for", "duration", type=Duration(above=True), help="open: wait just that, such as 30s."
+)
 @click.option("--hold", is_flag=True, help="open, close: keep it until it is released.")
 @click.option("--keep-counters", is_flag=True, help="enable: go on in half-open, cycles kept.")
 @output.watch_option

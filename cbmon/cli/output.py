@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from cbmon.cli.durations import Duration
 from cbmon.cli.problem import UNREACHABLE, CommandError
 
 T = TypeVar("T")
@@ -91,8 +92,8 @@ def seconds(value: float | None) -> str:
 
 
 watch_option: Final = click.option(
-    "--watch", is_flag=False, flag_value=2.0, type=click.FloatRange(0.2, 3600), metavar="[SECONDS]",
-    help="Show it again every 2 s, or so many; Ctrl-C ends.",
+    "--watch", is_flag=False, flag_value="2s", type=Duration(0.2, 3600.0), metavar="[DURATION]",
+    help="Show it again every 2 s, or so often; Ctrl-C ends.",
 )  # fmt: skip
 
 

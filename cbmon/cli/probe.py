@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from cbmon.cli import output
+from cbmon.cli.durations import Duration
 from cbmon.cli.problem import BAD_NEWS, FINE, USAGE, CommandError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ REASONS: Final[Mapping[str, str]] = {
     "--config.file", "config", type=click.Path(path_type=Path, dir_okay=False),
     default=Path("cbmon.yml"), show_default=True, help="Where CHECK is configured.",
 )  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(0.001, 3600), help="Seconds that it may take.")
+@click.option("--timeout", type=Duration(0.001, 3600.0), help="How long it may take, such as 5s.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def probe(
     *, check: str, target: str | None, config: Path, timeout: float | None, as_json: bool

@@ -82,9 +82,7 @@ def set_(
 ) -> None:
     """Set some settings of a breaker, or with --all for all; the others stay as they are."""
     name, rest = _split(words, for_all)
-    values = dict(_pair(word) for word in rest)
-    if not values:
-        raise CommandError("config set needs SETTING=VALUE, such as failure_threshold=3", USAGE)
+    values = _values(rest)
 
     def change(found: Mapping[str, Any]) -> dict[str, Any]:
         return {**found["settings"], **values, "reason": reason}
@@ -115,7 +113,8 @@ def unset(
         left = found["settings"]
         if strange := [one for one in gone if one not in left]:
             where = "for all" if name is None else f"for {name}"
-            raise CommandError(f"{strange[0]} is not set {where}; see cbmon config diff", USAGE)
+            told = "\n".join(f"{one} is not set {where}; see cbmon config diff" for one in strange)
+            raise CommandError(told, USAGE)
         kept = {key: value for key, value in left.items() if gone and key not in gone}
         return {**kept, "reason": reason}
 
@@ -191,6 +190,8 @@ def _show_defaults(found: Mapping[str, Any]) -> None:
     output.show_table(("SETTING", "VALUE"), rows)
     if found["overrides"] and output.on_terminal():
         click.echo(f"with settings of their own: {', '.join(found['overrides'])}")
+    for name in found["waiting"]:
+        click.echo(f"{name}: waits for a breaker of this name; none is configured", err=True)
     _show_refused(found)
 
 
@@ -211,17 +212,37 @@ def _split(words: Sequence[str], for_all: bool) -> tuple[str | None, Sequence[st
     return words[0], words[1:]
 
 
-def _pair(word: str) -> tuple[str, Any]:
-    from cbmon.settings import FIELDS, as_json, from_text
+def _values(words: Sequence[str]) -> dict[str, Any]:
+    """What the words are to set; every word that sets nothing is told.
+
+    Which settings there are and what they may be is the daemon's to say, and to record.
+    """
     from cbmon.settings.fields import ALIASES
 
-    name, equals, text = word.partition("=")
-    name = ALIASES.get(name, name)
-    if not equals or name not in FIELDS:
-        from cbmon.config.words import suggestion
+    if not words:
+        raise CommandError("config set needs SETTING=VALUE, such as failure_threshold=3", USAGE)
+    problems, values = [], dict[str, Any]()
+    for word in words:
+        written, equals, text = word.partition("=")
+        name = ALIASES.get(written, written)
+        if not equals:
+            problems.append(f"{word}: has no value; write {word}=VALUE")
+        elif name in values:
+            problems.append(f"{written}: is given twice")
+        elif name == "reason":
+            problems.append("reason: is no setting; give it as --reason")
+        else:
+            values[name] = _meant(name, text)
+    if problems:
+        raise CommandError("\n".join(problems), USAGE)
+    return values
 
-        raise CommandError(f"no setting {name!r}{suggestion(name, FIELDS)}", USAGE)
+
+def _meant(name: str, text: str) -> Any:
+    """The value as JSON; what is none goes as it was written."""
+    from cbmon.settings import FIELDS, as_json, from_text
+
     try:
-        return name, as_json(from_text(name, text))
-    except ValueError as error:
-        raise CommandError(f"{name}: got {text!r}, expected {error}", USAGE) from error
+        return as_json(from_text(name, text)) if name in FIELDS else text
+    except ValueError:
+        return text

@@ -8,13 +8,14 @@ import click
 
 from cbmon.cli import output
 from cbmon.cli.client import daemon_at, daemon_options, part
+from cbmon.cli.durations import Duration
 from cbmon.cli.problem import USAGE, CommandError
 
 
 @click.command()
 @click.argument("action", type=click.Choice(["list", "add", "expire"]), default="list")
 @click.argument("what", nargs=-1)
-@click.option("--for", "duration", metavar="DURATION", help="add: how long, such as 2h.")
+@click.option("--for", "duration", type=Duration(above=True), help="add: how long, such as 2h.")
 @click.option("--reason", help="add: why, for colleagues.")
 @click.option("--expired", is_flag=True, help="list: those that are over too.")
 @daemon_options
@@ -22,7 +23,7 @@ def silence(
     *,
     action: str,
     what: tuple[str, ...],
-    duration: str | None,
+    duration: float | None,
     reason: str | None,
     expired: bool,
     url: str | None,
@@ -37,13 +38,13 @@ def silence(
     cbmon silence list
     cbmon silence expire 000653a1…
     """
-    seconds = _seconds(action, what, duration, reason)
+    _check_usage(action, what, duration, reason)
     daemon = daemon_at(url, socket_path, token_file)
     if action == "list":
         query = "?expired=true" if expired else ""
         found = daemon.get(f"/api/v1/silences{query}")["silences"]
     elif action == "add":
-        order = {"matchers": list(what), "for_seconds": seconds, "reason": reason}
+        order = {"matchers": list(what), "for_seconds": duration, "reason": reason}
         found = [daemon.post("/api/v1/silences", order)]
     else:
         found = [daemon.delete(f"/api/v1/silences/{part(name)}") for name in what]
@@ -65,20 +66,12 @@ def silence(
     output.show_table(headings, rows)
 
 
-def _seconds(
-    action: str, what: tuple[str, ...], duration: str | None, reason: str | None
-) -> float | None:
+def _check_usage(
+    action: str, what: tuple[str, ...], duration: float | None, reason: str | None
+) -> None:
     if action == "list" and (what or duration or reason):
         raise CommandError("silence list takes nothing else; see cbmon silence --help", USAGE)
     if action == "expire" and not what:
         raise CommandError("silence expire needs the id of a silence", USAGE)
-    if action != "add":
-        return None
-    if not what or duration is None or reason is None:
+    if action == "add" and (not what or duration is None or reason is None):
         raise CommandError("silence add needs matchers, --for and --reason", USAGE)
-    from cbmon.config.units import parse_duration
-
-    try:
-        return parse_duration(duration)
-    except ValueError as error:
-        raise CommandError(f"--for: {error}", USAGE) from error

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cbmon.cli import output, rendered
-from cbmon.cli.problem import USAGE, CommandError
+from cbmon.cli.durations import Duration
+from cbmon.cli.problem import BAD_NEWS, USAGE, CommandError
 
 if TYPE_CHECKING:
     from cbmon.breaker import BreakerPolicy
@@ -20,16 +21,7 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 HEADINGS = ("settings", "pages", "blips", "missed", "delay", "slowest", "recovered", "spared")
-
-
-def duration(_context: click.Context, parameter: click.Parameter, value: str) -> float:
-    """Seconds from ``7d`` or ``90s``."""
-    from cbmon.config.units import parse_duration
-
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param=parameter) from error
+ANY_PAST = Duration(0.001, 36_500 * 86_400.0)
 
 
 @click.command()
@@ -43,14 +35,14 @@ def duration(_context: click.Context, parameter: click.Parameter, value: str) ->
 )
 @click.option("--prometheus", metavar="URL", help="Take the results from this Prometheus.")
 @click.option("--query", help="Another query than the check's own cbmon_check_up; > 0 is good.")
-@click.option("--since", default="7d", show_default=True, callback=duration, help="How far back.")
-@click.option("--step", callback=lambda c, p, v: v and duration(c, p, v), help="Default: interval.")
+@click.option("--since", default="7d", show_default=True, type=ANY_PAST, help="How far back.")
+@click.option("--step", type=ANY_PAST, help="Time between two results; default: the interval.")
 @click.option(
     "--with", "candidates", multiple=True, metavar="SETTINGS",
     help="A template, or field=value,field=value on top of the check's; may be given often.",
 )  # fmt: skip
 @click.option(
-    "--blip", default="1m", show_default=True, callback=duration,
+    "--blip", default="1m", show_default=True, type=Duration(),
     help="Failures that are over within this time need no page.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -81,9 +73,10 @@ def simulate(
     policies = {"in force": found.policy}
     policies |= {text: _policy(text, found.policy) for text in candidates or _templates()}
     if file is not None:
-        samples = _guarded(lambda: _file(file))
+        samples = _guarded(lambda: _file(file), USAGE)
     else:
-        samples = _guarded(lambda: _asked(found, prometheus, query, since, step or found.interval))
+        every = step or found.interval
+        samples = _guarded(lambda: _asked(found, prometheus, query, since, every), BAD_NEWS)
     try:
         replays = {name: replay(samples, policy, blip=blip) for name, policy in policies.items()}
     except ValueError as error:
@@ -137,19 +130,22 @@ def _policy(text: str, base: BreakerPolicy) -> BreakerPolicy:
         raise CommandError(f"--with {text!r}: {error}", USAGE) from error
 
 
-def _guarded(read: Callable[[], list[Sample]]) -> list[Sample]:
+def _guarded(read: Callable[[], list[Sample]], code: int) -> list[Sample]:
     from cbmon.simulation import HistoryError
 
     try:
         return read()
-    except (HistoryError, OSError) as error:
-        raise CommandError(str(error)) from error
+    except HistoryError as error:
+        raise CommandError(str(error), code) from error
 
 
 def _file(path: Path) -> list[Sample]:
     from cbmon.simulation import from_file
 
-    return from_file(path)
+    try:
+        return from_file(path)
+    except OSError as error:
+        raise CommandError(f"--from: cannot read {path}: {error.strerror}", USAGE) from error
 
 
 def _asked(

@@ -52,6 +52,11 @@ class Book:
         return iter(self._bases)
 
     @property
+    def bases(self) -> Mapping[str, Base]:
+        """What the YAML says of each breaker."""
+        return self._bases
+
+    @property
     def defaults(self) -> Mapping[str, Any]:
         """What is set for all breakers."""
         return self._defaults
@@ -110,8 +115,9 @@ class Book:
 
     def rebase(self, bases: Mapping[str, Base]) -> None:
         """Another configuration holds from now on."""
-        self._bases = dict(bases)
-        self._made.clear()
+        if bases is not self._bases:
+            self._bases = dict(bases)
+            self._made.clear()
 
     def set_defaults(self, fields: Mapping[str, Any]) -> None:
         """Other settings for all."""

@@ -33,6 +33,8 @@ class Sheet:
     changed_at: float | None = None
     changed_by: str | None = None
     refused: tuple[Problem, ...] = ()
+    waiting: tuple[str, ...] = ()
+    """With the defaults: rows of breakers that are not configured."""
 
     @property
     def tag(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from math import isfinite
 from pathlib import Path
@@ -54,13 +54,20 @@ def _fields(lines: Any, path: Path) -> Iterator[tuple[int, tuple[Any, Any, Any]]
                 yield number, _object(line, f"{path}:{number}")
         return
     reader = csv.reader(lines)
-    for row in reader:
+    for row in _rows(reader, path):
         if not row:
             continue
         if len(row) not in {2, 3}:
             place = f"{path}:{reader.line_num}"
             raise HistoryError(f"{place}: {len(row)} columns, expected time,ok or time,ok,seconds")
         yield reader.line_num, (row[0], row[1], row[2] if len(row) == 3 else None)
+
+
+def _rows(reader: Any, path: Path) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise HistoryError(f"{path}:{reader.line_num}: {error}") from None
 
 
 def _object(line: str, place: str) -> tuple[Any, Any, Any]:
@@ -133,19 +140,38 @@ async def _range(
                 form = {"query": query, "start": begin, "end": until, "step": step}
                 address = f"{url.rstrip('/')}/api/v1/query_range"
                 async with session.post(address, data=form) as answer:
-                    found += _points(await answer.json(content_type=None), query)
+                    said = _json(await answer.read(), f"{address} answered {answer.status}")
+                found += _points(said, query)
                 begin = until + step
+    except TimeoutError as error:
+        raise HistoryError(f"{url}: no answer within {_TIMEOUT:g} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise HistoryError(f"{url}: {str(error) or type(error).__name__}") from error
     return found
 
 
-def _points(answer: Any, query: str) -> list[tuple[float, float]]:
-    if not isinstance(answer, dict) or answer.get("status") != "success":
-        what = answer.get("error") if isinstance(answer, dict) else answer
-        raise HistoryError(f"Prometheus refused {query}: {what}")
-    series = answer["data"]["result"]
+def _json(body: bytes, what: str) -> Mapping[str, Any]:
+    """The answer of Prometheus' API; ``what`` begins what is said of any other."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict):
+        return found
+    got = "something else" if body.strip() else "nothing"
+    raise HistoryError(f"{what} with {got}, expected JSON; is this a Prometheus?")
+
+
+def _points(answer: Mapping[str, Any], query: str) -> list[tuple[float, float]]:
+    if answer.get("status") != "success":
+        why = answer.get("error") or "it does not say why"
+        raise HistoryError(f"Prometheus refused {query}: {why}")
+    try:
+        series = list(answer["data"]["result"])
+        points = series[0]["values"] if len(series) == 1 else []
+        found = [(float(at), float(value)) for at, value in points]
+    except (KeyError, TypeError, ValueError):
+        raise HistoryError(f"{query} gives no range of numbers; ask for a series") from None
     if len(series) > 1:
         raise HistoryError(f"{query} gives {len(series)} series, expected one; name its labels")
-    points = series[0]["values"] if series else []
-    return [(float(at), float(value)) for at, value in points]
+    return found

@@ -21,9 +21,12 @@ from cbmon.logs import fields as fields_of
 from cbmon.store import chain
 from cbmon.store.backend import Backend
 from cbmon.store.rows import encoded
-from cbmon.store.schema import SETTINGS, breaker_settings, meta, settings_in_force
+from cbmon.store.schema import SETTINGS, audit, breaker_settings, meta, settings_in_force
 
 VERSION: Final = "settings_version"
+CHANGES: Final = ("change_settings", "change_defaults", "remove_settings")
+"""The actions that are about a row."""
+LOOKED_THROUGH: Final = 500
 Read = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 Write = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 
@@ -71,6 +74,11 @@ class SettingsTable:
     async def accept(self, fields: Mapping[str, Texts | None], actions: Sequence[Action]) -> None:
         """These edits are in force now."""
         await self._write(partial(self._accept, fields=fields, actions=actions))
+
+    async def refusals(self, component: str, actor: str) -> tuple[str, ...]:
+        """What was recorded against a row since it was last accepted, the newest first."""
+        found: tuple[str, ...] = await self._read(partial(_refusals, component=component, by=actor))
+        return found
 
     def _change(
         self,
@@ -132,6 +140,18 @@ def _load(connection: Connection) -> SettingsState:
             for row in connection.execute(select(settings_in_force)).mappings()
         },
     )
+
+
+def _refusals(connection: Connection, *, component: str, by: str) -> tuple[str, ...]:
+    mine = (audit.c.component == component) & audit.c.action.in_(CHANGES)
+    newest = select(audit.c.actor, audit.c.refused).where(mine).order_by(audit.c.seq.desc())
+    found = []
+    for actor, refused in connection.execute(newest.limit(LOOKED_THROUGH)):
+        if refused is None:
+            break
+        if actor == by:
+            found.append(refused)
+    return tuple(found)
 
 
 def _has_name(row: Mapping[Any, Any]) -> bool:

@@ -234,7 +234,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
             **CHANGED,
         }
     ),
-    "DefaultSettings": closed({"settings": ANYTHING, "overrides": NAMES, **CHANGED}),
+    "DefaultSettings": closed(
+        {"settings": ANYTHING, "overrides": NAMES, "waiting": NAMES, **CHANGED}
+    ),
     "Differences": closed(
         {
             "differences": {

@@ -141,7 +141,8 @@ def _shown(
         "refused": [problem.as_json() for problem in sheet.refused],
     }
     if effective is None:
-        return {**common, "overrides": _overrides(request.app[SERVICES])}
+        overrides = _overrides(request.app[SERVICES])
+        return {**common, "overrides": overrides, "waiting": list(sheet.waiting)}
     values = {name: getattr(effective.policy, name) for name in FIELDS}
     return {
         "name": sheet.name,

@@ -83,7 +83,8 @@ class House:
             SimpleNamespace(name=name, policy=BreakerPolicy(**its), interval=30.0, enabled=True)
             for name, its in (yaml or self.yaml).items()
         ]
-        found: Any = SimpleNamespace(checks=checks, exports=[])
+        source = self.path.with_name("cbmon.yml")
+        found: Any = SimpleNamespace(checks=checks, exports=[], source=source)
         return found  # type: ignore[no-any-return]
 
     async def start(self) -> None:

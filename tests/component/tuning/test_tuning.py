@@ -199,6 +199,61 @@ async def test_a_wrong_row_is_refused_once_and_the_old_value_stays_over_a_restar
     assert house.tuning.sheet("api").refused == ()
 
 
+async def test_a_wrong_row_is_told_whole(house: Any) -> None:
+    house.edit(
+        "INSERT INTO breaker_settings (component, failure_threshold, kind, recovery_jitter,"
+        " success_threshold, half_open_max_calls) VALUES ('api', 'lots', 'luck', '7', '3', '2')"
+    )
+    await house.tuning.look()
+    sheet = house.tuning.sheet("api")
+    expected = {"failure_threshold", "kind", "recovery_jitter", "success_threshold"}
+    assert {problem.field for problem in sheet.refused} == expected
+    (refusal,) = house.refusals
+    assert all(f"{name}: " in str(refusal.refused) for name in expected)
+    assert 'failure_threshold: "lots"' in str(refusal.refused)
+
+
+async def test_a_wrong_row_is_put_on_record_once_and_not_at_each_start(house: Any) -> None:
+    house.edit("INSERT INTO breaker_settings (component, kind) VALUES ('api', 'luck')")
+    await house.tuning.look()
+    assert len(await house.audited()) == 1
+    for _ in range(3):
+        await house.restart()
+        assert house.refusals == []
+        assert house.tuning.sheet("api").refused, "the page still says so"
+    await house.stop()
+    house.edit("UPDATE breaker_settings SET kind = 'chance' WHERE component = 'api'")
+    await house.start()
+    assert len(house.refusals) == 1
+    assert len(await house.audited()) == 2
+    await put(house, "api", None, kind="count")
+    await house.stop()
+    house.edit("UPDATE breaker_settings SET kind = 'chance' WHERE component = 'api'")
+    await house.start()
+    assert len(house.refusals) == 1, "it had been right meanwhile"
+
+
+async def test_a_wrong_row_of_a_breaker_that_is_not_configured_waits_too(house: Any) -> None:
+    house.edit("INSERT INTO breaker_settings (component, kind) VALUES ('new', 'luck')")
+    await house.tuning.look()
+    assert house.refusals == []
+    house.yaml = {**house.yaml, "new": {}}
+    house.tuning.rebase(house.config())
+    await house.tuning.look()
+    assert [refusal.component for refusal in house.refusals] == ["new"]
+    assert house.tuning.sheet("new").refused
+
+
+async def test_a_row_that_another_configuration_makes_right_comes_into_force(house: Any) -> None:
+    house.edit("INSERT INTO breaker_settings (component, max_recovery_timeout) VALUES ('db', 90)")
+    await house.tuning.look()
+    assert house.tuning.sheet("db").refused
+    house.tuning.rebase(house.config(api={}, db={"recovery_timeout": 30.0}))
+    await house.tuning.look()
+    assert house.tuning.sheet("db").refused == ()
+    assert house.tuning.sheet("db").effective.policy.max_recovery_timeout == 90.0
+
+
 async def test_a_row_that_was_edited_while_nothing_ran_is_taken_up_and_recorded(
     house: Any,
 ) -> None:
@@ -243,20 +298,33 @@ async def test_a_row_of_a_breaker_that_is_not_configured_waits(house: Any) -> No
     house.edit("INSERT INTO breaker_settings (component, failure_threshold) VALUES ('new', 3)")
     await house.tuning.look()
     assert house.refusals == []
+    assert house.changes == []
+    assert await house.audited() == [], "nothing has changed yet"
+    assert house.tuning.sheet(None).waiting == ("new",)
     config = house.config(api={}, new={})
     house.tuning.rebase(config)
+    await house.tuning.look()
     assert house.tuning.sheet("new").effective.policy.failure_threshold == 3
+    assert house.tuning.sheet(None).waiting == ()
+    assert [change.component for change in house.changes] == ["new"]
+    await house.restart()
+    assert house.tuning.sheet(None).waiting == ("new",), "in force, and no breaker of that name"
 
 
 async def test_a_configuration_that_the_settings_do_not_go_with_is_told(house: Any) -> None:
     await put(house, "api", max_recovery_timeout=90)
     fine, wrong = house.config(api={}), house.config(api={"recovery_timeout": 120.0})
-    assert house.tuning.problems_with(fine) == []
-    (problem,) = house.tuning.problems_with(wrong)
+    assert await house.tuning.problems_with(fine) == []
+    wrong.source.write_text("checks:\n- {name: db}\n- name: api\n  breaker: lenient\n")
+    (problem,) = await house.tuning.problems_with(wrong)
     assert problem.startswith(
-        "api: max_recovery_timeout: 90.0 is not allowed; expected >= recovery_timeout 120.0"
+        f"{wrong.source}:4:12: checks[1].breaker: api: max_recovery_timeout: 90.0 is not allowed; "
+        "expected >= recovery_timeout 120.0"
     )
     assert "cbmon config diff" in problem
+    wrong.source.unlink()
+    (problem,) = await house.tuning.problems_with(wrong)
+    assert problem.startswith(f"{wrong.source}:1:1: api: max_recovery_timeout: ")
 
 
 async def test_at_the_start_the_yaml_holds_where_the_settings_do_not_go_with_it(
@@ -268,6 +336,9 @@ async def test_at_the_start_the_yaml_holds_where_the_settings_do_not_go_with_it(
     await house.start()
     assert house.breaker().policy == house.config().checks[0].policy
     assert any("max_recovery_timeout" in str(refusal.refused) for refusal in house.refusals)
+    await house.audited()
+    await house.restart()
+    assert house.refusals == [], "it is on record already"
     await house.stop()
     house.yaml = {"api": {"recovery_timeout": 60.0}}
     await house.start()

@@ -98,11 +98,15 @@ async def test_a_wrong_value_says_every_problem_and_changes_nothing(web: Any, ho
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("set", "api", "failure_treshold=3"), 'did you mean "failure_threshold"?'),
-        (("set", "api", "failure_threshold=three"), "expected a whole number"),
+        (("set", "api", "failure_threshold", "kind"), "failure_threshold: has no value; write fai"),
+        (("set", "api", "failure_threshold", "kind"), "\nkind: has no value; write kind=VALUE"),
+        (("set", "api", "kind=count", "kind=time"), "kind: is given twice"),
+        (("set", "api", "timeout_seconds=1", "recovery_timeout=2"), "recovery_timeout: is given"),
+        (("set", "api", "reason=x"), "give it as --reason"),
         (("set", "api"), "needs SETTING=VALUE"),
         (("set", "failure_threshold=3"), "name a breaker first, or say --all"),
         (("unset", "api", "kind"), "kind is not set for api"),
+        (("unset", "api", "kind", "colour"), "\ncolour is not set for api"),
     ],
 )
 async def test_a_slip_is_told_before_anything_is_sent(
@@ -111,6 +115,25 @@ async def test_a_slip_is_told_before_anything_is_sent(
     result = await cbmon(web, "config", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+async def test_the_daemon_judges_all_that_is_typed_and_records_the_refusal(web: Any) -> None:
+    typed = ("failure_treshold=3", "window_size=lots", "recovery_timeout=soon", "kind=luck")
+    result = await cbmon(web, "config", "set", "api", *typed)
+    assert result.exit_code == 1
+    assert 'did you mean "failure_threshold"?' in result.stderr
+    for word in typed:
+        assert f"{word.split('=')[0]}: " in result.stderr
+    assert 'window_size: "lots" is not allowed; expected a whole number' in result.stderr
+    (row,) = (await cbmon(web, "audit", "list", "--refused")).stdout.splitlines()
+    assert all(word.split("=")[0] in row for word in typed)
+
+
+async def test_rows_that_wait_for_their_breaker_are_shown(web: Any, house: Any) -> None:
+    house.edit("INSERT INTO breaker_settings (component, kind) VALUES ('apii', 'count')")
+    await house.tuning.look()
+    shown = await cbmon(web, "config", "show")
+    assert "apii: waits for a breaker of this name" in shown.stderr
 
 
 async def test_the_record_is_listed_and_verified(web: Any, house: Any) -> None:

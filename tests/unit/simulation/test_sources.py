@@ -110,12 +110,33 @@ async def test_a_long_time_is_asked_for_in_parts() -> None:
     [
         ({"status": "error", "error": "parse error"}, "refused up: parse error"),
         ({"status": "success", "data": {"result": [{}, {}]}}, "gives 2 series, expected one"),
-        ([], "refused up"),
+        ({"status": "success"}, "gives no range of numbers"),
+        ({"status": "error"}, "refused up: it does not say why"),
+        ([], "answered 200 with something else, expected JSON; is this a Prometheus"),
     ],
 )
 async def test_an_answer_that_is_none_is_told(answer: Any, message: str) -> None:
     with pytest.raises(HistoryError, match=message):
         await asked(lambda _: answer)
+
+
+@pytest.mark.parametrize(("body", "got"), [("", "nothing"), ("<html>", "something else")])
+async def test_a_server_that_is_no_prometheus_is_told(body: str, got: str) -> None:
+    async def other(_: web.Request) -> web.Response:
+        return web.Response(text=body, status=502)
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", other)
+    async with TestServer(app) as server:
+        with pytest.raises(HistoryError, match=f"answered 502 with {got}, expected JSON"):
+            await from_prometheus(str(server.make_url("/")), "up", begin=0, end=1, step=1)
+
+
+def test_a_file_that_is_no_csv_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("1,1\n2," + "1" * 200_000)
+    with pytest.raises(HistoryError, match=rf"{path}:2: field larger"):
+        from_file(path)
 
 
 async def test_a_server_that_is_not_there_is_told() -> None:
