@@ -11,6 +11,7 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +27,9 @@ from cbmon.errors import StartupError
 from cbmon.events import Action, Event, RunFailed, Transition
 from cbmon.exports.base import ExportEnvironment
 from cbmon.housekeeping import Housekeeping
-from cbmon.lifecycle import Lifecycle
+from cbmon.lifecycle import Lifecycle, stop_on_signals
 from cbmon.logs import default_stream, fields, logging_to
+from cbmon.loop import loop_factory
 from cbmon.metrics import Metrics
 from cbmon.model import BreakerInfo, Category, SkipCause
 from cbmon.monitor import Monitor
@@ -57,11 +59,11 @@ from cbmon.wiring import (
     MetricsOfNotifying,
     data_of,
     descriptors_for_runs,
-    loop_factory,
     reloaded,
     site_of,
     storage_url,
 )
+from cbmon.workers.pool import Workers
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +76,6 @@ DRAIN_DEADLINE: Final = 10.0
 """Seconds that runs which are going on get to end by themselves."""
 FLUSH_DEADLINE: Final = 5.0
 DELIVERY_DEADLINE: Final = 5.0
-ONE_SIGNAL: Final = 0.1
-"""Seconds within which a second signal is the same one: sent to a process and to its group."""
 HEAR_EVERY: Final = 1.0
 """Seconds after which it is noticed that an application has fallen silent."""
 
@@ -158,12 +158,18 @@ class Daemon:
         self._probing = ProbeEnvironment(clock=clock, programs=ProgramPolicy(config.exec_allow))
         self._exporting = ExportEnvironment(clock=clock, data=data_of(options, config))
         self._watch = Watch(self._exporting, metrics.discoveries, clock)
+        self._workers = Workers(
+            metrics.add_workers(options.workers if options.workers > 1 else 0),
+            log_level=options.log_level,
+            log_format=options.log_format,
+        )
         self._builder = Builder(
             probing=self._probing,
             exporting=self._exporting,
             metrics=metrics,
             exposition=metrics.exposition,
             clock=clock,
+            elsewhere=self._workers.runner,
         )
         self._tuning = Tuning(self._store.settings, self._monitor, clock)
         self._recorder = Recorder(self._store.record, self._journal, self._monitor.publish, clock)
@@ -235,22 +241,9 @@ class Daemon:
         return 0
 
     def _listen_to_signals(self, main: asyncio.Task[Any] | None) -> None:
-        loop = asyncio.get_running_loop()
-
-        first = 0.0
-
-        def stop(number: signal.Signals) -> None:
-            nonlocal first
-            log.info("signal received", extra=fields(signal=number.name))
-            if not self._stopping.is_set():
-                first = loop.time()
-                self._stopping.set()
-            elif main is not None and loop.time() - first > ONE_SIGNAL:
-                main.cancel()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop, number)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._own(self.reload("SIGHUP")))
+        stop_on_signals(self._stopping, main)
+        reload = partial(self.reload, "SIGHUP")
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._own(reload()))
 
     def _own(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -261,6 +254,7 @@ class Daemon:
 
     async def _start(self) -> None:
         step, config = self._lifecycle.start, self._config
+        await step("workers", self._workers.start, self._workers.stop)
         await step("store", self._store.open, self._store.close)
         await step("journal", self._start_journal, self._stop_journal)
         await step("probes", None, self._probing.close)
@@ -317,6 +311,7 @@ class Daemon:
         await self._web.stop()
 
     async def _start_timeline(self) -> None:
+        await self._workers.ready()
         self._scheduler.every("applications", HEAR_EVERY, self._apps.tick)
         Housekeeping(
             clock=self._clock,
@@ -363,7 +358,7 @@ class Daemon:
 
     # --- reload --------------------------------------------------------------------------
 
-    async def reload(self, actor: str) -> ReloadOutcome:
+    async def reload(self, actor: str, request: str | None = None) -> ReloadOutcome:
         """Read the configuration again and bring it into force, or change nothing."""
         async with self._reloading:
             log.info("reload asked for", extra=fields(actor=actor))
@@ -375,7 +370,7 @@ class Daemon:
             now = self._clock.time()
             self._metrics.reloaded(ok=outcome.ok, at=now, hash=self._config.hash)
             self._monitor.publish(reloaded(outcome, now))
-            self._recorder.reloaded(outcome, actor)
+            self._recorder.reloaded(outcome, actor, request)
             return outcome
 
     async def _reload(self) -> ReloadOutcome:

@@ -55,7 +55,11 @@ class Builder:
         metrics: Metrics,
         exposition: Exposition,
         clock: Clock,
+        elsewhere: Callable[[str, str, Options], Runner | None] = lambda *_: None,
     ) -> None:
+        """``elsewhere`` makes what runs a check in another process, from its name, type and
+        options; None for one that is to be run here."""
+        self._elsewhere = elsewhere
         self._probing = probing
         self._exporting = exporting
         self._metrics = metrics
@@ -85,6 +89,8 @@ class Builder:
     def runner(self, item: CheckConfig | ExportConfig) -> Runner:
         """What a component of this configuration runs."""
         if isinstance(item, CheckConfig):
+            if (runner := self._elsewhere(item.name, item.type, item.options)) is not None:
+                return runner
             kind = probe_type(item.type)
             probe = kind.build(item.options, self._probing)
             units = kind.values(item.options)

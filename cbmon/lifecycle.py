@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 from cbmon.errors import CbmonError, StartupError
 from cbmon.logs import fields
 
 log = logging.getLogger(__name__)
+
+ONE_SIGNAL: Final = 0.1
+"""Seconds within which a second signal is the same one: sent to a process and to its group."""
 
 Action = Callable[[], Awaitable[None]]
 
@@ -64,3 +69,21 @@ class Lifecycle:
             else:
                 log.debug("step stopped", extra=fields(step=name))
         return clean
+
+
+def stop_on_signals(stopping: asyncio.Event, main: asyncio.Task[Any] | None) -> None:
+    """SIGTERM and SIGINT set ``stopping``; a second one, at another moment, cancels ``main``."""
+    loop = asyncio.get_running_loop()
+    first = 0.0
+
+    def stop(number: signal.Signals) -> None:
+        nonlocal first
+        log.info("signal received", extra=fields(signal=number.name))
+        if not stopping.is_set():
+            first = loop.time()
+            stopping.set()
+        elif main is not None and loop.time() - first > ONE_SIGNAL:
+            main.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)

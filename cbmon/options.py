@@ -23,3 +23,5 @@ class RunOptions:
     log_level: str = "info"
     log_format: str = "logfmt"
     data_dir: Path | None = None
+    workers: int = 1
+    """Processes that look at targets; 1 is the daemon itself."""

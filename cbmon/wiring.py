@@ -5,10 +5,7 @@ Rule: translation only; every piece could be read without the composition root.
 
 from __future__ import annotations
 
-import asyncio
-import os
 import resource
-from collections.abc import Callable
 from pathlib import Path
 
 from cbmon.breaker import CircuitBreaker
@@ -77,17 +74,6 @@ def data_of(options: RunOptions, config: Config) -> Path | None:
     url = storage_url(options, config)
     path = url.removeprefix("sqlite://")
     return None if path == url else Path(path).parent
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, if it is installed; asyncio's own loop does as well, only slower."""
-    # libuv would tell epoll of every new connection by io_uring, which costs a seventh of a run.
-    os.environ.setdefault("UV_USE_IO_URING", "0")
-    try:
-        import uvloop  # noqa: PLC0415 - optional
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def descriptors_for_runs() -> int:

@@ -35,6 +35,10 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     help="Directory for the state, instead of the one in storage.url.",
 )  # fmt: skip
 @click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True,
+    help="Processes that look at targets; 1 is the daemon itself, more are beside it.",
+)  # fmt: skip
+@click.option(
     "--log.level", "level", default="info", show_default=True,
     type=click.Choice(["debug", "info", "warning", "error"]), help="What is logged.",
 )  # fmt: skip
@@ -50,6 +54,7 @@ def run(
     listen: tuple[str, ...],
     web_config: Path | None,
     data_dir: Path | None,
+    workers: int,
     level: str,
     form: str,
 ) -> None:
@@ -70,5 +75,6 @@ def run(
         log_level=level,
         log_format=form,
         data_dir=data_dir,
+        workers=workers,
     )
     click.get_current_context().exit(run_daemon(options))

@@ -13,6 +13,7 @@ from cbmon.breaker.states import MOVES, State, Trigger
 from cbmon.metrics.app_families import APPS
 from cbmon.metrics.perfdata import PERFDATA
 from cbmon.metrics.text import Family
+from cbmon.metrics.worker_families import WORKERS
 from cbmon.model import Phase, Reason, SkipCause
 
 REASONS: Final = tuple(Reason)
@@ -34,18 +35,11 @@ LATENCY_BOUNDS: Final[tuple[float, ...]] = (
 
 _BY_HAND: Final = frozenset(
     {
-        Trigger.RESET,
-        Trigger.CLOSE,
-        Trigger.OPEN,
-        Trigger.HALF_OPEN,
-        Trigger.FORCE_OPEN,
-        Trigger.FORCE_CLOSE,
-        Trigger.OBSERVE,
-        Trigger.DISABLE,
-        Trigger.ENABLE,
+        Trigger.RESET, Trigger.CLOSE, Trigger.OPEN, Trigger.HALF_OPEN, Trigger.FORCE_OPEN,
+        Trigger.FORCE_CLOSE, Trigger.OBSERVE, Trigger.DISABLE, Trigger.ENABLE,
         Trigger.ENABLE_ON_TRIAL,
     }
-)
+)  # fmt: skip
 OWN_MOVES: Final = tuple(
     sorted(
         {
@@ -446,5 +440,6 @@ ITSELF: Final = (BUILD, RELOAD_OK, RELOAD_AT, HASH, LATENESS, LAG, STORE_ERRORS,
 def every() -> tuple[Family, ...]:
     """All of them, in the order of the output; process_* and python_* come after."""
     return (
-        *BREAKERS, *CHECKS, *EXPORTS, *PERFDATA, *WAITING, *DISCOVERY, *NOTIFYING, *ITSELF, *APPS,
+        *BREAKERS, *CHECKS, *EXPORTS, *PERFDATA, *WAITING, *DISCOVERY, *NOTIFYING, *ITSELF,
+        *WORKERS, *APPS,
     )  # fmt: skip

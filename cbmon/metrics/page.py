@@ -14,6 +14,7 @@ from cbmon.metrics import families as f
 from cbmon.metrics.app_families import APPS
 from cbmon.metrics.perfdata import PERFDATA
 from cbmon.metrics.text import Family
+from cbmon.metrics.worker_families import WORKERS
 
 _INTRODUCTION: Final = """\
 # Metrics
@@ -71,6 +72,9 @@ def page() -> str:
             "## cbmon itself",
             "",
             *_table(f.ITSELF),
+            "Worker processes (`cbmon run --workers N`):",
+            "",
+            *_table(WORKERS),
             "Applications that report their breakers:",
             "",
             *_table(APPS),

@@ -26,6 +26,7 @@ from cbmon.metrics.records import (
     ReceiverRecord,
 )
 from cbmon.metrics.text import Family
+from cbmon.metrics.workers import WorkerRecord, worker_sections
 from cbmon.model import BreakerInfo, Category, Unit
 
 _HASH_DIGITS: Final = 12
@@ -56,6 +57,7 @@ class Metrics:
         self._sorted: dict[Category, Sequence[BreakerRecord]] = {}
         self._receivers: dict[str, ReceiverRecord] = {}
         self._perfdata: dict[str, PerfdataRecord] = {}
+        self._workers: list[WorkerRecord] = []
         self.discoveries: dict[str, DiscoveryRecord] = {}
         """The sources of targets, by name."""
         self.next_run: Callable[[str], float | None] = _never
@@ -88,6 +90,11 @@ class Metrics:
         """Forget it; one that was replaced meanwhile is no error."""
         if self._perfdata.get(record.check) is record:
             del self._perfdata[record.check]
+
+    def add_workers(self, workers: int) -> list[WorkerRecord]:
+        """So many worker processes; each tells its record."""
+        self._workers = [WorkerRecord(str(number)) for number in range(1, workers + 1)]
+        return self._workers
 
     def add_breaker(self, breaker: DaemonBreaker) -> None:
         """Another breaker, such as a receiver's; it measures durations from now on.
@@ -197,6 +204,7 @@ class Metrics:
         receivers = [self._receivers[name] for name in sorted(self._receivers)]
         yield from receiver_sections(receivers, self._suppressions)
         yield from self._itself.sections(self._clock.monotonic())
+        yield from worker_sections(self._workers)
         yield from self._apps.sections()
 
     def _add(self, category: Category, name: str, record: BreakerRecord) -> None:

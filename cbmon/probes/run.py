@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -80,6 +81,18 @@ class Plan:
 
 
 ONCE: Final = Plan()
+
+
+class Elsewhere(ABC):
+    """A probe that looks in another process, where its deadline and its plan are kept."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    async def run_planned(self, timeout: float, plan: Plan) -> Result:
+        """As :func:`run_planned` with this probe."""
+
+
 _FINAL: Final = frozenset({Reason.CONFIG, Reason.POLICY, Reason.INTERNAL, Reason.DEPENDENCY})
 """Reasons that looking again cannot change."""
 
@@ -90,6 +103,8 @@ async def run_planned(probe: Probe, timeout: float, clock: Clock, plan: Plan = O
     The facts of the result say how many looks it took (``attempts``) and what the first one found
     (``first_failure``), if it was more than one.
     """
+    if isinstance(probe, Elsewhere):
+        return await probe.run_planned(timeout, plan)
     if not plan.confirmations and not plan.every_address:
         return await run_once(probe, timeout, clock)
     result, tried = await _look(probe, timeout, clock, plan, frozenset())

@@ -1,0 +1,415 @@
+"""One worker as the daemon sees it: a place that a process fills, and the runs it is doing.
+
+Rule: the place outlives its processes. What was ordered is remembered until it has ended, so that
+the next process begins it again; only a run that was there at several deaths is not repeated,
+because it may be what they died of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from itertools import count
+from typing import Any, Final, cast
+
+from cbmon.config.fields import Options
+from cbmon.interfaces import Attempt
+from cbmon.logs import fields
+from cbmon.metrics.workers import WorkerRecord
+from cbmon.model import NO_FACTS, Reason, Result
+from cbmon.probes.run import ONCE, Elsewhere, Plan
+from cbmon.workers.wire import (
+    BrokenStreamError,
+    Definition,
+    Frames,
+    Health,
+    Kind,
+    Settings,
+    frame,
+    numbers,
+    pickled,
+    read_results,
+    result_of,
+)
+
+log = logging.getLogger(__name__)
+
+DEATHS: Final = 3
+"""Deaths of a worker in which a run may be involved before it counts as failed."""
+SETTLED: Final = 2.0
+"""Seconds after which a worker that dies is replaced at once; before, ever later."""
+SHORTEST_WAIT: Final = 0.1
+LONGEST_WAIT: Final = 5.0
+AT_ONCE: Final = 200
+"""Orders that are said in one turn of the event loop: after a death, each takes a definition."""
+READY_WITHIN: Final = 30.0
+"""Seconds that a process gets to take its first order."""
+PING_EVERY: Final = 1.0
+SILENT: Final = 10
+"""Questions without an answer after which a worker is taken for stuck."""
+_WRAP: Final = 1 << 32
+_NOT_INHERITED: Final = frozenset(
+    {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID"}
+)
+"""What the service manager tells the daemon alone."""
+
+
+class Delegate(Elsewhere):
+    """A check's runner that lets a worker look."""
+
+    __slots__ = ("_worker", "facts", "kind", "known", "number", "options")
+
+    def __init__(self, worker: Worker, number: int, kind: str, options: Options) -> None:
+        self._worker = worker
+        self.number = number
+        self.kind = kind
+        self.options = options
+        self.facts: Mapping[str, Any] = NO_FACTS
+        """Those of the last result."""
+        self.known: tuple[int, float, Plan] | None = None
+        """As which it is defined, and in which process of its worker."""
+
+    async def run(self, attempt: Attempt) -> Result:
+        """One look, under the worker's own stopwatch."""
+        return await self.run_planned(attempt.remaining, ONCE)
+
+    async def run_planned(self, timeout: float, plan: Plan) -> Result:
+        """A run with its deadline and its confirmations, all of it in the worker."""
+        return await self._worker.look(self, timeout, plan)
+
+    async def close(self) -> None:
+        """The worker need not know it any more."""
+        self._worker.forget(self)
+
+
+class _Run:
+    """A run that was ordered and has not ended."""
+
+    __slots__ = ("deaths", "delegate", "ended", "plan", "sent", "timeout")
+
+    def __init__(
+        self, delegate: Delegate, timeout: float, plan: Plan, ended: asyncio.Future[Result]
+    ) -> None:
+        self.delegate = delegate
+        self.timeout = timeout
+        self.plan = plan
+        self.ended = ended
+        self.sent = False
+        self.deaths = 0
+
+
+class Worker:
+    """Keeps one process at work, whatever becomes of it."""
+
+    def __init__(self, settings: Settings, record: WorkerRecord) -> None:
+        self._settings = settings
+        self._record = record
+        self._delegates: dict[int, Delegate] = {}
+        self._runs: dict[int, _Run] = {}
+        self._run_numbers = count()
+        self._life = 0
+        self._line: _Line | None = None
+        self._orders: list[int] = []
+        self._cancelled: list[int] = []
+        self._forgotten: list[int] = []
+        self._flushing = False
+        self._stopping = False
+        self._keeper: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+        self._cpu = 0.0
+        self.process: asyncio.subprocess.Process | None = None
+        """The one that is there now, if any."""
+
+    # --- life ----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to keep a process at work."""
+        self._keeper = asyncio.create_task(self._keep(), name=f"worker {self._record.name}")
+
+    async def ready(self) -> None:
+        """Wait until it takes orders."""
+        await self._ready.wait()
+
+    async def stop(self, grace: float) -> None:
+        """Let the process end within ``grace`` seconds, or end it."""
+        self._stopping = True
+        if self._line is not None:
+            self._line.send(Kind.END)
+        if self._keeper is None:
+            return
+        _, late = await asyncio.wait([self._keeper], timeout=grace)
+        if late:
+            self._keeper.cancel()
+            await asyncio.wait(late)
+
+    async def _keep(self) -> None:
+        quick_deaths = 0
+        while True:
+            begun = asyncio.get_running_loop().time()
+            code = await self._live()
+            if self._stopping:
+                return
+            lived = asyncio.get_running_loop().time() - begun
+            quick_deaths = quick_deaths + 1 if lived < SETTLED else 0
+            wait = min(LONGEST_WAIT, SHORTEST_WAIT * 2 ** (quick_deaths - 1))
+            wait = wait if quick_deaths > 1 else 0.0
+            self._record.restarts += 1
+            log.error(
+                "worker died and is replaced",
+                extra=fields(worker=self._record.name, exit=code, runs=len(self._runs), wait=wait),
+            )
+            await asyncio.sleep(wait)
+
+    async def _live(self) -> int | None:
+        """One process, from its start to its end; its exit code."""
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        line = _Line(self)
+        try:
+            with theirs:
+                self.process = process = await _spawned(theirs)
+        except OSError as error:
+            ours.close()
+            log.error("worker does not start", extra=fields(error=str(error)))  # noqa: TRY400
+            await asyncio.sleep(LONGEST_WAIT)
+            return None
+        try:
+            ours.setblocking(False)
+            await loop.create_unix_connection(lambda: line, sock=ours)
+            line.send(Kind.SETTINGS, pickled(self._settings))
+            watch = loop.create_task(self._watch(line))
+            try:
+                await line.ended
+            finally:
+                watch.cancel()
+        finally:
+            line.close()
+            self._died(line)
+            code = await _ended(process)
+            self.process = None
+        return code
+
+    async def _watch(self, line: _Line) -> None:
+        """Hang up on a process that does not come up, or does not answer any more."""
+        try:
+            async with asyncio.timeout(READY_WITHIN):
+                await line.ready.wait()
+        except TimeoutError:
+            log.error("worker is not ready in time", extra=fields(worker=self._record.name))  # noqa: TRY400
+            line.close()
+            return
+        while line.unanswered < SILENT:
+            line.unanswered += 1
+            line.send(Kind.PING)
+            await asyncio.sleep(PING_EVERY)
+        log.error("worker is stuck", extra=fields(worker=self._record.name))
+        line.close()
+
+    def came_up(self, line: _Line) -> None:
+        """The process takes orders: those that wait, or were not finished, first."""
+        self._life += 1
+        self._line = line
+        self._record.up = 1
+        self._orders = list(self._runs)
+        self._cancelled.clear()
+        self._forgotten.clear()
+        self._flush()
+        self._ready.set()
+        log.info("worker ready", extra=fields(worker=self._record.name, pid=self.process_id))
+
+    @property
+    def process_id(self) -> int | None:
+        """That of the process that is there now."""
+        return None if self.process is None else self.process.pid
+
+    def _died(self, line: _Line) -> None:
+        if self._line is not line:
+            return
+        self._line = None
+        self._ready.clear()
+        self._record.up = self._record.resident = self._record.descriptors = 0
+        self._cpu = self._record.cpu
+        for number, run in list(self._runs.items()):
+            if not run.sent:
+                continue
+            run.sent = False
+            run.deaths += 1
+            if run.deaths < DEATHS:
+                self._record.repeated += 1
+                continue
+            del self._runs[number]
+            text = f"internal error: its worker died {DEATHS} times while this run was going on"
+            _tell(run, Result(ok=False, duration=0.0, reason=Reason.INTERNAL, error=text))
+
+    # --- work ----------------------------------------------------------------------------
+
+    def take(self, delegate: Delegate) -> None:
+        """Another check of this worker; it is told of it with the first order."""
+        self._delegates[delegate.number] = delegate
+
+    def forget(self, delegate: Delegate) -> None:
+        """The check is gone."""
+        self._delegates.pop(delegate.number, None)
+        if delegate.known is not None and delegate.known[0] == self._life:
+            self._forgotten.append(delegate.number)
+            self._soon()
+
+    async def look(self, delegate: Delegate, timeout: float, plan: Plan) -> Result:
+        """Order a run and wait for its end; cancelled, it is cancelled in the worker too."""
+        number = next(self._run_numbers) % _WRAP
+        ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._runs[number] = _Run(delegate, timeout, plan, ended)
+        self._orders.append(number)
+        self._soon()
+        try:
+            return await ended
+        except asyncio.CancelledError:
+            if (run := self._runs.pop(number, None)) is not None and run.sent:
+                self._cancelled.append(number)
+                self._soon()
+            raise
+
+    def heard(self, line: _Line, kind: Kind, content: bytes) -> None:
+        """What the process says. Raises BrokenStreamError."""
+        if kind is Kind.RESULTS:
+            self._take_results(content)
+        elif kind is Kind.PONG:
+            line.unanswered = 0
+            health = Health.decode(content)
+            self._record.cpu = self._cpu + health.cpu
+            self._record.resident = health.resident
+            self._record.descriptors = health.descriptors
+        elif kind is Kind.READY:
+            line.ready.set()
+            self.came_up(line)
+        else:
+            raise BrokenStreamError(f"a worker does not say {kind.name}")
+
+    def _take_results(self, content: bytes) -> None:
+        rows = read_results(content)
+        for row in rows:
+            number, check, facts = row[0], row[1], row[-1]
+            delegate = self._delegates.get(check)
+            if delegate is not None and facts is not None:
+                delegate.facts = facts
+            run = self._runs.pop(number, None)
+            if run is not None:
+                _tell(run, result_of(row, run.delegate.facts))
+        self._record.runs += len(rows)
+        self._record.in_flight = len(self._runs)
+
+    def _soon(self) -> None:
+        if not self._flushing and self._line is not None:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Everything that there is to say, in one go."""
+        self._flushing = False
+        line = self._line
+        if line is None:
+            return
+        if self._cancelled:
+            line.send(Kind.CANCEL, numbers(self._cancelled))
+            self._cancelled.clear()
+        if self._forgotten:
+            line.send(Kind.FORGET, numbers(self._forgotten))
+            self._forgotten.clear()
+        orders, self._orders = self._orders[:AT_ONCE], self._orders[AT_ONCE:]
+        self._order(line, orders)
+        if self._orders:
+            self._soon()
+
+    def _order(self, line: _Line, orders: list[int]) -> None:
+        pairs: list[int] = []
+        unknown: dict[int, Definition] = {}
+        for number in orders:
+            run = self._runs.get(number)
+            if run is None:
+                continue
+            run.sent = True
+            delegate = run.delegate
+            check = delegate.number
+            if delegate.known != (known := (self._life, run.timeout, run.plan)):
+                delegate.known = known
+                unknown[check] = Definition(
+                    check, delegate.kind, delegate.options, run.timeout, run.plan
+                )
+            pairs += number, check
+        if unknown:
+            line.send(Kind.DEFINE, pickled(list(unknown.values())))
+        if pairs:
+            line.send(Kind.ORDER, numbers(pairs))
+        self._record.in_flight = len(self._runs)
+
+
+def _tell(run: _Run, result: Result) -> None:
+    if not run.ended.done():
+        run.ended.set_result(result)
+
+
+class _Line(asyncio.Protocol):
+    """The stream to one process."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._frames = Frames()
+        self._transport: asyncio.Transport | None = None
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ready = asyncio.Event()
+        self.unanswered = 0
+        """Questions since the last answer."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The stream is there."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The process is gone, or its stream."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what it says; nonsense ends it."""
+        try:
+            for kind, content in self._frames.feed(data):
+                self._worker.heard(self, kind, content)
+        except BrokenStreamError as error:
+            log.error("worker speaks nonsense", extra=fields(error=str(error)))  # noqa: TRY400
+            self.close()
+
+    def send(self, kind: Kind, content: bytes = b"") -> None:
+        """One frame."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frame(kind, content))
+
+    def close(self) -> None:
+        """Hang up at once, whatever waits to be sent."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def _spawned(theirs: socket.socket) -> asyncio.subprocess.Process:
+    """A process of this interpreter that sees the modules that this one sees."""
+    environ = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", "cbmon.workers.child", str(theirs.fileno()),
+        pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, env=environ,
+    )  # fmt: skip
+
+
+async def _ended(process: asyncio.subprocess.Process, grace: float = 1.0) -> int:
+    """Its exit code, once it has ended: by itself within ``grace`` seconds, or killed."""
+    try:
+        async with asyncio.timeout(grace):
+            return await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        return await process.wait()
