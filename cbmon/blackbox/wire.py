@@ -76,7 +76,8 @@ class Exchange(asyncio.Protocol):
         """Send the request."""
         assert self._transport is not None  # noqa: S101
         self._attempt.begin(Phase.PROCESSING)
-        self._transport.write(data)
+        if not self._transport.is_closing():  # why it is, is told to who waits for the head
+            self._transport.write(data)
 
     async def head(self) -> Head:
         """The head of the final answer; ProbeError when none comes."""

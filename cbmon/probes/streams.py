@@ -29,6 +29,12 @@ def streams() -> tuple[asyncio.StreamReader, asyncio.StreamReaderProtocol]:
     return reader, asyncio.StreamReaderProtocol(reader)
 
 
+def say(transport: asyncio.WriteTransport, data: bytes) -> None:
+    """Send, unless the target has hung up: then what it said before is still to be heard."""
+    if not transport.is_closing():
+        transport.write(data)
+
+
 async def exactly(
     reader: asyncio.StreamReader, size: int, endpoint: Endpoint | SocketFile
 ) -> bytes:

@@ -113,7 +113,8 @@ class Call(asyncio.Protocol):
         return len(self._head) < 4 or self._head[3] == _SETTINGS
 
     def _flush(self) -> None:
-        if self._transport is not None and (data := self._http.data_to_send()):
+        data = self._http.data_to_send()
+        if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def _fail(self, error: ProbeError) -> None:

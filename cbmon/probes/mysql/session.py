@@ -1,7 +1,6 @@
 """A session with a MySQL server: TLS, login, packets.
 
-Rule: one packet at a time is kept. The password is sent as it is only where nobody can listen, and
-a server that asks for a local file gets none.
+Rule: one packet at a time is kept, and a server that asks for a local file gets none.
 """
 
 from __future__ import annotations
@@ -11,16 +10,16 @@ from typing import Any
 
 from cbmon.interfaces import Attempt
 from cbmon.model import Phase, Reason
+from cbmon.probes.addresses import SocketFile
 from cbmon.probes.database import Security
 from cbmon.probes.dial import Link, Route, dial, secure
 from cbmon.probes.dsn import Dsn
 from cbmon.probes.environment import ProbeEnvironment
-from cbmon.probes.failure import ProbeError, shown
+from cbmon.probes.failure import ProbeError
 from cbmon.probes.mysql import wire
+from cbmon.probes.mysql.login import Login
 from cbmon.probes.query import Answer
-from cbmon.probes.streams import breathe, exactly, streams
-
-_FAST, _FULL = 3, 4
+from cbmon.probes.streams import breathe, exactly, say, streams
 
 
 class Session:
@@ -63,15 +62,16 @@ class Session:
         self.link = await secure(attempt, environment, self.link, protocol, await security.tls(dsn))
         attempt.begin(Phase.PROCESSING)
 
-    async def log_in(self, dsn: Dsn, password: str) -> None:
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody can listen."""
+        return self.link.chain is not None or isinstance(self.link.endpoint, SocketFile)
+
+    async def log_in(self, dsn: Dsn, login: Login) -> None:
         """Be let in; ProbeError (``auth``, ``status``) when the server refuses."""
-        plugin, salt = self.greeting.plugin, self.greeting.salt
-        if plugin not in wire.SCRAMBLES:
-            plugin = "mysql_native_password"
-        response = wire.SCRAMBLES[plugin](password, salt)
+        response = login.begin(self.greeting.plugin, self.greeting.salt)
         tls = self.link.chain is not None
-        self._say(wire.login(dsn.user, response, dsn.database, plugin, tls=tls))
-        private = tls or dsn.path is not None
+        self._say(wire.login(dsn.user, response, dsn.database, login.plugin, tls=tls))
         while True:
             body = await self._packet()
             kind = body[0]
@@ -80,11 +80,11 @@ class Session:
             if kind == wire.ERROR:
                 raise _refused(wire.error(body))
             if kind == wire.EOF:
-                self._say(_other_way(*wire.switch(body), password, private=private))
-            elif kind == wire.MORE and body[1:] == bytes([_FULL]):
-                self._say(_clear(password, private=private))
-            elif kind != wire.MORE or body[1:] != bytes([_FAST]):
+                self._say(login.switched(*wire.switch(body)))
+            elif kind != wire.MORE:
                 raise wire.malformed()
+            elif (answer := login.more(body[1:])) is not None:
+                self._say(answer)
 
     async def ask(self, query: str, answer: Answer | None = None) -> wire.ServerError | None:
         """Ask, and count the rows of what comes back; the error if there is one."""
@@ -117,7 +117,7 @@ class Session:
         await asyncio.sleep(0)  # a loop may send at the end of its turn only
 
     def _say(self, body: bytes) -> None:
-        self.link.transport.write(wire.packet(self._number, body))
+        say(self.link.transport, wire.packet(self._number, body))
         self._number += 1
 
     async def _packet(self) -> bytes:
@@ -129,24 +129,6 @@ class Session:
         if not body:
             raise wire.malformed()
         return body
-
-
-def _other_way(plugin: str, salt: bytes, password: str, *, private: bool) -> bytes:
-    if plugin in wire.SCRAMBLES:
-        return wire.SCRAMBLES[plugin](password, salt)
-    if plugin == "mysql_clear_password":
-        return _clear(password, private=private)
-    if plugin in {"unix_socket", "auth_socket"}:
-        return b""
-    text = f"the server asks for {shown(plugin)} to log in, which is not supported"
-    raise ProbeError(Reason.AUTH, text)
-
-
-def _clear(password: str, *, private: bool) -> bytes:
-    if not private:
-        text = "the server asks for the password as it is, which needs TLS"
-        raise ProbeError(Reason.AUTH, text)
-    return password.encode() + b"\0"
 
 
 def _refused(trouble: wire.ServerError) -> ProbeError:

@@ -25,6 +25,8 @@ _WITH_DATABASE: Final = 0x0008
 # LONG_PASSWORD, PROTOCOL_41, TRANSACTIONS, SECURE_CONNECTION, PLUGIN_AUTH
 _WANTED: Final = 0x0001 | 0x0200 | 0x2000 | 0x8000 | 0x0008_0000
 _UTF8MB4: Final = 45
+_SALT: Final = 20
+"""Bytes of a salt, but for ``client_ed25519``, whose last one may be any."""
 
 
 class Greeting(NamedTuple):
@@ -102,7 +104,9 @@ def login(user: str, response: bytes, database: str, plugin: str, *, tls: bool) 
 def switch(body: bytes) -> tuple[str, bytes]:
     """The plug-in and the salt of a request to log in in another way."""
     name, _, salt = body[1:].partition(b"\0")
-    return name.decode("ascii", "replace"), salt.removesuffix(b"\0")
+    if len(salt) == _SALT + 1:
+        salt = salt.removesuffix(b"\0")
+    return name.decode("ascii", "replace"), salt
 
 
 def error(body: bytes) -> ServerError:

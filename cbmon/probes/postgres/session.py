@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from cbmon.interfaces import Attempt
@@ -20,7 +21,7 @@ from cbmon.probes.failure import ProbeError, shown
 from cbmon.probes.postgres import wire
 from cbmon.probes.postgres.scram import Scram, ScramError
 from cbmon.probes.query import Answer
-from cbmon.probes.streams import breathe, exactly, streams
+from cbmon.probes.streams import breathe, exactly, say, streams
 
 
 async def opened(
@@ -48,7 +49,7 @@ async def opened(
 
 
 async def _offers_tls(link: Link[Any], reader: asyncio.StreamReader, *, needed: bool) -> bool:
-    link.transport.write(wire.SSL_REQUEST)
+    say(link.transport, wire.SSL_REQUEST)
     answer = await exactly(reader, 1, link.endpoint)
     if answer not in {b"S", b"N"}:
         text = f"{link.endpoint} does not speak PostgreSQL's protocol"
@@ -73,7 +74,7 @@ class Session:
         self._endpoint = endpoint
         self._kinds: bytes | None = wire.AT_LOGIN
         self._count = 0
-        self.say: Callable[[bytes], None] = transport.write
+        self.say: Callable[[bytes], None] = partial(say, transport)
 
     async def log_in(
         self, user: str, password: str, database: str, *, application: str, private: bool

@@ -202,14 +202,16 @@ CREATE USER free@'%';
 CREATE DATABASE cbmon;
 CREATE TABLE cbmon.made (x int);
 GRANT ALL ON cbmon.* TO cbmon@'%', secure@'%', free@'%';
+CREATE USER signer@'%' IDENTIFIED VIA ed25519 USING PASSWORD('sécret of more than 32 bytes');
+GRANT ALL ON cbmon.* TO signer@'%';
 """
 
 
 @pytest.fixture(scope="session")
 def mariadb(authority: Authority) -> Iterator[Database]:
     """A throw-away MariaDB: TLS for ``db.test``, users with and without a password."""
-    server = program("mariadbd", package="mariadb-server-core")
-    install = program("mariadb-install-db", package="mariadb-server-core")
+    server = program("mariadbd", package="mariadb-server")
+    install = program("mariadb-install-db", package="mariadb-server")
     with homes("mysql") as (home, owner):
         given_to(owner, home)
         common = ["--no-defaults", f"--datadir={home}/data", f"--tmpdir={home}"]
@@ -230,6 +232,7 @@ def mariadb(authority: Authority) -> Iterator[Database]:
                 f"--socket={home}/db.sock", f"--init-file={home}/users.sql",
                 f"--ssl-cert={home}/server.pem", f"--ssl-key={home}/server.key",
                 "--character-set-server=utf8mb4", "--skip-name-resolve",
+                "--plugin-load-add=auth_ed25519",
             ],
             home,
         )  # fmt: skip

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cbmon.model import Reason
+from tests.integration.harness.processes import absent
 
 
 def dsn(server: Any, user: str = "cbmon", password: str = "s%C3%A9cret", query: str = "") -> str:
@@ -48,6 +50,22 @@ async def test_a_socket_is_a_way_too_and_no_database_is_needed(look: Any, mariad
 
 async def test_a_user_without_a_password_is_let_in(look: Any, mariadb: Any) -> None:
     assert (await look("mysql", dsn=dsn(mariadb, "free", ""))).ok
+
+
+@pytest.mark.parametrize("mode", ["disable", "require"])
+async def test_ed25519_is_spoken(look: Any, mariadb: Any, mode: str) -> None:
+    if not list(Path("/usr/lib/mysql/plugin").glob("auth_ed25519.so")):
+        absent("MariaDB has no ed25519 (Debian: apt-get install mariadb-server)")
+    where = dsn(mariadb, "signer", "", f"?sslmode={mode}")
+    password = "sécret of more than 32 bytes"
+
+    for _ in range(20):  # each time another salt
+        good = await look("mysql", dsn=where, password=password)
+        assert good.ok, good.error
+    wrong = await look("mysql", dsn=where, password="wrong")
+
+    assert wrong.reason is Reason.AUTH, wrong.error
+    assert "error 1045 (28000)" in wrong.error
 
 
 @pytest.mark.parametrize(
