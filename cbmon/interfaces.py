@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 from cbmon.events import Action, Transition
 from cbmon.keeping import RecordStore, SettingsStore
 from cbmon.model import Delivery, Message, MessageState, Phase, Phases, Reason, Result
+from cbmon.results.store import ResultStore
 
 
 class Clock(Protocol):
@@ -131,6 +132,13 @@ class Probe(Protocol):
         ...
 
 
+class Light(Probe, Protocol):
+    """A probe whose runs are over soon and use nothing that wants a task around them."""
+
+    light: bool
+    """Whether that is so; a probe without it is run in a task."""
+
+
 @runtime_checkable
 class Lasting(Protocol):
     """A probe that has a memory of its own, which is part of its check's snapshot."""
@@ -212,6 +220,11 @@ class Store(Protocol):
     @property
     def record(self) -> RecordStore:
         """Events of every kind, and the audit log."""
+        ...
+
+    @property
+    def results(self) -> ResultStore:
+        """What runs found, over time."""
         ...
 
     async def open(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Double, Integer, MetaData, Table, Text
+from sqlalchemy import Column, Double, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
@@ -204,4 +204,38 @@ breaker_settings = Table(
 
 settings_in_force = Table(
     "settings_in_force", METADATA, _text("component", key=True), _text("fields")
+)
+
+result_names = Table(
+    "result_names",
+    METADATA,
+    _text("component", key=True),
+    _count("number"),
+    _maybe_time("gone_at"),
+)
+
+results = Table(
+    "results",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _count("level"),
+    _count("shard"),
+    _time("at"),
+    Column("data", LargeBinary, nullable=False),
+)
+
+result_shards = Table(
+    "result_shards",
+    METADATA,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    _count("merged"),
+)
+
+daemon_runs = Table(
+    "daemon_runs",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    _time("started_at"),
+    _time("seen_at"),
+    _count("orderly"),
 )

@@ -28,6 +28,7 @@ from cbmon.store.backend import Backend
 from cbmon.store.errors import translated
 from cbmon.store.migrations import migrate
 from cbmon.store.record import RecordTable
+from cbmon.store.results import ResultTable
 from cbmon.store.settings import SettingsTable
 from cbmon.store.writer import Work, Writer
 
@@ -59,6 +60,7 @@ class SqlStore:
         self._reader: ThreadPoolExecutor | None = None
         self.settings = SettingsTable(backend, self._read, self._write, wall=wall)
         self.record = RecordTable(backend, self._read, self._write)
+        self.results = ResultTable(backend, self._read, self._write)
 
     @property
     def where(self) -> str:
