@@ -7,7 +7,7 @@ stand in the templates of ``rules/``. A test holds the two together.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -211,15 +211,23 @@ def _check_threshold(name: str, value: float) -> None:
         raise fault(message, "alerts", name, "threshold")
 
 
-def check_slos(block: Block, path: str, roots: Iterable[Block], problems: Problems) -> None:
+def check_slos(
+    block: Block,
+    path: str,
+    roots: Iterable[Block],
+    problems: Problems,
+    others: Sequence[CheckConfig] = (),
+) -> None:
     """Tell every check and tag that an objective names and that no check has.
 
-    ``block`` is the section as it was read and ``path`` its path; ``roots`` are whole files.
+    ``block`` is the section as it was read and ``path`` its path; ``roots`` are whole files, but
+    for ``others``, which are known.
     """
     checks = [check for root in roots for check in _blocks(root, "checks")]
     known = {
-        "checks": {check.get("name") for check in checks},
-        "tags": {tag for check in checks for tag in _items(check, "tags")},
+        "checks": {check.get("name") for check in checks} | {check.name for check in others},
+        "tags": {tag for check in checks for tag in _items(check, "tags")}
+        | {tag for check in others for tag in check.tags},
     }
     for index, entry in enumerate(_blocks(block, "slos")):
         for key, words in known.items():

@@ -18,7 +18,9 @@ from cbmon.config.entries import Entries
 from cbmon.config.exposure import exposures
 from cbmon.config.fields import Options
 from cbmon.config.includes import Document, Documents
+from cbmon.config.known import OutdatedError
 from cbmon.config.model import (
+    CheckConfig,
     Config,
     ConfigTypes,
     DiscoveryConfig,
@@ -50,12 +52,18 @@ NOTIFICATION_KEYS: Final = ("route", "receivers", *RULE_KEYS)
 PRIVATE: Final = "x-"
 """Keys of the top level that begin so are left alone: a place for anchors."""
 
+_WRONG: Final = (None, False)
+"""In the place of an entry that is no mapping, which is told."""
+
 SectionT = TypeVar("SectionT", bound=Options)
 EntryT = TypeVar("EntryT")
 
 
 def build(documents: Documents, types: ConfigTypes, problems: Problems, source: Path) -> Config:
-    """The configuration; it is only good if ``problems`` has nothing to tell afterwards."""
+    """The configuration; it is only good if ``problems`` has nothing to tell afterwards.
+
+    OutdatedError when a check that is known does not go with the rest.
+    """
     return _Builder(documents, types, problems).build(source)
 
 
@@ -67,6 +75,8 @@ class _Builder:
         self._validator = Validator(problems)
         self._references = References(problems, complete=documents.complete)
         self._parts = [Part(one.root, "", one.directory) for one in documents.found]
+        readings = (one.reading for one in documents.found)
+        self._known = [known.check for one in readings for known in one.known if known is not None]
 
     def build(self, source: Path) -> Config:
         for document in self._documents.found:
@@ -76,7 +86,7 @@ class _Builder:
         web = self._section("web", WebSection) or WebSection()
         defaults = self._section("defaults", DefaultsSection) or DefaultsSection()
         entries = self._entries(settings, defaults)
-        checks = self._all("checks", self._parts, entries.check)
+        checks = self._checks(entries)
         exports = self._all("exports", self._parts, entries.export)
         notifications = self._notifications(entries)
         alerting = self._alerting()
@@ -117,6 +127,8 @@ class _Builder:
     ) -> tuple[tuple[DiscoveryConfig, ...], Expander | None]:
         if not any("discovery" in part.block for part in self._parts):
             return (), None
+        if self._known:
+            raise OutdatedError  # its targets are judged by what is written, place for place
         expander = self._expander(settings, defaults)
         make = partial(self._discovery, entries, expander)
         return self._all("discovery", self._parts, make), expander
@@ -170,6 +182,27 @@ class _Builder:
         parts = (part for parent in parents for part in self._validator.parts(parent, key))
         return tuple(made for part in parts if (made := make(part)) is not None)
 
+    def _checks(self, entries: Entries) -> tuple[CheckConfig, ...]:
+        """Every check in its place; those that are known as they are."""
+        self._references.take(self._known)
+        found: list[CheckConfig] = []
+        for document, parent in zip(self._documents.found, self._parts, strict=True):
+            known = document.reading.known
+            left = [place for place, one in enumerate(known) if one is None]
+            parts = self._validator.parts(parent, "checks", left if any(known) else None)
+            looked = [self._check(entries, part) for part in parts]
+            if any(known):
+                rest = iter(looked)
+                looked = [(one.check, True) if one else next(rest, _WRONG) for one in known]
+            document.made.extend(check if lasting else None for check, lasting in looked)
+            found += [check for check, _ in looked if check is not None]
+        return tuple(found)
+
+    def _check(self, entries: Entries, part: Part) -> tuple[CheckConfig | None, bool]:
+        """A check, and whether it is made of what is written alone."""
+        before = self._validator.outside
+        return entries.check(part), self._validator.outside == before
+
     def _check_keys(self, document: Document) -> None:
         for key in document.root:
             if key not in SECTIONS and not key.startswith(PRIVATE):
@@ -196,7 +229,7 @@ class _Builder:
             return AlertingSection()
         if self._documents.complete:
             roots = [one.block for one in self._parts]
-            check_slos(part.block, part.path, roots, self._problems)
+            check_slos(part.block, part.path, roots, self._problems, self._known)
         return self._validator.validate(AlertingSection, part) or AlertingSection()
 
     def _single(self, parents: list[Part], key: str) -> Part | None:

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel
 
-from cbmon.config.model import Config, DiscoveryConfig, ExportConfig, ReceiverConfig
+from cbmon.config.model import CheckConfig, Config, DiscoveryConfig, ExportConfig, ReceiverConfig
 from cbmon.config.routes import Route
 
 
 def as_json(config: Config) -> dict[str, Any]:
     """The resolved configuration as JSON can hold it, without secrets."""
-    return {**_rest(config), "checks": list(_checks(config))}
+    directory = config.source.absolute().parent
+    return {**_rest(config), "checks": list(_entries(_written(config), directory))}
 
 
 def _rest(config: Config) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def _rest(config: Config) -> dict[str, Any]:
         "storage": _dumped(config.storage, directory),
         "web": _dumped(config.web, directory),
         "alerting": _dumped(config.alerting, directory),
-        "exports": list(_entries(config.exports, directory)),
+        "exports": list(_entries(sorted(config.exports, key=attrgetter("name")), directory)),
         "notifications": {
             "route": None if notifications.route is None else _route(notifications.route),
             "receivers": [_receiver(one, directory) for one in notifications.receivers],
@@ -47,52 +49,52 @@ def _rest(config: Config) -> dict[str, Any]:
 
 
 def digest(config: Config) -> str:
-    """12 hex digits of SHA-256 over the resolved configuration."""
-    found = hashlib.sha256()
-    for text in _text(config):
-        found.update(text.encode())
+    """12 hex digits of SHA-256 over the resolved configuration.
+
+    Each check has its part in it, which is kept with the check: after a reload only those that
+    changed are gone through again.
+    """
+    directory = config.source.absolute().parent
+    found = hashlib.sha256(_compact(_rest(config)).encode())
+    policies: dict[int, str] = {}
+    for check in _written(config):
+        if check.mark is None:
+            policy = policies.get(id(check.policy))
+            if policy is None:
+                policy = policies[id(check.policy)] = _compact(check.policy.as_dict())
+            text = policy + _compact(_entry(check, directory))
+            mark = hashlib.blake2b(text.encode(), digest_size=16).digest()
+            object.__setattr__(check, "mark", mark)
+        found.update(check.mark or b"")
     return found.hexdigest()[:12]
-
-
-def _text(config: Config) -> Iterator[str]:
-    """The configuration as JSON, its keys sorted; checks one by one, as there may be thousands."""
-    rest = _rest(config)
-    for number, key in enumerate(sorted([*rest, "checks"])):
-        yield f"{',' if number else '{'}{_compact(key)}:"
-        if key != "checks":
-            yield _compact(rest[key])
-            continue
-        yield "["
-        for index, check in enumerate(_checks(config)):
-            yield f"{',' if index else ''}{_compact(check)}"
-        yield "]"
-    yield "}"
 
 
 _compact: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
-def _checks(config: Config) -> Iterator[dict[str, Any]]:
-    directory = config.source.absolute().parent
-    return _entries(tuple(check for check in config.checks if not check.discovered), directory)
+def _written(config: Config) -> list[CheckConfig]:
+    """The checks that were not discovered, by name."""
+    found = (check for check in config.checks if not check.discovered)
+    return sorted(found, key=attrgetter("name"))
 
 
 def _dumped(options: BaseModel, directory: Path) -> dict[str, Any]:
     return options.model_dump(mode="json", by_alias=True, context={"directory": directory})
 
 
-def _entries(entries: tuple[ExportConfig, ...], directory: Path) -> Iterator[dict[str, Any]]:
-    policies: dict[int, dict[str, Any]] = {}  # most entries share one
-    for entry in sorted(entries, key=lambda entry: entry.name):
-        policy = policies.get(id(entry.policy))
-        if policy is None:
-            policy = policies[id(entry.policy)] = entry.policy.as_dict()
-        data = {field.name: getattr(entry, field.name) for field in fields(entry)}
-        data["labels"] = dict(entry.labels)
-        data["policy"] = policy
-        data.pop("discovered", None)
-        data[entry.type] = _dumped(data.pop("options"), directory)
-        yield data
+def _entries(entries: Iterable[ExportConfig], directory: Path) -> Iterator[dict[str, Any]]:
+    for entry in entries:
+        yield {**_entry(entry, directory), "policy": entry.policy.as_dict()}
+
+
+def _entry(entry: ExportConfig, directory: Path) -> dict[str, Any]:
+    """Everything but its policy."""
+    data = {field.name: getattr(entry, field.name) for field in fields(entry)}
+    for name in ("discovered", "mark", "options", "policy"):
+        data.pop(name, None)
+    data["labels"] = dict(entry.labels)
+    data[entry.type] = _dumped(entry.options, directory)
+    return data
 
 
 def _discovery(discovery: DiscoveryConfig, directory: Path) -> dict[str, Any]:

@@ -11,12 +11,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from cbmon.config.known import Memory, OutdatedError, Reading
 from cbmon.config.nodes import Block, Items, value_place
 from cbmon.config.problems import Place, Problems
 from cbmon.config.reader import MAX_BYTES, read_yaml
 from cbmon.config.words import kind, shown
+
+if TYPE_CHECKING:
+    from cbmon.config.model import CheckConfig
 
 MAX_FILES: Final = 1000
 MAX_NESTING: Final = 10
@@ -25,11 +29,15 @@ MAX_TOTAL_BYTES: Final = 64 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A file that was read. ``file`` is its name in messages."""
+    """A file that was read. ``file`` is its name in messages; of what ``reading`` has left out
+    of it, ``root`` has nothing."""
 
     file: str
     path: Path
     root: Block
+    reading: Reading
+    made: list[CheckConfig | None] = field(default_factory=list)
+    """What became of each check; None for one that has to be looked at each time."""
 
     @property
     def directory(self) -> Path:
@@ -50,17 +58,29 @@ class Documents:
     complete: bool = True
 
 
-def read_documents(path: Path, *, environ: Mapping[str, str], problems: Problems) -> Documents:
-    """The file and all it includes."""
-    reader = _Includes(environ, problems)
+def read_documents(
+    path: Path,
+    *,
+    environ: Mapping[str, str],
+    problems: Problems,
+    memory: Memory | None = None,
+) -> Documents:
+    """The file and all it includes, without the checks that are known.
+
+    OutdatedError when what is known cannot be left out.
+    """
+    reader = _Includes(environ, problems, memory)
     reader.read(path, str(path), Place(str(path), 1, 1), ())
     return reader.documents
 
 
 class _Includes:
-    def __init__(self, environ: Mapping[str, str], problems: Problems) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], problems: Problems, memory: Memory | None
+    ) -> None:
         self._environ = environ
         self._problems = problems
+        self._memory = memory
         self._seen: dict[Path, str] = {}
         self._bytes = 0
         self.documents = Documents()
@@ -74,14 +94,24 @@ class _Includes:
         self.documents.files.append(file)
         self.documents.paths.append(path.absolute())
         before = self._problems.count
-        root = read_yaml(data, file, environ=self._environ, problems=self._problems)
+        memory, parent = self._memory, path.absolute().parent
+        reading = Reading(data) if memory is None else memory.reading(data, parent)
+        root = read_yaml(
+            reading.data,
+            file,
+            environ=self._environ,
+            problems=self._problems,
+            trail=reading.trail,
+        )
+        if not reading.fits(root):
+            raise OutdatedError
         if root is None:
             broken = self._problems.count > before
             self.documents.complete &= not broken
             if not broken and not chain:
                 self._problems.add(Place(file, 1, 1), "", "the file is empty")
             return
-        document = Document(file=file, path=path, root=root)
+        document = Document(file=file, path=path, root=root, reading=reading)
         self.documents.found.append(document)
         self._include(document, (*chain, path.resolve()))
 

@@ -6,6 +6,7 @@ used, not here.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 from collections.abc import Iterator, Mapping
@@ -13,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cbmon.config.build import build
-from cbmon.config.includes import read_documents
+from cbmon.config.includes import Documents, read_documents
+from cbmon.config.known import Memory, OutdatedError, sections_of
 from cbmon.config.model import Config, ConfigTypes
-from cbmon.config.problems import Problems
+from cbmon.config.problems import ConfigError, Problems
 
 
 def load_config(
@@ -27,12 +29,53 @@ def load_config(
     ``${NAME}`` refers to. ConfigError has every problem, sorted by place; ConfigurationError when
     PyYAML lacks libyaml.
     """
-    problems = Problems()
     with _quiet_collector():
-        documents = read_documents(path, environ=environ, problems=problems)
-        config = build(documents, types, problems, path)
+        return _load(path, types, environ, None)[0]
+
+
+class Loader:
+    """Loads one configuration again and again; what has not changed is not looked at again.
+
+    Each load gives what :func:`load_config` would. Not for two threads at a time.
+    """
+
+    def __init__(
+        self, path: Path, *, types: ConfigTypes, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self._path = path
+        self._types = types
+        self._environ = environ
+        self._memory = Memory()
+
+    def load(self) -> Config:
+        """The configuration as it is now; raises as :func:`load_config` does."""
+        environ = dict(self._environ)
+        with _quiet_collector():
+            if self._memory.checks and self._memory.environ == environ:
+                with contextlib.suppress(ConfigError, OutdatedError):
+                    return self._loaded(environ, self._memory)
+            return self._loaded(environ, Memory())
+
+    def _loaded(self, environ: Mapping[str, str], memory: Memory) -> Config:
+        config, documents = _load(self._path, self._types, environ, memory)
+        sections = sections_of([one.root for one in documents.found])
+        if memory.checks and sections != memory.sections:
+            raise OutdatedError
+        self._memory = Memory()
+        self._memory.environ, self._memory.sections = environ, sections
+        for one in documents.found:
+            self._memory.checks |= one.reading.learn(one.root, one.made)
+        return config
+
+
+def _load(
+    path: Path, types: ConfigTypes, environ: Mapping[str, str], memory: Memory | None
+) -> tuple[Config, Documents]:
+    problems = Problems()
+    documents = read_documents(path, environ=environ, problems=problems, memory=memory)
+    config = build(documents, types, problems, path)
     problems.check(documents.files)
-    return config
+    return config, documents
 
 
 @contextmanager

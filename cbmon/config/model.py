@@ -48,6 +48,8 @@ class ExportConfig:
     timeout: float
     policy: BreakerPolicy
     labels: Mapping[str, str] = field(default_factory=dict)
+    mark: bytes | None = field(default=None, init=False, compare=False, repr=False)
+    """Its part in the digest of the configuration, once that was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 import yaml
@@ -29,6 +30,16 @@ _MERGE: Final = "<<"
 
 Dialect = Callable[[str, bool, str | None], object]
 """A scalar's text, whether it is plain, and its tag, to its value; ValueError refuses it."""
+
+
+@dataclass(slots=True)
+class Trail:
+    """What reading a file found of it besides its values."""
+
+    ties: list[int] = field(default_factory=list)
+    """Lines, counted from 0, with an anchor or an alias."""
+    nodes: int = 0
+    """Values, counted as often as aliases repeat them."""
 
 
 class _Abort(Exception):  # noqa: N818 - a signal inside this module, never seen outside
@@ -66,16 +77,18 @@ def read_yaml(
     environ: Mapping[str, str],
     problems: Problems,
     dialect: Dialect | None = None,
+    trail: Trail | None = None,
 ) -> Block | None:
     """The one mapping that the file holds, or None when it is empty or cannot be read.
 
     What is wrong goes to ``problems``; an empty file alone is not told. A ``dialect`` is for the
-    files of other programs: it says what scalars mean, and nothing is replaced in them.
+    files of other programs: it says what scalars mean, and nothing is replaced in them. What else
+    there is to know is left in ``trail``.
     """
     require_libyaml()
     try:
         _check_bytes(data, file, problems)
-        found = _Reader(data, file, environ, problems, dialect).read()
+        found = _Reader(data, file, environ, problems, dialect, trail=trail).read()
     except _Abort:
         return None
     return found if isinstance(found, Block) else None
@@ -120,12 +133,15 @@ class _Reader:
         environ: Mapping[str, str],
         problems: Problems,
         dialect: Dialect | None,
+        *,
+        trail: Trail | None = None,
     ) -> None:
         self._text = data.removeprefix(b"\xef\xbb\xbf")
         self._file = file
         self._environ = environ
         self._problems = problems
         self._dialect = dialect
+        self._trail = trail or Trail()
         self._stack: list[_Frame] = []
         self._anchors: dict[str, tuple[Any, int, int]] = {}
         self._nodes = 0
@@ -187,11 +203,13 @@ class _Reader:
         if frame.merges:
             self._merge(frame)
         if frame.anchor is not None:
+            self._trail.ties.append(frame.node.mark.line)
             self._anchors[frame.anchor] = (frame.node, frame.weight, frame.height)
         self._put(frame.node, frame.node.mark, frame.weight, frame.height)
 
     def _alias(self, event: Any) -> None:
         mark = event.start_mark
+        self._trail.ties.append(mark.line)
         self._refuse_as_key(mark)
         known = self._anchors.get(event.anchor)
         if known is None:
@@ -212,6 +230,7 @@ class _Reader:
             self._refuse_tag(event)
         value = self._value(event)
         if event.anchor is not None:
+            self._trail.ties.append(event.start_mark.line)
             self._anchors[event.anchor] = (value, 1, 0)
         self._put(value, event.start_mark, 1, 0)
 
@@ -248,6 +267,7 @@ class _Reader:
         stack = self._stack
         if not stack:
             self._root = value
+            self._trail.nodes = max(weight, self._nodes)
             return
         frame = stack[-1]
         frame.weight += weight

@@ -6,13 +6,18 @@ refers to a name is looked at when all files are read, and only if all could be 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 from cbmon.config.graph import cycles
+from cbmon.config.known import OutdatedError
+from cbmon.config.model import CheckConfig
 from cbmon.config.nodes import Block, Items, joined, value_place
 from cbmon.config.problems import Place, Problems
 from cbmon.config.validation import Part
 from cbmon.config.words import shown
+
+_NOWHERE: Final = Place("", 0, 0)
 
 
 class References:
@@ -24,6 +29,18 @@ class References:
         self._names: dict[str, Place] = {}
         self._checks: dict[str, Part] = {}
         self._receivers: dict[str, Part] = {}
+        self._known: dict[str, CheckConfig] = {}
+
+    def take(self, known: Iterable[CheckConfig]) -> None:
+        """The names of checks that are known to be good by themselves; before all others.
+
+        From here on OutdatedError stands for everything that is wrong with one of them.
+        """
+        for check in known:
+            if check.name in self._known:
+                raise OutdatedError
+            self._known[check.name] = check
+        self._names = dict.fromkeys(self._known, _NOWHERE)
 
     def claim_check(self, part: Part) -> None:
         """A check's name, and that others may depend on it."""
@@ -61,9 +78,22 @@ class References:
         for part in self._checks.values():
             self._check_receivers(part)
         edges = {name: self._dependencies(name, part) for name, part in self._checks.items()}
-        for cycle in cycles(edges):
+        for cycle in cycles(edges | self._known_edges()):
             self._tell_cycle(cycle)
         self._check_fallbacks()
+
+    def _known_edges(self) -> dict[str, Sequence[str]]:
+        """What the known checks depend on."""
+        edges: dict[str, Sequence[str]] = {}
+        for name, check in self._known.items():
+            needed, told = check.depends_on, check.receivers
+            if needed:
+                edges[name] = needed
+            if not all(other in self._checks or other in self._known for other in needed):
+                raise OutdatedError
+            if not all(receiver in self._receivers for receiver in told):
+                raise OutdatedError
+        return edges
 
     def check_part(self, part: Part) -> None:
         """Tell what a check depends on, or who it tells, that does not exist."""
@@ -98,6 +128,8 @@ class References:
         first = self._names.setdefault(name, place)
         if first is place:
             return name
+        if first is _NOWHERE:
+            raise OutdatedError
         message = f"duplicate name {shown(name)}; first in {first.file}:{first.line}"
         self._problems.add(place, part.at("name"), message)
         return None
@@ -107,7 +139,7 @@ class References:
         names = part.block.get("depends_on")
         known = []
         for index, name in enumerate(names if isinstance(names, Items) else ()):
-            if name in self._checks:
+            if name in self._checks or name in self._known:
                 known.append(name)
             elif isinstance(name, str):
                 others = (word for word in self._checks if word != own)
@@ -117,6 +149,8 @@ class References:
         return known
 
     def _tell_cycle(self, cycle: list[str]) -> None:
+        if not self._known.keys().isdisjoint(cycle):
+            raise OutdatedError
         part = self._checks[cycle[0]]
         names = part.block["depends_on"]
         index = names.index(cycle[1])

@@ -5,7 +5,7 @@ Rule: what is wrong is told with its place and path, and the part counts as abse
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +44,8 @@ class Validator:
         self._problems = problems
         self._models: dict[tuple[str, str], type[Options] | str] = {}
         self._warned: dict[Path, Problem | None] = {}
+        self.outside = 0
+        """How often something outside of the configuration was looked at."""
 
     def warnings(self) -> tuple[Problem, ...]:
         """What is odd about the secret files of all parts, sorted by place."""
@@ -60,8 +62,11 @@ class Validator:
         self._problems.add(value_place(parent.block, key), parent.at(key), message)
         return None
 
-    def parts(self, parent: Part, key: str) -> list[Part]:
-        """The mappings of the list under a key, without what is none, which is told."""
+    def parts(self, parent: Part, key: str, places: Sequence[int] | None = None) -> list[Part]:
+        """The mappings of the list under a key, without what is none, which is told.
+
+        ``places`` are those of the items in the file, if some are left out.
+        """
         value = parent.block.get(key)
         if value is None:
             return []
@@ -70,8 +75,9 @@ class Validator:
             self._problems.add(value_place(parent.block, key), parent.at(key), message)
             return []
         found = []
+        above = parent.at(key)
         for index, item in enumerate(value):
-            path = f"{parent.at(key)}[{index}]"
+            path = f"{above}[{index if places is None else places[index]}]"
             if isinstance(item, Block):
                 found.append(Part(item, path, parent.directory))
             else:
@@ -107,6 +113,7 @@ class Validator:
         return made
 
     def _look_at(self, file: SecretFile, part: Part) -> None:
+        self.outside += 1
         if file.path in self._warned:
             return
         text, place = file.warning(), place_of(part.block)
