@@ -14,10 +14,13 @@ from typing import Any, Final
 
 import pytest
 import uvloop
+import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from cbmon.blackbox.modules import shown
+from cbmon.blackbox.prober import as_yaml
 from cbmon.model import Reason, Result
 from cbmon.probes import ProbeEnvironment, probe_type
 from cbmon.probes.dns.message import MalformedError, answers, parse, question
@@ -25,6 +28,8 @@ from cbmon.probes.exec.perfdata import parse as parse_perfdata
 from cbmon.probes.exec.perfdata import split_output
 from cbmon.probes.icmp.echo import is_reply, request, without_ip
 from cbmon.probes.run import run_once
+from tests.unit.blackbox.test_module_fuzz import TREES
+from tests.unit.blackbox.test_module_fuzz import read as read_modules
 
 LONG: Final = 600.0
 """Seconds of the long tier, all subjects together."""
@@ -51,7 +56,27 @@ _SAMPLES: Final[dict[str, tuple[bytes, ...]]] = {
     "ssh": (b"hello\r\nSSH-2.0-OpenSSH_9.2p1 Debian\r\n", b"SSH-1.99-x\n"),
     "smtp": (b"220 mx ESMTP\r\n250-mx\r\n250-STARTTLS\r\n250 AUTH=PLAIN\r\n221 x\r\n",),
     "tcp": (b"* OK a1\r\n\xff\xfb\x01login: 250 x\r\n",),
-}
+    "tls": (
+        bytes.fromhex("15030100020228"),
+        bytes.fromhex("160303002e0200002a0303") + bytes(32) + bytes.fromhex("00130200"),
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    ),
+    "mysql": (
+        b"\x49\0\0\0\x0a8.4.0\0\1\0\0\0abcdefgh\0\x08\xa2\x2d\2\0\x08\0\x15" + bytes(10)
+        + b"ijklmnopqrst\0mysql_native_password\0"
+        b"\7\0\0\2\0\0\0\2\0\0\0\7\0\0\1\0\0\0\2\0\0\0\7\0\0\1\0\0\0\2\0\0\0"
+        b"\1\0\0\1\1\3\0\0\2def\5\0\0\3\xfe\0\0\2\0\2\0\0\4\x011\5\0\0\5\xfe\0\0\2\0",
+    ),
+    "postgres": (
+        (
+            b"NR\0\0\0\x08\0\0\0\0S\0\0\0\x0ea\0b\0c\0d\0e\0Z\0\0\0\5I"
+            b"C\0\0\0\5\0Z\0\0\0\5TT\0\0\0\6\0\0D\0\0\0\x0b\0\1\0\0\0\x011Z\0\0\0\5T"
+            b"Z\0\0\0\5T"
+        ),
+        b"NR\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0E\0\0\0\x0fSFATAL\0C28P01\0\0",
+        b"S\x16\3\1\0\2\1\0",
+    ),
+}  # fmt: skip
 _OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "http": {
         "expect": {
@@ -75,6 +100,14 @@ _OPTIONS: Final[dict[str, dict[str, Any]]] = {
             {"expect": "^250 "},
         ]
     },
+}
+
+
+_PLACES: Final = {
+    "http": ("url", "http://{}"),
+    "redis": ("url", "redis://{}"),
+    "mysql": ("dsn", "mysql://u:p@{}/d"),
+    "postgres": ("dsn", "postgresql://u:p@{}/d"),
 }
 
 
@@ -118,11 +151,10 @@ def looking(kind: str) -> Iterator[Callable[[bytes], Result]]:
     async def begin() -> tuple[asyncio.Server, ProbeEnvironment, Any]:
         server = await asyncio.start_server(converse, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        place = {"http": "url", "redis": "url"}.get(kind, "address")
-        scheme = f"{kind}://" if place == "url" else ""
+        place, form = _PLACES.get(kind, ("address", "{}"))
         environment = ProbeEnvironment(clock=_Clock())
         found = probe_type(kind)
-        given_options = {place: f"{scheme}127.0.0.1:{port}", **_OPTIONS[kind]}
+        given_options = {place: form.format(f"127.0.0.1:{port}"), **_OPTIONS.get(kind, {})}
         probe = found.build(found.options.model_validate(given_options), environment)
         return server, environment, probe
 
@@ -156,9 +188,11 @@ def judged(kind: str) -> Callable[[int, int], None]:
     return run
 
 
-def pure(check: Callable[[Any], None], strategy: st.SearchStrategy[Any]) -> Callable[..., None]:
+def pure(
+    check: Callable[[Any], None], strategy: st.SearchStrategy[Any], *, least: int = 10
+) -> Callable[..., None]:
     def run(examples: int, number: int) -> None:
-        drawn(check, strategy, examples * 10, number)
+        drawn(check, strategy, examples * least, number)
 
     return run
 
@@ -205,6 +239,15 @@ def options(given_options: Any) -> None:
     found.model_dump_json(by_alias=True)
 
 
+def module_file(data: bytes) -> None:
+    for module in read_modules(data).values():
+        assert as_yaml(shown(module))
+
+
+def module_tree(tree: object) -> None:
+    module_file(yaml.safe_dump({"modules": {"m": tree}}, allow_unicode=True).encode())
+
+
 _PLUGIN: Final = st.text(alphabet="abU'|=; \n\t0123456789.,-+e%smuBKiG\0é", max_size=200)
 _NAMES: Final = st.sampled_from(
     [
@@ -231,6 +274,8 @@ SUBJECTS: Final[dict[str, Callable[[int, int], None]]] = {
     "dns": pure(dns_message, st.one_of(spoilt((_DNS,)), st.binary(max_size=200))),
     "icmp": pure(echo, st.binary(max_size=80)),
     "perfdata": pure(perfdata, st.one_of(_PLUGIN, st.text(max_size=200))),
+    "module file": pure(module_file, st.binary(max_size=200)),
+    "module tree": pure(module_tree, TREES, least=2),
     "options": pure(options, st.tuples(_KINDS, st.dictionaries(_NAMES, _VALUES, max_size=6))),
 }
 
