@@ -85,6 +85,7 @@ class Line:
         self._limits = self._own_limits()
         self._wait = wait
         self._changed = changed
+        self._zero = clock.time() - clock.monotonic()
         self._random = random.Random(seed)  # noqa: S311 - spreads retries, guards nothing
         self._awake = asyncio.Event()
         self._stopping = False
@@ -191,7 +192,7 @@ class Line:
         """Try what is due; seconds until something is due again, None for when it is woken."""
         await self._settle_debt()
         while True:
-            messages = await self._store.pending(self.name, now=self._clock.time(), limit=BATCH)
+            messages = await self._store.pending(self.name, now=self._steady(), limit=BATCH)
             if not messages:
                 return await self._until_next()
             # A head's line changes only by what is done for that head, or grows at its end.
@@ -217,7 +218,11 @@ class Line:
         due = await self._store.next_attempt(self.name)
         if due is None:
             return None
-        return min(max(0.0, due - self._clock.time()), self._limits.longest_asked)
+        return min(max(0.0, due - self._steady()), self._limits.longest_asked)
+
+    def _steady(self) -> float:
+        """Unix seconds on a clock that nobody sets: the time for tries that were put off."""
+        return self._zero + self._clock.monotonic()
 
     def _held(self) -> float:
         """Seconds until this receiver may be tried again, or what waits for it is too old."""
@@ -315,8 +320,11 @@ class Line:
             return Delivery(verdict=Verdict.TEMPORARY, reason=Reason.INTERNAL, error=text)
 
     def _judge_receiver(self, permit: int, delivery: Delivery, duration: float) -> None:
-        """A refused message says nothing against the receiver, a busy one is not down."""
-        if delivery.verdict is Verdict.TEMPORARY and delivery.retry_after is not None:
+        """A refused message says nothing against the receiver, a busy one is not down.
+
+        One that asks for no wait at all, or for a moment that is over, is judged as if silent.
+        """
+        if delivery.verdict is Verdict.TEMPORARY and delivery.retry_after:
             self._paused_until = self._clock.monotonic() + self._limits.asked(delivery.retry_after)
             self.breaker.release(permit)
             return
@@ -337,6 +345,9 @@ class Line:
         now = self._clock.time()
         if delivery.verdict is Verdict.DELIVERED:
             self._hooks.delivered(self.name, max(0.0, now - message.created_at))
+            if delivery.error is not None:
+                said = fields(receiver=self.name, id=message.id, error=delivery.error)
+                log.warning("message taken, but not by all", extra=said)
             return partial(self._store.delivered, message.id, at=now)
         error = delivery.error or "no reason given"
         self._hooks.failed(self.name, str(delivery.reason or Reason.INTERNAL))
@@ -346,7 +357,8 @@ class Line:
             return partial(self._store.buried, message.id, at=now, error=error)
         log.warning("message not delivered, trying again", extra=said)
         wait = self._limits.wait(message.attempts, delivery.retry_after, self._random)
-        return partial(self._store.postponed, message.id, next_attempt_at=now + wait, error=error)
+        due = self._steady() + wait
+        return partial(self._store.postponed, message.id, next_attempt_at=due, error=error)
 
     # --- what the store must hear ---------------------------------------------------------
 

@@ -79,13 +79,16 @@ class Instance:
     async def send(self, current: Callable[[], Sequence[Alert]]) -> Delivery:
         """Tell what is current when its turn has come."""
         async with self._turn:
-            delivery = Delivery(verdict=Verdict.DELIVERED)
+            told = Delivery(verdict=Verdict.DELIVERED)
             for batch in _batches(current()):
                 delivery = await self._post(batch)
                 if delivery.verdict is not Verdict.DELIVERED:
+                    told = delivery
+                # One alert that is refused must not let those of the next batches resolve.
+                if delivery.verdict is Verdict.TEMPORARY:
                     break
-            self._note(delivery)
-            return delivery
+            self._note(told)
+            return told
 
     async def _post(self, alerts: Sequence[Alert]) -> Delivery:
         body = json.dumps(alerts, separators=(",", ":")).encode()

@@ -128,4 +128,4 @@ def _said(error: Exception, reason: Reason) -> str:
     number = getattr(error, "errno", None)
     if reason is Reason.CONNECT and isinstance(number, int) and number > 0:
         return os.strerror(number).lower()
-    return type(error).__name__
+    return "the connection broke" if reason is Reason.CONNECT else type(error).__name__

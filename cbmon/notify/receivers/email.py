@@ -2,7 +2,7 @@
 
 Rule: with ``starttls`` or ``tls`` nothing, credentials least of all, ever goes out in clear: a
 server that does not offer it gets no message. A recipient that took a message does not get it
-again because another one did not.
+again because another one did not, nor because of anything that happens after the mail was taken.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Annotated, Final, Literal
 
 import aiosmtplib
@@ -35,6 +36,12 @@ from cbmon.notify.receivers.wording import clipped
 REMEMBERED: Final = 1000
 """Half-delivered messages whose recipients are kept in mind."""
 SAID_LIMIT: Final = 200
+COURTESY: Final = 0.5
+"""Seconds that the server gets to say goodbye."""
+LOGIN_WANTED: Final = frozenset({530, 534, 535, 538})
+"""Answers that ask for another login (RFC 4954): a matter of options, not of the message."""
+OF_THE_MAIL: Final = (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPDataError)
+"""Answers to what is in the mail."""
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Address = Annotated[str, StringConstraints(pattern=r"^[^\s@<>,;\x00-\x1f]+@[^\s@<>,;\x00-\x1f]+$")]
@@ -129,10 +136,15 @@ class EmailReceiver:
             start_tls=smtp.tls == "starttls",
             tls_context=self._tls,
         )
-        async with client:
+        try:
+            await client.connect()
             if smtp.username is not None and password is not None:
                 await client.login(smtp.username, password.reveal())
             answers, _ = await client.sendmail(self._options.from_, to, letter)
+            with suppress(aiosmtplib.SMTPException, OSError):
+                await client.quit(timeout=COURTESY)
+        finally:
+            client.close()
         return {address: (answer.code, answer.message) for address, answer in answers.items()}
 
     def _judged(
@@ -163,7 +175,10 @@ class EmailReceiver:
 
 
 def classified(error: Exception, host: str) -> Delivery:
-    """The delivery behind a mail that nobody got."""
+    """The delivery behind a mail that nobody got.
+
+    Permanent is only what the server said of the mail itself: its sender or its text.
+    """
     verdict, reason, text = Verdict.TEMPORARY, Reason.PROTOCOL, type(error).__name__
     if isinstance(error, ConfigurationError):
         return Delivery(verdict=verdict, reason=Reason.CONFIG, error=str(error))
@@ -172,16 +187,22 @@ def classified(error: Exception, host: str) -> Delivery:
         reason, text = Reason.AUTH, f"the login was refused with {error.code}"
     elif isinstance(error, aiosmtplib.SMTPResponseException):
         reason, text = Reason.STATUS, f"answered {error.code} {_line(error.message)}"
-        if error.code >= 500:
+        if error.code in LOGIN_WANTED:
+            reason = Reason.AUTH
+        elif error.code >= 500 and isinstance(error, OF_THE_MAIL):
             verdict = Verdict.PERMANENT
     elif isinstance(error, TimeoutError):
         reason, text = Reason.TIMEOUT, "no answer in time"
     elif isinstance(error.__cause__, ssl.SSLError) or isinstance(error, ssl.SSLError):
         reason, text = Reason.TLS, "no trusted TLS connection; nothing was sent"
+    elif isinstance(error, aiosmtplib.SMTPServerDisconnected):
+        reason, text = Reason.CONNECT, "it closed the connection before it took the mail"
     elif isinstance(error, aiosmtplib.SMTPConnectError | OSError):
         reason, text = Reason.CONNECT, "cannot connect"
-    elif "STARTTLS" in str(error):
+    elif "STARTTLS extension" in str(error):
         reason, text = Reason.TLS, "the server does not offer STARTTLS; nothing was sent"
+    elif "AUTH" in str(error) or "authentication" in str(error):
+        reason, text = Reason.AUTH, "the server offers no login that can be used; nothing was sent"
     return Delivery(verdict=verdict, reason=reason, error=f"{host}: {text}")
 
 

@@ -1,15 +1,19 @@
 """One POST of JSON, and what came of it.
 
 Rule: no redirect is followed, no more of an answer is read than needed, and of a URL only its host
-is ever shown.
+is ever shown. Where the status says it all, a body that drips or breaks off changes nothing:
+otherwise a message that was taken would be sent again and again.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
+
+import aiohttp
 
 from cbmon.config.fields import Secret, SecretFile, checked_url, secret_from
 from cbmon.errors import ConfigurationError
@@ -18,6 +22,8 @@ from cbmon.notify.receivers.answers import FAILURES, from_failure, from_status
 from cbmon.notify.receivers.kind import ReceiverEnvironment
 
 LONGEST_ANSWER: Final = 64 * 1024
+COURTESY: Final = 0.5
+"""Seconds for the body of an answer whose status says it all."""
 JSON: Final = "application/json"
 
 
@@ -42,32 +48,54 @@ async def post(
     body: bytes,
     headers: Mapping[str, str],
     judge: Callable[[Answer], Delivery] = judged,
+    *,
+    patience: float | None = COURTESY,
 ) -> Delivery:
-    """Post JSON, unless the headers name another type; only raises when it is cancelled."""
+    """Post JSON, unless the headers name another type; only raises when it is cancelled.
+
+    A service that says in the body whether it took the message needs ``patience`` None.
+    """
     try:
-        return judge(await ask(environment, url, body, headers))
+        return judge(await ask(environment, url, body, headers, patience))
     except FAILURES as error:
         return from_failure(error, urlsplit(url).hostname or "webhook")
 
 
 async def ask(
-    environment: ReceiverEnvironment, url: str, body: bytes, headers: Mapping[str, str]
+    environment: ReceiverEnvironment,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    patience: float | None = None,
 ) -> Answer:
-    """The answer to a POST; raises one of FAILURES."""
+    """The answer to a POST; raises one of FAILURES.
+
+    With ``patience`` (seconds) the body is what arrives in that time, and may break off.
+    """
     sent = {"Content-Type": JSON, **headers}
     async with environment.session.post(
         url, data=body, headers=sent, allow_redirects=False
     ) as response:
-        # A short answer is read to its end so that the connection can be used again.
         said = bytearray()
-        while len(said) < LONGEST_ANSWER and (some := await response.content.readany()):
-            said += some
+        try:
+            async with asyncio.timeout(patience):
+                await _read(response.content, said)
+        except (TimeoutError, aiohttp.ClientError):
+            if patience is None:
+                raise
+            response.close()
         return Answer(
             status=response.status,
             retry_after=response.headers.get("Retry-After"),
             body=bytes(said[:LONGEST_ANSWER]),
             at=environment.clock.time(),
         )
+
+
+async def _read(content: aiohttp.StreamReader, said: bytearray) -> None:
+    """A short answer is read to its end so that the connection can be used again."""
+    while len(said) < LONGEST_ANSWER and (some := await content.readany()):
+        said += some
 
 
 def url_from(value: Secret | None, file: SecretFile | None) -> str:

@@ -68,15 +68,15 @@ def _subject(message: Message) -> str:
 
 
 def _text(message: Message, texts: Said) -> str:
-    lines = [texts.title or summary(message)]
-    lines += _own_text(message) if texts.text is None else [texts.text]
+    lines = [clipped(texts.title or summary(message), SUBJECT_LIMIT)]
+    lines += _own_text(message) if texts.text is None else [clipped(texts.text, TEXT_LIMIT)]
     if pages := links(message):
         lines += ["", *(f"{words}: {url}" for words, url in pages)]
     return "\n".join(lines) + "\n"
 
 
 def _own_text(message: Message) -> list[str]:
-    lines = [description(message), ""]
+    lines = [clipped(description(message), TEXT_LIMIT), ""]
     lines += [f"{name}: {clipped(value, TEXT_LIMIT)}" for name, value in facts(message)]
     if error := message.body.get("last_error"):
         lines += ["", "Last error:", clipped(str(error), TEXT_LIMIT)]
@@ -84,14 +84,14 @@ def _own_text(message: Message) -> list[str]:
 
 
 def _html(message: Message, texts: Said) -> str:
-    title = escape(texts.title or summary(message))
+    title = escape(clipped(texts.title or summary(message), SUBJECT_LIMIT))
     pages = " · ".join(
         f'<a href="{escape(url)}">{escape(words)}</a>' for words, url in links(message)
     )
     below = f"<p>{pages}</p>" if pages else ""
-    said, shown = escape(description(message)), _own_html(message)
+    said, shown = escape(clipped(description(message), TEXT_LIMIT)), _own_html(message)
     if texts.text is not None:
-        said, shown = escape(texts.text).replace("\n", "<br>\n"), ""
+        said, shown = escape(clipped(texts.text, TEXT_LIMIT)).replace("\n", "<br>\n"), ""
     return (
         '<div style="font-family:sans-serif;font-size:14px;color:#101828">'
         f'<p style="border-left:4px solid {colour_of(message).value};padding-left:12px;'

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from cbmon.errors import ConfigurationError
 from cbmon.model import Delivery, Message
 from cbmon.notify.receivers.answers import from_failure
-from cbmon.notify.receivers.http import Answer, judged, post
+from cbmon.notify.receivers.http import COURTESY, Answer, judged, post
 from cbmon.notify.receivers.kind import ReceiverEnvironment, ReceiverType
 from cbmon.notify.receivers.said import Channel, Said, WordedOptions, said, saying
 
@@ -67,7 +67,9 @@ class Poster(Generic[OptionsT]):
             return from_failure(error, service.name)
         texts = await saying(options, message, service.channel)
         body = encoded(service.payload(options, message, texts))
-        return await post(self._environment, address.url, body, address.headers, service.judge)
+        judge, headers = service.judge, address.headers
+        patience = COURTESY if judge is judged else None
+        return await post(self._environment, address.url, body, headers, judge, patience=patience)
 
     async def close(self) -> None:
         """Nothing is kept: the HTTP client belongs to the environment."""

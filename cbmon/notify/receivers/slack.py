@@ -26,7 +26,7 @@ from cbmon.errors import ConfigurationError
 from cbmon.interfaces import Receiver
 from cbmon.model import Delivery, Message, Reason, Verdict
 from cbmon.notify.receivers.answers import FAILURES, from_failure
-from cbmon.notify.receivers.http import ask, host_of, judged, post, url_from
+from cbmon.notify.receivers.http import Answer, ask, host_of, judged, post, url_from
 from cbmon.notify.receivers.kind import ReceiverEnvironment, ReceiverType
 from cbmon.notify.receivers.said import WordedOptions, said, saying
 from cbmon.notify.receivers.slack_blocks import CHANNEL, absorbed_payload, payload_of
@@ -41,9 +41,16 @@ NO_MESSAGE: Final = frozenset(
     {"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"}
 )
 """The message is not there any more, or cannot be changed: there will be a new one."""
+REFUSALS: Final = frozenset(
+    {"invalid_payload", "no_text", "too_many_attachments", "user_not_found", "channel_not_found"}
+    | {"channel_is_archived", "action_prohibited", "posting_to_general_channel_denied"}
+    | {"no_service", "no_service_id", "no_team", "no_active_hooks", "team_disabled"}
+    | {"invalid_token"}
+)
+"""What an incoming webhook says when it does not take a message, as text."""
 CREDENTIALS: Final = frozenset(
     {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"}
-    | {"missing_scope", "no_permission"}
+    | {"missing_scope", "no_permission", "invalid_token"}
 )
 
 
@@ -94,7 +101,7 @@ class SlackReceiver:
         except ConfigurationError as error:
             return from_failure(error, "slack")
         payload = payload_of(message, await saying(self._options, message, CHANNEL))
-        return await post(self._environment, url, _encoded(payload), {})
+        return await post(self._environment, url, _encoded(payload), {}, hook_judged)
 
     async def close(self) -> None:
         """Nothing is kept: the HTTP client belongs to the environment."""
@@ -194,6 +201,20 @@ def _meaning(answer: Mapping[str, Any]) -> Delivery:
         reason=reason,
         error=f"slack said {error or 'neither ok nor an error'}",
     )
+
+
+def hook_judged(answer: Answer) -> Delivery:
+    """A webhook says ``ok``, other products some JSON; a page is a proxy's, not Slack's."""
+    delivery, text = judged(answer), answer.body.decode(errors="replace").strip()
+    if delivery.verdict is not Verdict.DELIVERED:
+        word = f" ({text})" if text in REFUSALS else ""
+        return replace(delivery, error=f"{delivery.error}{word}")
+    found = _object(answer.body)
+    if text.lower() in {"", "ok", "{}"} or (found and found.get("ok", True) is not False):
+        return delivery
+    if text in REFUSALS:
+        return _meaning({"error": text})
+    return _meaning(found)
 
 
 def _error(answer: Mapping[str, Any]) -> str:

@@ -95,7 +95,7 @@ def generator_url(body: Mapping[str, Any]) -> str:
     base = str(body.get("external_url") or "").rstrip("/")
     if not base or "entries" in body or body["component"] == "cbmon":
         return f"{base}/" if base else ""
-    return f"{base}/components/{quote(str(body['component']), safe='')}"
+    return f"{base}/components/{_quoted(body)}"
 
 
 def runbook_url(body: Mapping[str, Any]) -> str:
@@ -109,7 +109,11 @@ def dashboard_url(body: Mapping[str, Any]) -> str:
     base = str(body.get("dashboard_url") or "")
     if "entries" in body and _PLACE in base:
         return ""
-    return base.replace(_PLACE, quote(str(body["component"]), safe=""))
+    return base.replace(_PLACE, _quoted(body))
+
+
+def _quoted(body: Mapping[str, Any]) -> str:
+    return quote(str(body["component"]), safe="", errors="replace")
 
 
 def links(message: Message) -> list[tuple[str, str]]:
