@@ -33,7 +33,7 @@ from cbmon.settings.sheet import Author
 from cbmon.sources.watch import Watch
 from cbmon.store import Journal
 from cbmon.web.administration import Record, Settings
-from cbmon.web.services import ComponentView, Operation, Order, ReloadOutcome
+from cbmon.web.services import ComponentView, Operation, Order, ReloadOutcome, ResetOutcome
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Operations:
         *,
         config: Callable[[], Config],
         not_ready: Callable[[], str],
-        reload: Callable[[str], Awaitable[ReloadOutcome]],
+        reload: Callable[[str, str | None], Awaitable[ReloadOutcome]],
     ) -> None:
         self.version = __version__
         self.clock = rooms.clock
@@ -155,9 +155,9 @@ class Operations:
 
     # --- orders --------------------------------------------------------------------------
 
-    async def reload(self, actor: str) -> ReloadOutcome:
+    async def reload(self, author: Author) -> ReloadOutcome:
         """Read the configuration again and bring it into force, or change nothing."""
-        return await self._reload(actor)
+        return await self._reload(author.actor, author.request)
 
     async def act(self, name: str, order: Order) -> None:
         """Carry out an operator's order."""
@@ -206,22 +206,29 @@ class Operations:
             given = {key: value for key, value in options.items() if value is not None}
             self.record.note(action, author, component=name, refused=refused, details=given)
 
-    async def reset_all(self, author: Author) -> int:
-        """Reset every breaker."""
-        monitor, count = self._rooms.monitor, 0
-        for component in list(monitor):
-            component.breaker.reset(actor=author.actor, reason=author.reason)
+    async def reset_all(self, author: Author) -> ResetOutcome:
+        """Reset every breaker; applications are told to, where they accept it."""
+        rooms, count, left = self._rooms, 0, dict[str, str]()
+        for own in [*rooms.monitor, *rooms.notifying.lines()]:
+            own.breaker.reset(actor=author.actor, reason=author.reason)
             count += 1
             if count % SLICE == 0:
                 await asyncio.sleep(0)
-        self.record.note("reset_all", author, component=EVERY, details={"breakers": count})
-        await self._rooms.journal.flush(DURABLE)
-        return count
+        for app in rooms.apps:
+            asked = {"actor": author.actor, "reason": author.reason or ""}
+            if refused := rooms.apps.ask(app.name, "reset", **asked):
+                left[app.name] = refused
+            else:
+                count += 1
+        details = {"breakers": count, **({"left": len(left)} if left else {})}
+        self.record.note("reset_all", author, component=EVERY, details=details)
+        await rooms.journal.flush(DURABLE)
+        return ResetOutcome(reset=count, left=left)
 
-    async def run_component(self, name: str, actor: str) -> Result | SkipCause:
+    async def run_component(self, name: str, author: Author) -> Result | SkipCause:
         """Run it now behind its breaker."""
-        log.info("run asked for", extra=fields(component=name, actor=actor))
-        self.record.note("check", Author(actor=actor), component=name)
+        log.info("run asked for", extra=fields(component=name, actor=author.actor))
+        self.record.note("check", author, component=name)
         return await self._rooms.monitor.run_now(name) or SkipCause.BREAKER
 
     async def heartbeat(

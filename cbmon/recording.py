@@ -90,10 +90,10 @@ class Recorder:
             )
         )
 
-    def reloaded(self, outcome: ReloadOutcome, actor: str) -> None:
+    def reloaded(self, outcome: ReloadOutcome, actor: str, request: str | None = None) -> None:
         """Record a reload, or why it was refused."""
         said = None if outcome.ok else "; ".join(outcome.problems)[:MOST_SAID]
-        self.note("reload", Author(actor=actor), refused=said)
+        self.note("reload", Author(actor=actor, request=request), refused=said)
 
     def turned_away(self, refusal: Refusal) -> None:
         """Record a request that its sender may not make (:data:`cbmon.web.refusals.Hook`)."""

@@ -90,6 +90,7 @@ class BreakerReporter:
             "labels": dict(labels or {}),
             "tags": list(tags),
             "takes_orders": bool(self._allowed),
+            "accepts": sorted(self._allowed),
         }
         self._lock = threading.Lock()
         self._sending = threading.Lock()

@@ -17,6 +17,7 @@ from cbmon.apps import moves
 from cbmon.apps.fields import ReportError
 from cbmon.apps.members import Process, Reported, component_name, from_snapshot
 from cbmon.apps.orders import NoOrdersError, PendingOrder
+from cbmon.apps.permission import why_not
 from cbmon.apps.remote import RemoteBreaker
 from cbmon.apps.report import BreakerReport, Report
 from cbmon.events import Action, Event, new_id
@@ -289,23 +290,11 @@ class Apps:
 
         ``request`` is the id of the HTTP request that asked.
 
-        KeyError; NoOrdersError when the application has not opted in, or is silent.
+        KeyError; NoOrdersError when the application is silent, has not opted in to this move, or
+        the move is impossible.
         """
-        found = self._breakers[name]
-        process, now = found.process, self._clock.time()
-        refused = _why_not(found)
-        if refused is None:
-            order = PendingOrder(
-                id=new_id(now),
-                breaker=found.breaker.report.name,
-                action=action,
-                actor=actor,
-                reason=reason,
-                options={key: value for key, value in options.items() if value is not None},
-                at=now,
-            )
-            process.orders.add(order)
-            process.ordered.set()
+        refused = self.ask(name, action, actor=actor, reason=reason, **options)
+        now = self._clock.time()
         self._publish(
             Action(
                 id=new_id(now),
@@ -320,6 +309,31 @@ class Apps:
         )
         if refused is not None:
             raise NoOrdersError(refused)
+
+    def ask(
+        self, name: str, action: str, *, actor: str, reason: str = "", **options: Any
+    ) -> str | None:
+        """Pass an order on without a word to the audit log; why not, if it is not. KeyError."""
+        found = self._breakers[name]
+        refused = why_not(found, action)
+        if refused is not None:
+            return refused
+        now = self._clock.time()
+        order = PendingOrder(
+            id=new_id(now),
+            breaker=found.breaker.report.name,
+            action=action,
+            actor=actor,
+            reason=reason,
+            options={key: value for key, value in options.items() if value is not None},
+            at=now,
+        )
+        try:
+            found.process.orders.add(order)
+        except NoOrdersError as error:
+            return str(error)
+        found.process.ordered.set()
+        return None
 
     async def orders(
         self, application: str, process: str, owner: str, wait: float
@@ -381,15 +395,3 @@ class Apps:
 
 def _is_older(report: Report, known: Report) -> bool:
     return report.run != known.run and report.started_at < known.started_at
-
-
-def _why_not(found: Reported) -> str | None:
-    process = found.process
-    if not process.report.takes_orders:
-        return (
-            f"{process.application!r} takes no orders from here; "
-            "start its reporter with accept_orders=True"
-        )
-    if process.silent or found.breaker.silent:
-        return f"{process.application!r} has been silent for {found.breaker.age:.0f} s"
-    return None

@@ -87,6 +87,8 @@ class Report:
     labels: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     takes_orders: bool = False
+    accepts: frozenset[str] | None = None
+    """The moves that may be ordered; None is every one."""
     final: bool = False
     """The process is about to end, and its silence means nothing."""
     done: tuple[str, ...] = ()
@@ -118,6 +120,7 @@ def parse_report(data: object) -> Report:
         labels=_labels(body),
         tags=body.words("tags", 50),
         takes_orders=body.flag("takes_orders"),
+        accepts=None if body.raw("accepts") is None else frozenset(body.words("accepts", 50)),
         final=body.flag("final"),
         done=body.words("done", 1000),
         breakers=tuple(breakers),

@@ -19,7 +19,7 @@ from cbmon.web import views
 from cbmon.web.api import check_component, component
 from cbmon.web.edge import answer
 from cbmon.web.errors import ApiError, bad_request
-from cbmon.web.keys import ACCESS, SERVICES
+from cbmon.web.keys import SERVICES
 from cbmon.web.requests import author_of
 from cbmon.web.services import Operation, Order
 
@@ -64,30 +64,29 @@ def action(operation: Operation) -> Handler:
 async def reset_all(request: web.Request) -> web.Response:
     """Reset every breaker."""
     data = await q.body(request, {"reason": str})
-    count = await request.app[SERVICES].reset_all(author_of(request, q.reason(data)))
-    return answer({"reset": count})
+    done = await request.app[SERVICES].reset_all(author_of(request, q.reason(data)))
+    left = [{"name": name, "why": why} for name, why in done.left.items()]
+    return answer({"reset": done.reset, "left": left})
 
 
 async def check_now(request: web.Request) -> web.Response:
     """Run a breaker's check or export now, behind the breaker, and wait for the result."""
-    q.reason(await q.body(request, {"reason": str}))
-    return await _run(request, component(request).info.name)
+    reason = q.reason(await q.body(request, {"reason": str}))
+    return await _run(request, component(request).info.name, reason)
 
 
 async def run_check(request: web.Request) -> web.Response:
     """Run a check now, behind its breaker, and wait for the result."""
-    q.reason(await q.body(request, {"reason": str}))
-    return await _run(request, check_component(request).info.name)
+    reason = q.reason(await q.body(request, {"reason": str}))
+    return await _run(request, check_component(request).info.name, reason)
 
 
-async def _run(request: web.Request, name: str) -> web.Response:
+async def _run(request: web.Request, name: str, reason: str | None) -> web.Response:
     where = NOTHING_TO_RUN.get(component(request).info.category)
     if where is not None:
         message = f"{name!r} is a breaker {where}: there is nothing to run"
         raise ApiError(409, "nothing_to_run", message, details={"name": name})
-    found = await request.app[SERVICES].run_component(
-        name, request.app[ACCESS].identity(request).name
-    )
+    found = await request.app[SERVICES].run_component(name, author_of(request, reason))
     view = component(request)
     if isinstance(found, Result):
         ran: dict[str, Any] = {"ran": True, "skipped": None, "result": views.result(found)}

@@ -6,7 +6,6 @@ token reported an application first speaks for it, and nobody else.
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
 from aiohttp import web
@@ -30,7 +29,7 @@ async def report(request: web.Request) -> web.Response:
     owner = request.app[ACCESS].identity(request).name
     raw = await q.read(request)
     try:
-        told = parse_report(_json(raw))
+        told = parse_report(q.from_json(raw))
         orders = _apps(request).take(told, owner)
     except ReportError as error:
         status = _STATUS.get(error.code, 400)
@@ -59,13 +58,6 @@ def _apps(request: web.Request) -> Apps:
     if found is None:
         raise not_found("there is nothing at this address")
     return found
-
-
-def _json(raw: bytes) -> object:
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        raise bad_request("the body is not JSON") from None
 
 
 def _wait(text: str | None) -> float:

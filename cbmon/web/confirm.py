@@ -150,12 +150,12 @@ async def act(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     done = operation
     try:
-        reason = line(fields, "reason")
+        author = author_of(request, line(fields, "reason") or None)
         if operation == CHECK:
-            ran = await services.run_component(name, author_of(request, reason or None).actor)
+            ran = await services.run_component(name, author)
             done = operation if isinstance(ran, Result) else "skipped"
         else:
-            await services.act(name, _order(operation, author_of(request, reason or None), fields))
+            await services.act(name, _order(operation, author, fields))
     except FieldError as error:
         return _question(request, view, fields, {error.field: error.message}, status=422)
     except InvalidTransitionError as error:

@@ -19,7 +19,7 @@ from aiohttp.web_exceptions import HTTPException
 from cbmon.errors import StoreError
 from cbmon.web.errors import ApiError
 from cbmon.web.ids import REQUEST
-from cbmon.web.keys import ACCESS, ERROR_PAGE, HEADERS
+from cbmon.web.keys import ACCESS, ERROR_PAGE, HEADERS, LIMITS
 
 log = logging.getLogger(__name__)
 
@@ -151,4 +151,7 @@ def _from_aiohttp(request: web.Request, error: HTTPException) -> ApiError:
         allowed = error.headers.get("Allow", "")
         message = f"{request.method} is not possible here, only {allowed.replace(',', ', ')}"
         return ApiError(405, "method_not_allowed", message, headers={"Allow": allowed})
-    return ApiError(error.status, error.reason.lower().replace(" ", "_"), error.reason)
+    if error.status == 413:
+        most = request.app[LIMITS].body_bytes
+        return ApiError(413, "body_too_large", f"a body has at most {most} bytes")
+    return ApiError(error.status, "bad_request", error.reason)

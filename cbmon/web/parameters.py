@@ -35,6 +35,7 @@ QUERY: Final[dict[str, tuple[Schema, str]]] = {
     "refused": (schemas.YES_OR_NO, "true: only what was refused; false: only what was done"),
     "since": (schemas.MOMENT, "not before that: RFC 3339, or Unix seconds"),
     "until": (schemas.MOMENT, "not after that: RFC 3339, or Unix seconds"),
+    "reason": ({**LINE, "maxLength": LONGEST_REASON}, "why, for the record"),
     "dry_run": (schemas.YES_OR_NO, "true: say what would hold, change nothing"),
     "receiver": (schemas.TEXT, "only messages for this receiver line, such as oncall/slack"),
     "outcome": (schemas.OUTCOME, "only messages with which this happened"),

@@ -111,13 +111,27 @@ async def json_object(request: web.Request) -> dict[str, Any]:
     return _parsed(await read(request))
 
 
+def from_json(raw: bytes) -> Any:
+    """What a body of JSON says; raises ApiError, also where it says two things of one name."""
+    try:
+        return json.loads(raw, object_pairs_hook=_once_each)
+    except (ValueError, RecursionError):
+        raise bad_request("the body is not JSON") from None
+
+
+def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise bad_request(f"the body has {name[:40]!a} more than once", field=name[:40])
+        found[name] = value
+    return found
+
+
 def _parsed(raw: bytes) -> dict[str, Any]:
     if not raw:
         raise bad_request("there is no body; expected a JSON object")
-    try:
-        data = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise bad_request("the body is not JSON") from None
+    data = from_json(raw)
     if not isinstance(data, dict):
         raise bad_request(f"the body: expected a JSON object, got {_kind(data)}")
     return data

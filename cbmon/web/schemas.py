@@ -213,7 +213,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "required": ["id", "kind", "at", "component"],
     },
     "Events": many("events", "Event"),
-    "ResetAll": closed({"reset": COUNT}),
+    "ResetAll": closed(
+        {
+            "reset": COUNT,
+            "left": {"type": "array", "items": closed({"name": TEXT, "why": TEXT})},
+        }
+    ),
     "SettingsBody": setting_schema.body(),
     "SettingsProblem": closed(
         {
@@ -302,6 +307,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "process": TEXT,
             "ttl_seconds": NUMBER,
             "takes_orders": FLAG,
+            "accepts": NAMES,
             "final": FLAG,
             "done": NAMES,
             "breakers": {

@@ -11,8 +11,9 @@ from aiohttp import hdrs, web
 
 from cbmon.web.edge import answer, prefers_json
 from cbmon.web.errors import ApiError
-from cbmon.web.keys import ACCESS, SERVICES
+from cbmon.web.keys import SERVICES
 from cbmon.web.negotiation import choose, takes_gzip
+from cbmon.web.requests import author_of
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -53,8 +54,7 @@ async def ready(request: web.Request) -> web.Response:
 
 async def reload(request: web.Request) -> web.Response:
     """Bring the configuration into force; an unusable one changes nothing and is explained."""
-    identity = request.app[ACCESS].identity(request)
-    outcome = await request.app[SERVICES].reload(identity.name)
+    outcome = await request.app[SERVICES].reload(author_of(request))
     if not outcome.ok:
         count = len(outcome.problems)
         raise ApiError(

@@ -7,7 +7,7 @@ named ``…_at`` are Unix seconds, all others are seconds.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -64,6 +64,14 @@ class ReloadOutcome:
     changed: tuple[str, ...] = ()
     needs_restart: tuple[str, ...] = ()
     """Paths of keys whose change only a restart brings into force."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetOutcome:
+    """How many breakers were reset, or told to; and why others were left, by name."""
+
+    reset: int
+    left: Mapping[str, str] = field(default_factory=dict)
 
 
 class StatusPageOptions(Protocol):
@@ -246,7 +254,7 @@ class Services(Protocol):
         """Why the daemon is not ready to be used, in words; empty when it is."""
         ...
 
-    async def reload(self, actor: str) -> ReloadOutcome:
+    async def reload(self, author: Author) -> ReloadOutcome:
         """Read the configuration again and bring it into force, or change nothing."""
         ...
 
@@ -258,11 +266,11 @@ class Services(Protocol):
         """
         ...
 
-    async def reset_all(self, author: Author) -> int:
-        """Reset every breaker, on record as one action; how many."""
+    async def reset_all(self, author: Author) -> ResetOutcome:
+        """Reset every breaker, on record as one action."""
         ...
 
-    async def run_component(self, name: str, actor: str) -> Result | SkipCause:
+    async def run_component(self, name: str, author: Author) -> Result | SkipCause:
         """Run it now behind its breaker and wait for what it finds, at most its timeout.
 
         Joins a run that is going on. Gives the cause when it may not run now. Raises KeyError.

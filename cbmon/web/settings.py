@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
+from cbmon.model import Category
 from cbmon.settings import FIELDS, SettingsError, as_json
 from cbmon.settings.layers import Source
 from cbmon.settings.sheet import Sheet, StaleError, TooManyChangesError, UnseenError
@@ -61,11 +62,11 @@ async def put(request: web.Request) -> web.Response:
 
 async def remove(request: web.Request) -> web.Response:
     """Set nothing: back to the layers below."""
-    q.parameters(request, ())
+    reason = q.reason(q.parameters(request, ("reason",)))
     tag = request.headers.get(hdrs.IF_MATCH)
     async with _refusals(request) as name:
         settings = request.app[SERVICES].settings
-        return _answer(request, await settings.remove(name, author_of(request), tag=tag))
+        return _answer(request, await settings.remove(name, author_of(request, reason), tag=tag))
 
 
 async def differences(request: web.Request) -> web.Response:
@@ -95,7 +96,7 @@ async def _refusals(request: web.Request) -> AsyncIterator[str | None]:
     try:
         yield name
     except KeyError:
-        raise not_found(f"no check or export is named {name!r}", name=name) from None
+        raise _not_here(request, str(name)) from None
     except SettingsError as error:
         count = len(error.problems)
         raise ApiError(
@@ -116,13 +117,28 @@ async def _refusals(request: web.Request) -> AsyncIterator[str | None]:
             details={"unset": list(error.lost)},
         ) from error
     except TooManyChangesError as error:
-        seconds = ceil(error.retry_after)
-        raise ApiError(
-            429,
-            "too_many_changes",
-            f"{error}; try again in {seconds} s",
-            headers={hdrs.RETRY_AFTER: str(seconds)},
-        ) from error
+        raise too_many(error) from error
+
+
+def too_many(error: TooManyChangesError) -> ApiError:
+    """The answer to who changes too much, which puts it on record."""
+    seconds = ceil(error.retry_after)
+    return ApiError(
+        429,
+        "too_many_changes",
+        f"{error}; try again in {seconds} s",
+        headers={hdrs.RETRY_AFTER: str(seconds)},
+    )
+
+
+def _not_here(request: web.Request, name: str) -> ApiError:
+    """Of a breaker that is none, or that has its settings elsewhere."""
+    try:
+        category = request.app[SERVICES].component(name).info.category
+    except KeyError:
+        return not_found(f"no check or export is named {name!r}", name=name)
+    message = f"{name!r} is a breaker {ELSEWHERE[category]}; it cannot be changed here"
+    return ApiError(409, "settings_elsewhere", message, details={"name": name})
 
 
 def _answer(request: web.Request, sheet: Sheet) -> web.Response:
@@ -163,16 +179,22 @@ def _plain(fields: Mapping[str, Any]) -> JsonObject:
     return {name: as_json(value) for name, value in fields.items()}
 
 
+ELSEWHERE: Final[Mapping[Category, str]] = {
+    Category.APP: "inside an application, whose code has its settings",
+    Category.RECEIVER: "of a receiver, whose settings are in the configuration",
+    Category.CHECK: "of a check that is being removed",
+    Category.EXPORT: "of an export that is being removed",
+}
 _ONE: Final = f"{API}/breakers/{{name}}/settings"
 _ALL: Final = f"{API}/config/breaker"
-_CHANGE: Final = (400, 404, 412, 422, 428, 429, 503)
+_CHANGE: Final = (400, 412, 422, 428, 429, 503)
 ROUTES: Final[tuple[Route, ...]] = (
     Route(
         path=_ONE,
         handler=show,
         summary="A breaker's own settings, what is in force, and where each value comes from",
         answer="BreakerSettings",
-        errors=(400, 404),
+        errors=(400, 404, 409),
     ),
     Route(
         method="PUT",
@@ -181,7 +203,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         role=Role.ADMIN,
         summary="Set a breaker's own settings, all of them; in force at once, state kept",
         answer="BreakerSettings",
-        errors=_CHANGE,
+        errors=(*_CHANGE, 404, 409),
         query=("dry_run",),
         body_schema="SettingsBody",
         headers=("If-Match",),
@@ -193,7 +215,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         role=Role.ADMIN,
         summary="Take a breaker's own settings away: back to the defaults and the YAML",
         answer="BreakerSettings",
-        errors=(400, 404, 412, 429, 503),
+        errors=(400, 404, 409, 412, 429, 503),
+        query=("reason",),
         headers=("If-Match",),
     ),
     Route(
@@ -210,9 +233,20 @@ ROUTES: Final[tuple[Route, ...]] = (
         role=Role.ADMIN,
         summary="Set the defaults for all breakers, all of them; above the YAML",
         answer="DefaultSettings",
-        errors=_CHANGE[:1] + _CHANGE[2:],
+        errors=_CHANGE,
         query=("dry_run",),
         body_schema="SettingsBody",
+        headers=("If-Match",),
+    ),
+    Route(
+        method="DELETE",
+        path=_ALL,
+        handler=remove,
+        role=Role.ADMIN,
+        summary="Take the defaults for all breakers away: back to the YAML",
+        answer="DefaultSettings",
+        errors=(400, 412, 429, 503),
+        query=("reason",),
         headers=("If-Match",),
     ),
     Route(

@@ -23,10 +23,11 @@ from cbmon.web import api, policies
 from cbmon.web.confirm import is_ours
 from cbmon.web.errors import not_found
 from cbmon.web.forms import FieldError, line, read_form
-from cbmon.web.keys import SERVICES
+from cbmon.web.keys import ACCESS, SERVICES
 from cbmon.web.rendering import page
 from cbmon.web.requests import author_of
 from cbmon.web.services import ComponentView
+from cbmon.web.settings import too_many
 
 SOURCES: Final = {"yaml": "YAML", "database": "defaults", "override": "override"}
 CHOICES: Final[Mapping[str, Sequence[str]]] = {
@@ -120,9 +121,10 @@ async def _save(request: web.Request, name: str | None) -> web.Response:
     except (StaleError, UnseenError):
         return again(general=[STALE], status=409)
     except TooManyChangesError as error:
-        wait = f"too many changes in a short time; try again in {error.retry_after:.0f} s"
-        response = again(general=[wait], status=429)
-        response.headers["Retry-After"] = str(int(error.retry_after) + 1)
+        refusal = too_many(error)
+        request.app[ACCESS].tell(request, refusal)
+        response = again(general=[refusal.message], status=429)
+        response.headers.update(refusal.headers)
         return response
     raise web.HTTPSeeOther(
         "/settings?done=settings"

@@ -144,6 +144,27 @@ def test_an_operator_moves_a_breaker_inside_the_application(
     assert (refused.status, refused.json["error"]["code"]) == (409, "nothing_to_run")
 
 
+def test_an_order_that_the_application_does_not_accept_is_a_409_with_the_reason(
+    daemon: Daemon, breakers: BreakerRegistry
+) -> None:
+    with reporting(daemon, breakers, accept_orders={"force_open", "reset"}):
+        eventually(lambda: ask(daemon, f"/api/v1/breakers/{NAME}").status == 200, "a report")
+        refused = ask(daemon, f"/api/v1/breakers/{NAME}/open", method="POST")
+        assert (refused.status, refused.json["error"]["code"]) == (409, "impossible_move")
+        assert "only force_open, reset; ask with hold" in refused.json["error"]["message"]
+        settings = ask(daemon, f"/api/v1/breakers/{NAME}/settings")
+        assert (settings.status, settings.json["error"]["code"]) == (409, "settings_elsewhere")
+        fail(breakers, 3)
+        everything = ask(daemon, "/api/v1/breakers/reset-all", method="POST").json
+        assert (everything["reset"] >= 2, everything["left"]) == (True, [])
+        redis = breakers.get("redis")
+        eventually(lambda: redis.state is State.CLOSED, "the reset", 5.0)
+    reporting(daemon, breakers, accept_orders=False).report()
+    left = ask(daemon, "/api/v1/breakers/reset-all", method="POST").json["left"]
+    assert {one["name"] for one in left} == {NAME, NAME.replace("redis", "db")}
+    assert "accept_orders=True" in left[0]["why"]
+
+
 def test_an_outage_goes_on_over_a_kill_of_the_daemon_and_is_told_once(
     daemon: Daemon, reporter: BreakerReporter, breakers: BreakerRegistry, hooks: Hooks
 ) -> None:

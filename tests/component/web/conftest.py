@@ -29,10 +29,11 @@ from cbmon.model import (
 )
 from cbmon.notify.silences import Silence
 from cbmon.recent import RecentRuns
+from cbmon.settings.sheet import Author
 from cbmon.testing import ManualClock
 from cbmon.web.connections import Limits
 from cbmon.web.server import WebServer
-from cbmon.web.services import Operation, Order, ReloadOutcome
+from cbmon.web.services import Operation, Order, ReloadOutcome, ResetOutcome
 from tests.component.web.administering import FakeRecord, FakeSettings
 
 
@@ -131,6 +132,7 @@ class FakeDaemon:
     reasons: list[str] = field(default_factory=list)
     orders: list[tuple[str, Order]] = field(default_factory=list)
     reloads: list[str] = field(default_factory=list)
+    authors: list[Author] = field(default_factory=list)
     store_broken: bool = False
     run_result: Result | SkipCause = field(default_factory=lambda: Result(ok=True, duration=0.02))
 
@@ -237,8 +239,8 @@ class FakeDaemon:
     def ready(self) -> Sequence[str]:
         return self.reasons
 
-    async def reload(self, actor: str) -> ReloadOutcome:
-        self.reloads.append(actor)
+    async def reload(self, author: Author) -> ReloadOutcome:
+        self.reloads.append(author.actor)
         if self.problems:
             return ReloadOutcome(ok=False, problems=self.problems)
         return ReloadOutcome(ok=True, added=("new",), changed=("api", "db"))
@@ -259,8 +261,13 @@ class FakeDaemon:
             case other:
                 getattr(breaker, other.value)(**said)
 
-    async def run_component(self, name: str, actor: str) -> Result | SkipCause:
+    async def reset_all(self, author: Author) -> ResetOutcome:
+        self.authors.append(author)
+        return ResetOutcome(reset=len(self._components), left={"shop:redis": "it takes no orders"})
+
+    async def run_component(self, name: str, author: Author) -> Result | SkipCause:
         assert name in self._components
+        self.authors.append(author)
         return self.run_result
 
     async def transitions(

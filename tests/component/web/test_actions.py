@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cbmon.model import Category, Result, SkipCause
+from cbmon.settings.sheet import Author
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,8 @@ async def test_an_impossible_move_is_a_conflict_and_changes_nothing(
         (b'{"for_seconds": 5, "hold": true}', "hold and for_seconds exclude each other"),
         (b'{"reason": "%s"}' % (b"x" * 501), "reason: expected at most 500 characters, got 501"),
         (b"\xff", "the body is not JSON"),
+        (b'{"hold": true, "hold": false}', "the body has 'hold' more than once"),
+        (b'{"reason": "x", "a": {"b": 1, "\\u0062": 2}}', "the body has 'b' more than once"),
     ],
 )
 async def test_a_wrong_order_is_refused_and_changes_nothing(
@@ -97,6 +100,8 @@ async def test_an_order_that_is_too_long_is_refused(guarded: Any, daemon: Any) -
         "/api/v1/breakers/api/open", data=b" " * 100_000, token="operator-token"
     )
     assert (reply.status, daemon.orders) == (413, [])
+    assert reply.code == "body_too_large"
+    assert reply.json["error"]["message"] == "a body has at most 65536 bytes"
 
 
 async def test_an_unknown_breaker_cannot_be_moved(guarded: Any, daemon: Any) -> None:
@@ -112,6 +117,21 @@ async def test_a_check_that_is_run_shows_what_it_found(
     assert reply.status == 200
     assert (reply.json["ran"], reply.json["skipped"]) == (True, None)
     assert reply.json["result"]["error"] == "no route to host"
+
+
+async def test_who_asks_for_a_run_and_why_goes_on_record(guarded: Any, daemon: Any) -> None:
+    asked = {"json": {"reason": "after the deploy"}, "headers": {"X-Request-ID": "deploy-17"}}
+    for path in ("/api/v1/checks/api/run", "/api/v1/breakers/api/check"):
+        await guarded.post(path, token="operator-token", **asked)
+    await guarded.post("/api/v1/breakers/reset-all", token="operator-token", **asked)
+    otto = Author(actor="otto", reason="after the deploy", request="deploy-17")
+    assert daemon.authors == [otto] * 3
+
+
+async def test_a_reset_of_all_says_who_was_left_and_why(guarded: Any) -> None:
+    reply = await guarded.post("/api/v1/breakers/reset-all", token="operator-token")
+    left = [{"name": "shop:redis", "why": "it takes no orders"}]
+    assert (reply.status, reply.json) == (200, {"reset": 4, "left": left})
 
 
 async def test_a_check_that_may_not_run_says_why(guarded: Any, daemon: Any) -> None:

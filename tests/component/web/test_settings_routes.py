@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from cbmon.model import Category
 from cbmon.recording import Recorder
 from cbmon.settings import FIELDS
 from cbmon.store import Journal
@@ -79,6 +80,7 @@ async def web(house: House) -> AsyncIterator[Served]:
     daemon.take(house)
     daemon.journal.start()
     async with serving(daemon, tokens=TOKENS) as served:
+        served.server.access.on_refusal = daemon.record.turned_away
         yield served
     await daemon.journal.stop(2.0)
 
@@ -111,6 +113,39 @@ async def test_the_defaults_name_who_has_settings_of_his_own(web: Any) -> None:
     fits("DefaultSettings", reply.json)
     assert reply.json["settings"] == {"recovery_timeout": 30.0}
     assert reply.json["overrides"] == ["api"]
+
+
+async def test_the_defaults_are_taken_away_as_a_whole(web: Any, house: Any) -> None:
+    await put(web, ALL, {"max_failure_cycles": 2, "recovery_timeout": 9})
+    tag = (await web.get(ALL, token="viewer-token")).headers["ETag"]
+    stale = await web.ask("DELETE", ALL, headers={"If-Match": '"other"'}, **ADMIN)
+    assert (stale.status, stale.code) == (412, "precondition_failed")
+    for _ in range(2):
+        gone = await web.ask("DELETE", f"{ALL}?reason=enough", headers={"If-Match": tag}, **ADMIN)
+        fits("DefaultSettings", gone.json)
+        assert (gone.status, gone.json["settings"]) == (200, {})
+        tag = gone.headers["ETag"]
+    assert house.breaker("db").policy == house.config().checks[1].policy
+    newest = (await web.get("/api/v1/audit", token="viewer-token")).json["audit"][0]
+    told = (newest["action"], newest["component"], newest["actor"], newest["text"])
+    assert told == ("remove_settings", "*", "ada", "enough")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("category", ["app", "receiver"])
+async def test_a_breaker_that_has_its_settings_elsewhere_says_where(
+    guarded: Any, daemon: Any, method: str, category: str
+) -> None:
+    daemon.settings.sheet = daemon.settings.put = daemon.settings.remove = unknown
+    daemon.add("shop:redis", category=Category(category))
+    path = "/api/v1/breakers/shop:redis/settings"
+    reply = await guarded.ask(method, path, json={}, **ADMIN)
+    assert (reply.status, reply.code) == (409, "settings_elsewhere")
+    fits("Error", reply.json)
+
+
+def unknown(*_: Any, **__: Any) -> Any:
+    raise KeyError("shop:redis")
 
 
 async def test_a_tag_guards_a_change(web: Any) -> None:
@@ -177,6 +212,7 @@ async def test_every_problem_is_told_with_field_value_and_bound(web: Any) -> Non
         (b"not json", 400),
         (b"[1]", 400),
         (b'{"reason": 3}', 400),
+        (b'{"failure_threshold": 3, "failure_threshold": 4}', 400),
         (b'{"reason": "two\\nlines"}', 400),
         (b'{"failure_threshold": NaN}', 422),
         (b'{"recovery_timeout": 1e999}', 422),
@@ -223,6 +259,10 @@ async def test_too_many_changes_are_told_when_to_come_again(web: Any) -> None:
     reply = await put(web, API, {"failure_threshold": 99})
     assert (reply.status, reply.code) == (429, "too_many_changes")
     assert reply.headers["Retry-After"] == "1"
+    refused = (await web.get("/api/v1/audit?refused=true", token="viewer-token")).json["audit"]
+    assert [(one["component"], one["details"]["code"]) for one in refused] == [
+        ("api", "too_many_changes")
+    ]
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])

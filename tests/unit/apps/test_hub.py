@@ -336,6 +336,48 @@ def test_a_later_order_replaces_the_one_that_waits_and_old_ones_are_given_up() -
     assert world.say("closed", takes_orders=True) == []
 
 
+@pytest.mark.parametrize(
+    ("accepts", "action", "message"),
+    [
+        (["force_open", "close"], "open", "does not accept open, only close, force_open; ask with"),
+        (["open"], "force_open", "does not accept force_open, only open; ask without hold"),
+        (["reset"], "disable", "does not accept disable, only reset"),
+    ],
+)
+def test_a_move_that_the_application_does_not_accept_is_refused_at_once(
+    accepts: list[str], action: str, message: str
+) -> None:
+    world = World()
+    world.say("closed", takes_orders=True, accepts=accepts)
+    with pytest.raises(NoOrdersError, match=message):
+        world.apps.order("shop:redis", action, actor="me")
+    (told,) = [event for event in world.events if isinstance(event, Action)]
+    assert message in str(told.refused)
+    world.apps.order("shop:redis", accepts[0], actor="me")
+    assert len(world.say("closed", takes_orders=True, accepts=accepts)) == 1
+
+
+def test_what_is_disabled_takes_only_what_leads_out() -> None:
+    world = World()
+    world.say("disabled", takes_orders=True)
+    with pytest.raises(NoOrdersError, match="'shop:redis' is disabled: cannot open; enable or"):
+        world.apps.order("shop:redis", "open", actor="me")
+    world.apps.order("shop:redis", "enable", actor="me")
+
+
+def test_more_orders_than_an_application_can_have_are_refused_on_record() -> None:
+    world = World()
+    names = [f"b{number}" for number in range(101)]
+    breakers = [{"name": name, "state": "closed"} for name in names]
+    world.say("closed", takes_orders=True, breakers=breakers)
+    for name in names[:100]:
+        assert world.apps.ask(f"shop:{name}", "reset", actor="me") is None
+    with pytest.raises(NoOrdersError, match="100 orders wait"):
+        world.apps.order("shop:b100", "reset", actor="me")
+    (told,) = [event for event in world.events if isinstance(event, Action)]
+    assert told.refused is not None
+
+
 def test_a_silent_application_takes_no_orders() -> None:
     world = World()
     world.say("closed", takes_orders=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import click
 import pytest
 
 from cbmon.cli.durations import Duration
+from cbmon.cli.problem import CommandError
 
 
 @pytest.mark.parametrize(
@@ -26,12 +26,12 @@ def test_a_duration_has_a_unit_or_is_in_seconds(text: str, seconds: float) -> No
     ],
 )
 def test_what_is_no_duration_says_what_would_be(text: str, message: str) -> None:
-    with pytest.raises(click.BadParameter, match=message):
+    with pytest.raises(CommandError, match=message):
         Duration(above=True).convert(text, None, None)
 
 
 def test_both_ends_of_a_range_are_in_it() -> None:
     watch = Duration(0.2, 3600.0)
     assert [watch.convert(text, None, None) for text in ("200ms", "1h")] == [0.2, 3600.0]
-    with pytest.raises(click.BadParameter, match="expected from 200ms to 1h"):
+    with pytest.raises(CommandError, match="expected from 200ms to 1h"):
         watch.convert("61m", None, None)
