@@ -11,21 +11,21 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from cbmon import __version__
 from cbmon.apps import Apps
-from cbmon.blackbox.file import ModuleFile, modules_of
 from cbmon.blackbox.service import Probing
 from cbmon.breaker import SystemClock
-from cbmon.build import Builder, config_types, info_of, plan_of
-from cbmon.config import Config, ConfigError, load_config
+from cbmon.build import Builder, info_of, plan_of
+from cbmon.config import ConfigError
 from cbmon.config.fields import HostPort
 from cbmon.errors import StartupError
 from cbmon.events import Action, Event, RunFailed, Transition
 from cbmon.exports.base import ExportEnvironment
+from cbmon.files import Files, Told
 from cbmon.housekeeping import Housekeeping
 from cbmon.lifecycle import Lifecycle, stop_on_signals
 from cbmon.logs import default_stream, fields, logging_to
@@ -50,7 +50,6 @@ from cbmon.store import Journal, open_store
 from cbmon.store.journal import Entry
 from cbmon.tuning import Tuning
 from cbmon.web.control import control_path
-from cbmon.web.exposure import web_config_of
 from cbmon.web.server import WebServer
 from cbmon.web.services import ReloadOutcome
 from cbmon.web.stream import Stream
@@ -86,10 +85,9 @@ def run(options: RunOptions) -> int:
     0 after an orderly stop, 1 when it could not start or was forced, 2 for a configuration that
     cannot be used, whose problems are on standard error.
     """
+    files = Files(options)
     try:
-        config = load_config(options.config, types=config_types())
-        modules = modules_of(options.blackbox_config)
-        web_config = web_config_of(config, options.web_config, options.listen)
+        told = files.read()
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -97,29 +95,18 @@ def run(options: RunOptions) -> int:
         logging_to(default_stream(), level=options.log_level, form=options.log_format),
         asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
-        return runner.run(Daemon(options, config, modules, web_config).run())
-
-
-def _read(path: Path) -> Config:
-    """The configuration with its digest, which takes a while for thousands of checks."""
-    config = load_config(path, types=config_types())
-    log.debug("configuration read", extra=fields(hash=config.hash))
-    return config
+        return runner.run(Daemon(options, files, told).run())
 
 
 class Daemon:
     """One running daemon."""
 
-    def __init__(
-        self,
-        options: RunOptions,
-        config: Config,
-        modules: ModuleFile | None = None,
-        web_config: WebConfig | None = None,
-    ) -> None:
+    def __init__(self, options: RunOptions, files: Files, told: Told) -> None:
         self._clock = clock = SystemClock()
         self._options = options
-        self._config = self._started_with = config
+        self._files = files
+        self._config = config = told.config
+        self._started_with = replace(config, checks=())
         self._not_ready = "starting"
         self._lifecycle = Lifecycle()
         self._stopping = asyncio.Event()
@@ -174,8 +161,8 @@ class Daemon:
         self._tuning = Tuning(self._store.settings, self._monitor, clock)
         self._recorder = Recorder(self._store.record, self._journal, self._monitor.publish, clock)
         self._asked = Probing(self._probing, unknown_module=metrics.unknown_module)
-        self._asked.configure(config.web.probe, modules, enable=options.enable_probe)
-        self._web = self._made_web(web_config)
+        self._asked.configure(config.web.probe, told.modules, enable=options.enable_probe)
+        self._web = self._made_web(told.web_config)
 
     def _made_web(self, web_config: WebConfig | None) -> WebServer:
         """The web, with everything that it may ask."""
@@ -375,16 +362,12 @@ class Daemon:
 
     async def _reload(self) -> ReloadOutcome:
         try:
-            new = await asyncio.to_thread(_read, self._options.config)
-            modules = await asyncio.to_thread(modules_of, self._options.blackbox_config)
-            web_config = await asyncio.to_thread(
-                web_config_of, new, self._options.web_config, self._options.listen
-            )
+            told = await self._files.read_again()
         except ConfigError as error:
             return ReloadOutcome(ok=False, problems=tuple(str(each) for each in error.problems))
-        if problems := await self._tuning.problems_with(new):
+        if problems := await self._tuning.problems_with(told.config):
             return ReloadOutcome(ok=False, problems=tuple(problems))
-        new = await self._watch.settled(new)
+        new = await self._watch.settled(told.config)
         found = await asyncio.to_thread(changes, self._config, new)  # thousands of comparisons
         waiting = tuple(start_only(self._started_with, new))
         for path in waiting:
@@ -393,8 +376,8 @@ class Daemon:
         self._tuning.rebase(new)
         self._probing.programs = ProgramPolicy(new.exec_allow)
         self._web.reconfigure(new.web.tokens, new.web.certificate_role)
-        await self._web.apply(web_config)
-        self._asked.configure(new.web.probe, modules, enable=self._options.enable_probe)
+        await self._web.apply(told.web_config)
+        self._asked.configure(new.web.probe, told.modules, enable=self._options.enable_probe)
         await self._notifying.reconfigure(new.notifications, site_of(new))
         await self._apply(found)
         return ReloadOutcome(

@@ -46,9 +46,14 @@ def changes(old: Config, new: Config) -> Changes:
         changed=tuple(
             (before[name], item)
             for name, item in after.items()
-            if name in before and name not in moved and before[name] != item
+            if name in before and name not in moved and _differ(before[name], item)
         ),
     )
+
+
+def _differ(old: Item, new: Item) -> bool:
+    """What a reload did not look at again is the same object."""
+    return old is not new and old != new
 
 
 def active(config: Config) -> Iterable[Item]:

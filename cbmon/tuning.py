@@ -59,7 +59,14 @@ BY_RELOAD: Final = Author(actor="reload", reason="configuration")
 
 def bases_of(config: Config) -> dict[str, Base]:
     """What a configuration's YAML says of each breaker."""
-    return {item.name: Base(policy=item.policy, interval=item.interval) for item in active(config)}
+    shared: dict[tuple[int, float], Base] = {}  # thousands of checks have few of them
+    found: dict[str, Base] = {}
+    for item in active(config):
+        key = id(item.policy), item.interval
+        if key not in shared:
+            shared[key] = Base(policy=item.policy, interval=item.interval)
+        found[item.name] = shared[key]
+    return found
 
 
 @dataclass(slots=True)
