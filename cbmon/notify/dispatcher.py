@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 GAUGES_APART: Final = 1.0
 """Seconds between two countings of the backlog; it is counted only after something changed."""
+BURIED_EVERY: Final = 3600.0
+"""Seconds between two looks for messages of removed receivers that are too old."""
 
 
 class Dispatcher:
@@ -52,6 +54,7 @@ class Dispatcher:
         self._seed = seed
         self._lines: dict[str, Line] = {}
         self._changed = asyncio.Event()
+        self._bury_at = 0.0
         self._gauges: asyncio.Task[None] | None = None
 
     @property
@@ -124,19 +127,27 @@ class Dispatcher:
     async def _bury_orphans(self) -> None:
         now = self._clock.time()
         before = now - self._limits.time_to_live
+        self._bury_at = self._clock.monotonic() + BURIED_EVERY
         try:
             count = await self._store.expire(before=before, at=now, keep=list(self._lines))
+            backlog = await self._store.backlog()
         except StoreError as error:
             log.warning("old messages were not looked through", extra=fields(error=error))
             return
         if count:
             log.error("messages of removed receivers given up", extra=fields(messages=count))
+        for name in sorted(backlog.keys() - self._lines.keys()):
+            if waiting := backlog[name][0]:
+                said = fields(receiver=name, messages=waiting)
+                log.warning("messages wait for a receiver that is not configured", extra=said)
 
     async def _count(self) -> None:
         never = asyncio.Event()
         while True:
-            await self._wait(self._changed, None)
+            await self._wait(self._changed, max(0.0, self._bury_at - self._clock.monotonic()))
             self._changed.clear()
+            if self._clock.monotonic() >= self._bury_at:
+                await self._bury_orphans()
             try:
                 backlog = await self._store.backlog()
             except StoreError as error:

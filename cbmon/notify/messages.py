@@ -50,7 +50,7 @@ def facts_of(info: BreakerInfo, site: Site) -> Body:
         "labels": {**site.labels, **info.labels},
         "tags": list(info.tags),
         "depends_on": list(info.depends_on),
-    }
+    } | ({"receivers": list(info.receivers)} if info.receivers else {})
 
 
 def move_of(move: Transition, incident: Incident) -> Body:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cbmon.events import Transition
 from cbmon.model import BreakerInfo, Category, Message
+from cbmon.notify.adoption import orphans
 from cbmon.notify.board import Board, Plan
 from cbmon.notify.calendar import Calendar
 from cbmon.notify.damping import Damper, Flapping
@@ -198,6 +199,7 @@ class Notifier:
             timing = timings.get(group.route, group.timing)
             if group.line not in routing.ungrouped and timing != group.timing:
                 self._board.put_group(replace(group, timing=timing))
+        self._adopt()
         return self.look_again(now)
 
     def resume(self, now: float) -> Plan:
@@ -207,6 +209,7 @@ class Notifier:
             goes_on = member.is_over or member.status is Status.FLAPPING
             if not goes_on and member.incident not in running:
                 self._board.put(group.id, _ended(member, now, member.move))
+        self._adopt()
         self._last = now
         return self.look_again(now)
 
@@ -268,6 +271,11 @@ class Notifier:
             return _ended(moved, move.at, said)
         since = member.since if status is member.status else move.at
         return replace(moved, status=status, since=since, ended_at=None)
+
+    def _adopt(self) -> None:
+        """What only receivers know that are gone is told to others."""
+        for line, placement, member in list(orphans(self._board, self._routing, self._site)):
+            self._board.put(self._group(line, placement).id, member)
 
     def _settle(self, component: str, now: float) -> None:
         """A component has come to rest: each line is told in which state."""

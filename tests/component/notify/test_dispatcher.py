@@ -360,6 +360,51 @@ async def test_messages_of_a_receiver_that_stays_away_become_dead_letters(stage:
     assert await stage.states(HOOK) == {"incident-api:opened": "dead"}
 
 
+async def test_they_do_so_without_another_reload_and_the_log_says_that_they_wait(
+    stage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.receiver(HOOK).mood = BUSY
+    await stage.happen("api", "open")
+    await stage.settle()
+    await stage.reload(other_webhook="v1")
+    assert "messages wait for a receiver that is not configured" in caplog.text
+    await stage.settle()
+    stage.clock.advance(73 * 3600.0)
+    await stage.settle()
+    assert await stage.states(HOOK) == {"incident-api:opened": "dead"}
+
+
+async def test_a_clock_that_is_put_back_holds_up_no_retry(stage: Any) -> None:
+    stage.receiver(HOOK).mood = BUSY
+    await stage.happen("api", "open")
+    await stage.settle()
+    stage.clock.set_wall(stage.clock.time() - 1800.0)
+    stage.receiver(HOOK).mood = Delivery(verdict=Verdict.DELIVERED)
+    await stage.pass_time(60.0)
+    assert len(stage.receiver(HOOK).arrived) == 1
+
+
+async def test_a_receiver_that_asks_for_no_wait_at_all_is_not_hammered(stage: Any) -> None:
+    at_once = Delivery(
+        verdict=Verdict.TEMPORARY, reason=Reason.STATUS, error="503", retry_after=0.0
+    )
+    stage.receiver(HOOK).mood = at_once
+    for number in range(30):
+        await stage.happen(f"c{number}", "open")
+    await stage.settle()
+    assert len(stage.receiver(HOOK).tried) == 3, "the threshold of its breaker"
+    assert stage.dispatcher.breakers[HOOK].state == "open"
+
+
+async def test_who_did_not_get_what_others_got_is_in_the_log(
+    stage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.receiver(HOOK).mood = Delivery(verdict=Verdict.DELIVERED, error="boss@x: 550")
+    await stage.happen("api", "open")
+    await stage.settle()
+    assert "message taken, but not by all" in caplog.text
+
+
 async def test_the_backlog_is_told_after_it_changed(stage: Any) -> None:
     stage.receiver(HOOK).mood = BUSY
     await stage.settle()

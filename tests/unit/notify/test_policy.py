@@ -322,11 +322,35 @@ def test_a_receiver_that_is_gone_is_not_written_to_and_hears_the_rest_when_it_is
     story.run(["0 api open", "1 db open"], until=20.0)
     known = story.routing
     story.routing = Routing(route=Route(receiver="shop"), lines={"shop": LINES["shop"]})
-    assert len(story.run(["30 reload", "40 api closed"], until=90.0)) == 2
+    story.run(["30 reload", "40 api closed"], until=90.0)
+    assert [one for one in story.heard[2:] if "shop/webhook" not in one] == []
     story.routing = known
-    assert story.run(["100 reload", "110 db closed"], until=200.0)[2:] == [
-        "110 recovered db",
+    story.run(["100 reload", "110 db closed"], until=200.0)
+    assert [one for one in story.heard[2:] if "shop/webhook" not in one] == ["110 recovered db"]
+
+
+def test_an_outage_of_which_only_a_removed_receiver_knows_is_told_to_another() -> None:
+    story = Story(infos=[check("db", labels={"team": "core"}), check("web", receivers=("shop",))])
+    story.run(["0 api open", "0 db open", "5 web open"], until=20.0)
+    before = len(story.heard)
+    renamed = Route(
+        receiver="shop", routes=(Route(receiver="pager", matchers=(Matcher.parse("team=core"),)),)
+    )
+    story.routing = Routing(route=renamed, lines={n: LINES[n] for n in ("shop", "pager")})
+    story.run(["30 reload", "60 restart", "100 db half_open", "110 api closed", "120 db closed"])
+    assert story.heard[before:] == [
+        "30 shop/webhook opened api",
+        "30 pager/pagerduty opened db",
+        "110 shop/webhook recovered api",
+        "120 pager/pagerduty recovered db",
     ]
+
+
+def test_an_outage_that_waited_for_a_receiver_which_is_removed_is_told_to_another() -> None:
+    story = Story()
+    story.run(["0 api open"], until=5.0)
+    story.routing = Routing(route=Route(receiver="shop"), lines={"shop": LINES["shop"]})
+    assert story.run(["6 restart"], until=90.0) == ["10 shop/webhook opened api"]
 
 
 def test_the_wall_clock_may_go_back() -> None:
