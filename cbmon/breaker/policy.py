@@ -31,7 +31,7 @@ class BreakerPolicy:
     """``count`` consecutive failures, ``time`` rate over the last ``window_seconds``,
     ``percentage`` rate over the last ``window_size`` calls, ``adaptive`` learnt thresholds."""
     failure_threshold: int = 5
-    """Kind count: consecutive failures that open, at least 1."""
+    """Kind count: consecutive failures that open, 1 to 1,000,000 as every whole number here."""
     failure_rate_threshold: float = 0.5
     """Kinds time and percentage: failure ratio in (0, 1] that opens, reached or exceeded."""
     minimum_calls: int | None = None

@@ -31,7 +31,7 @@ class Bound:
     def __str__(self) -> str:
         noun = "a whole number" if self.type is int else "a finite number"
         low = f" {'>' if self.open_low else '>='} {self.low:g}"
-        high = "" if self.high is None else f" and {'<' if self.open_high else '<='} {self.high:g}"
+        high = "" if self.high is None else f" and {'<' if self.open_high else '<='} {self.high}"
         return f"{noun}{low}{high}{' or None' if self.optional else ''}"
 
     def holds(self, value: float) -> bool:
@@ -41,7 +41,7 @@ class Bound:
         return self.high is None or value < self.high or (value == self.high and not self.open_high)
 
 
-def _count(high: float | None = None, *, optional: bool = False, low: int = 1) -> Bound:
+def _count(high: float | None = LARGEST_WINDOW, *, optional: bool = False, low: int = 1) -> Bound:
     return Bound(int, low, high, optional=optional)
 
 

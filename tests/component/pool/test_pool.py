@@ -424,7 +424,7 @@ async def test_two_thousand_mixed_calls_leave_no_connection_and_no_place_behind(
         pool.register(
             "api",
             url=url,
-            failure_threshold=10**9,
+            failure_threshold=10**6,
             bulkhead={"max_concurrent_calls": 30, "queue_timeout": 60},
         )
 

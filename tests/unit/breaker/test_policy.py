@@ -45,11 +45,16 @@ def test_a_wrong_value_is_refused_with_field_value_and_bound(field: str, value: 
 
 
 @pytest.mark.parametrize(("fields", "message"), [
-    ({"failure_threshold": 0}, "failure_threshold: 0 is not allowed; expected a whole number >= 1"),
+    ({"failure_threshold": 0},
+     "failure_threshold: 0 is not allowed; expected a whole number >= 1 and <= 1000000"),
+    ({"failure_threshold": 1_000_001},
+     "failure_threshold: 1000001 is not allowed; expected a whole number >= 1 and <= 1000000"),
+    ({"max_failure_cycles": 10**9},
+     "max_failure_cycles: 1000000000 is not allowed; expected a whole number >= 1 and <= 1000000"),
     ({"minimum_calls": 0},
-     "minimum_calls: 0 is not allowed; expected a whole number >= 1 or None"),
+     "minimum_calls: 0 is not allowed; expected a whole number >= 1 and <= 1000000 or None"),
     ({"window_size": 0},
-     "window_size: 0 is not allowed; expected a whole number >= 1 and <= 1e+06"),
+     "window_size: 0 is not allowed; expected a whole number >= 1 and <= 1000000"),
     ({"recovery_timeout": NAN},
      "recovery_timeout: nan is not allowed; expected a finite number > 0"),
     ({"recovery_jitter": 1.0},

@@ -81,7 +81,7 @@ def test_every_problem_is_told_at_once_with_field_value_and_bound() -> None:
         "kind",
         "success_threshold",
     }
-    assert found["failure_threshold"].expected == "a whole number >= 1"
+    assert found["failure_threshold"].expected == "a whole number >= 1 and <= 1000000"
     assert found["recovery_jitter"].value == 1.5
     assert found["success_threshold"].expected.startswith("<= half_open_max_calls 2")
 
