@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import accumulate, pairwise
@@ -144,7 +144,8 @@ class Memory:
 
     def __init__(self) -> None:
         self.checks: dict[bytes, Known] = {}
-        self.environ: Mapping[str, str] = {}
+        self.variables: dict[str, str | None] = {}
+        """Those that were asked for, None for one that is not set."""
         self.sections = b""
 
     def reading(self, data: bytes, directory: Path) -> Reading:

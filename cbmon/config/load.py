@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from cbmon.config.build import build
 from cbmon.config.includes import Documents, read_documents
@@ -49,23 +50,39 @@ class Loader:
 
     def load(self) -> Config:
         """The configuration as it is now; raises as :func:`load_config` does."""
-        environ = dict(self._environ)
+        memory, environ = self._memory, self._environ
+        same = all(environ.get(name) == value for name, value in memory.variables.items())
         with _quiet_collector():
-            if self._memory.checks and self._memory.environ == environ:
+            if memory.checks and same:
                 with contextlib.suppress(ConfigError, OutdatedError):
-                    return self._loaded(environ, self._memory)
-            return self._loaded(environ, Memory())
+                    return self._loaded(memory)
+            return self._loaded(Memory())
 
-    def _loaded(self, environ: Mapping[str, str], memory: Memory) -> Config:
+    def _loaded(self, memory: Memory) -> Config:
+        environ = _Environment(self._environ)
         config, documents = _load(self._path, self._types, environ, memory)
         sections = sections_of([one.root for one in documents.found])
         if memory.checks and sections != memory.sections:
             raise OutdatedError
         self._memory = Memory()
-        self._memory.environ, self._memory.sections = environ, sections
+        self._memory.variables = memory.variables | environ.asked
+        self._memory.sections = sections
         for one in documents.found:
             self._memory.checks |= one.reading.learn(one.root, one.made)
         return config
+
+
+class _Environment(dict[str, str]):
+    """Variables, and which of them were asked for."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__(environ)
+        self.asked: dict[str, str | None] = {}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The variable's value, remembered."""
+        value = self.asked[name] = super().get(name)
+        return default if value is None else value
 
 
 def _load(

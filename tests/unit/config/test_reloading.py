@@ -169,11 +169,27 @@ def test_a_variable_that_changed_makes_all_checks_anew(tmp_path: Path, types: Co
     checks = (FLOW.format(name).replace("5432", "${PORT}") for name in NAMES)
     path.write_text("checks:\n" + "".join(checks))
     before = loader.load()
+    environ["OTHER"] = "of no interest"
+    assert fresh(before, loader.load()) == ["alpha"]
     environ["PORT"] = "2"
     after = loader.load()
 
     assert before.checks[2].options != after.checks[2].options
     assert fresh(before, after) == NAMES
+
+
+def test_a_variable_is_remembered_over_loads_that_do_not_ask_for_it(
+    tmp_path: Path, types: ConfigTypes
+) -> None:
+    path, environ = tmp_path / "cbmon.yml", {"PORT": "1"}
+    loader = Loader(path, types=types, environ=environ)
+    path.write_text(
+        "checks:\n" + "".join([*USUAL[:3], FLOW.format("v").replace("5432", "${PORT}")])
+    )
+    before = [loader.load() for _ in range(3)][-1]
+    environ["PORT"] = "2"
+
+    assert before.checks[3].options != loader.load().checks[3].options
 
 
 def test_included_files_are_known_one_by_one(again: Again) -> None:
