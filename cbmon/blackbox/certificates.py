@@ -1,7 +1,8 @@
 """What a handshake was like, as blackbox_exporter's metrics tell it.
 
 Rule: the earliest expiry is that of the whole presented chain; the last chain's expiry is that of
-a verified one, and Go's zero time when nothing was verified.
+the one that lasts longest of those that lead to a trusted certificate, and Go's zero time when
+nothing was verified.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from cbmon.blackbox.chains import last_end, parse
 from cbmon.blackbox.gauges import Gauges
 from cbmon.blackbox.names import written
+from cbmon.blackbox.tls import trusted_by
 
 ZERO_TIME: Final = -62135596800.0
 """Go's time without a value, in Unix seconds."""
@@ -23,12 +26,17 @@ _VERSIONS: Final = {
 
 
 def tell_handshake(
-    gauges: Gauges, connection: ssl.SSLObject, *, verified: bool, cipher: bool, chain: bool = True
+    gauges: Gauges,
+    connection: ssl.SSLObject,
+    *,
+    verified: bool,
+    cipher: bool,
+    now: float | None = None,
 ) -> None:
     """The metrics of a finished handshake.
 
-    ``cipher`` and ``chain`` add what only some probers tell: the cipher's name and the expiry of
-    the verified chain.
+    ``cipher`` and ``now`` (Unix time) add what only some probers tell: the cipher's name and the
+    expiry of the chain that lasts longest.
     """
     # The chains are public API from Python 3.13 on; the object behind has had them since 3.10.
     inner = connection._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
@@ -39,11 +47,10 @@ def tell_handshake(
     gauges.set("probe_ssl_earliest_cert_expiry", _first_end(infos))
     version = _VERSIONS.get(connection.version() or "", "unknown")
     gauges.set("probe_tls_version_info", 1, version=version)
-    if chain:
+    if now is not None:
         text = "Unix time of the first end in the verified chain that lasts longest"
         gauges.declare("probe_ssl_last_chain_expiry_timestamp_seconds", text)
-        path = (inner.get_verified_chain() or []) if verified else []
-        ends = _first_end([certificate.get_info() for certificate in path])
+        ends = _last_end(connection, presented, now) if verified else ZERO_TIME
         gauges.set("probe_ssl_last_chain_expiry_timestamp_seconds", ends)
     if cipher:
         gauges.declare_labelled("probe_tls_cipher_info", "Cipher that was agreed upon")
@@ -67,6 +74,18 @@ def cipher_name(cipher: tuple[str, str, int] | None) -> str:
     if rest[0] == "CHACHA20":
         rest = ["CHACHA20_POLY1305", "SHA256"]
     return f"TLS_{'_'.join(exchange or ['RSA'])}_WITH_{'_'.join(rest)}"
+
+
+def _last_end(connection: ssl.SSLObject, presented: Sequence[Any], now: float) -> float:
+    path = connection._sslobj.get_verified_chain() or []  # type: ignore[attr-defined]  # noqa: SLF001
+    try:
+        found, verified = (
+            [parse(one.public_bytes(_DER)) for one in each] for each in (presented, path)
+        )
+    except ValueError:  # read by OpenSSL, if not by us
+        return _first_end([one.get_info() for one in path])
+    ends = last_end(found, verified, trusted_by(connection.context), now)
+    return ZERO_TIME if ends is None else ends
 
 
 def _first_end(infos: Sequence[Mapping[str, Any]]) -> float:

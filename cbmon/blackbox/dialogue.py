@@ -159,7 +159,8 @@ class _Dialogue:
         config: TlsConfig = self._options.tls_config
         connection = cast("ssl.SSLObject", link.transport.get_extra_info("ssl_object"))
         verified = not config.insecure_skip_verify
-        tell_handshake(self._look.gauges, connection, verified=verified, cipher=False)
+        now = self._look.environment.clock.time()
+        tell_handshake(self._look.gauges, connection, verified=verified, cipher=False, now=now)
 
     def _tell_labels(self, step: QueryResponse, expand: Callable[[str], str]) -> bool:
         labels = {label.name: expand(label.value) for label in step.labels}

@@ -94,7 +94,7 @@ async def _asked(look: Look, options: GrpcModule, place: Place, ip: str) -> tupl
             look.gauges.set("probe_grpc_ssl", 1)
             connection = cast("ssl.SSLObject", link.transport.get_extra_info("ssl_object"))
             verified = not options.tls_config.insecure_skip_verify
-            tell_handshake(look.gauges, connection, verified=verified, cipher=False, chain=False)
+            tell_handshake(look.gauges, connection, verified=verified, cipher=False)
     finally:
         link.transport.abort()
         look.attempt.end()

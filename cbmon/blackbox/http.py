@@ -268,7 +268,13 @@ class _Visit:
     def _good_tls(self, answer: Answer, *, success: bool) -> bool:
         if answer.connection is not None:
             self._gauges.set("probe_http_ssl", 1)
-            tell_handshake(self._gauges, answer.connection, verified=answer.verified, cipher=True)
+            tell_handshake(
+                self._gauges,
+                answer.connection,
+                verified=answer.verified,
+                cipher=True,
+                now=self._look.environment.clock.time(),
+            )
             if self._options.fail_if_ssl:
                 return self._look.fail(Reason.TLS, "Final request was over SSL")
         elif self._options.fail_if_not_ssl and success:

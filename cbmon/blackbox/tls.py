@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 import ssl
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from cbmon.blackbox.chains import Store, store
 from cbmon.blackbox.client import TlsConfig
 from cbmon.probes.contexts import VERSIONS, SharedContext, TlsContexts, TlsSettings
 
+_trusted: weakref.WeakKeyDictionary[ssl.SSLContext, Store] = weakref.WeakKeyDictionary()
 _VERSIONS: Final = {"TLS10": "1.0", "TLS11": "1.1", "TLS12": "1.2", "TLS13": "1.3"}
 
 
@@ -43,6 +46,8 @@ class GoSettings(TlsSettings):
             context.maximum_version = VERSIONS[self.maximum]
         if self.cert:
             _load_pair(context, self.cert, self.key)
+        if self.verify:
+            _trusted[context] = store(context.get_ca_certs(binary_form=True))
         return context
 
 
@@ -64,6 +69,11 @@ class Contexts:
         if settings not in self._kept:
             self._kept[settings] = self._shared.share(settings)
         return await self._kept[settings].get()
+
+
+def trusted_by(context: ssl.SSLContext) -> Store:
+    """The certificates that a context of this file trusts, by their subject."""
+    return _trusted.get(context, {})
 
 
 def _settings(config: TlsConfig, *, alpn: tuple[str, ...], abroad: bool) -> GoSettings:

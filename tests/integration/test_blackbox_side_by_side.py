@@ -138,11 +138,17 @@ def _targets(directory: Path, stack: ExitStack) -> dict[str, str]:
     """Every target of the cases, by the word that stands for its port or file."""
     root = Authority(directory, "root")
     middle = Authority(directory, "intermediate", root)
+    old = Authority(directory, "old", days=100)
+    old.crossed(root, days=300)
+    both = directory / "both.pem"
+    both.write_bytes(root.file.read_bytes() + old.file.read_bytes())
     (directory / "token").write_text("from-file\n")
     words = {
         "directory": str(directory),
         "ca": str(root.file),
         "intermediate": str(middle.file),
+        "old": str(old.file),
+        "both": str(both),
         "client": str(root.leaf("client", names=["client.example"])),
     }
     good = root.leaf("good")
@@ -167,6 +173,7 @@ def _targets(directory: Path, stack: ExitStack) -> dict[str, str]:
         "tls_wild": over_tls(page, root.leaf("wild", names=["*.example.org"])),
         "tls_expired": over_tls(page, root.leaf("expired", days=-1)),
         "tls_chain": over_tls(page, middle.leaf("chain", days=500)),
+        "tls_crossed": over_tls(page, old.leaf("crossed", days=200)),
         "tls_gap": over_tls(page, middle.leaf("gap", present=False)),
         "tls_12": over_tls(page, good, newest=ssl.TLSVersion.TLSv1_2),
         "tls_client": over_tls(page, good, ca=root.file),

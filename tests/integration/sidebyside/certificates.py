@@ -21,7 +21,9 @@ Key = ec.EllipticCurvePrivateKey
 class Authority:
     """Signs certificates; ``parent`` signs its own."""
 
-    def __init__(self, directory: Path, name: str, parent: Authority | None = None) -> None:
+    def __init__(
+        self, directory: Path, name: str, parent: Authority | None = None, *, days: float = 4000
+    ) -> None:
         self.directory = directory
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.subject = x509.Name(
@@ -32,13 +34,17 @@ class Authority:
             ]
         )
         issuer = parent or self
-        builder = _begun(self.subject, issuer.subject, self.key, days=400 if parent else 4000)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        self.certificate = builder.sign(issuer.key, hashes.SHA256())
+        builder = _begun(self.subject, issuer.subject, self.key, days=400 if parent else days)
+        self.certificate = self._signed(builder, issuer)
         self.file = directory / f"{name}.pem"
         self.file.write_bytes(_pem(self.certificate))
         self.above: list[x509.Certificate] = [self.certificate, *parent.above] if parent else []
         """What a target has to present besides its own certificate."""
+
+    def crossed(self, other: Authority, *, days: float) -> None:
+        """Be signed by another authority, too, and present that certificate to clients."""
+        builder = _begun(self.subject, other.subject, self.key, days=days)
+        self.above = [self._signed(builder, other)]
 
     def leaf(
         self,
@@ -66,11 +72,27 @@ class Authority:
             builder = builder.add_extension(x509.SubjectAlternativeName(held), False)
         usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = builder.add_extension(x509.ExtendedKeyUsage(usage), False)
+        builder = builder.add_extension(_authority_key(self), False)
         certificate = builder.sign(self.key, hashes.SHA256())
         chain = self.above if present else []
         file = self.directory / f"{name}.pem"
         file.write_bytes(b"".join(map(_pem, [certificate, *chain])) + _private(key))
         return file
+
+    def _signed(self, builder: x509.CertificateBuilder, issuer: Authority) -> x509.Certificate:
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        builder = builder.add_extension(_subject_key(self), False)
+        return builder.add_extension(_authority_key(issuer), False).sign(
+            issuer.key, hashes.SHA256()
+        )
+
+
+def _subject_key(authority: Authority) -> x509.SubjectKeyIdentifier:
+    return x509.SubjectKeyIdentifier.from_public_key(authority.key.public_key())
+
+
+def _authority_key(authority: Authority) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
 
 
 def _begun(
