@@ -155,26 +155,10 @@ class CircuitBreaker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        blocks.leave(self._core, *blocks.present(self._core), error)
+        blocks.leave(self._core, error)
 
-    async def __aenter__(self) -> Call:
-        core = self._core
-        return blocks.enter_plain(core) or await blocks.enter_async(core)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        core = self._core
-        if error is None and blocks.leave_plain(core):
-            return
-        key, block = blocks.present(core)
-        if block is None or block.scope is None:
-            blocks.leave(core, key, block, error)
-        else:
-            await blocks.leave_async(core, key, block, (kind, error, traceback))
+    __aenter__ = blocks.aenter
+    __aexit__ = blocks.aexit
 
     # --- driving it ------------------------------------------------------------------------
 

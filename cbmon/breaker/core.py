@@ -39,7 +39,8 @@ class Core:
 
     ``machine.inside`` and ``owners`` hold the tasks and threads that are inside a call: the
     first one there is in the slot, which is cheaper than the dict. The dict's values are the
-    blocks of ``with`` statements, None for other calls.
+    blocks of ``with`` statements, None for other calls; what is in the slot is a block while
+    ``machine.block`` has its permit.
     """
 
     __slots__ = (
@@ -148,6 +149,7 @@ class Core:
     def _leave(self, me: object) -> None:
         if self.machine.inside is me:
             self.machine.inside = None
+            self.machine.block = 0
         else:
             self.owners.pop(me, None)
 

@@ -33,7 +33,7 @@ _SHUT: Final = frozenset({State.OPEN, State.FORCED_OPEN, State.DISABLED})
 
 def hold(machine: Machine) -> None:
     """Send every call to the lock until :func:`refresh`, and learn what the lanes counted."""
-    machine.free = machine.calm = machine.brisk = 0
+    machine.free = machine.door = machine.calm = machine.brisk = 0
     machine.shut = 0.0
     machine.until = LONG_AGO
     machine.last = 0
@@ -55,8 +55,14 @@ def refresh(machine: Machine) -> None:
             machine.shut = inf if machine.opening is None else machine.opening.until
         return
     shedding = machine.shedding
-    if machine.easy and (shedding is None or shedding.is_idle(machine.window)):
+    if (
+        HAS_GIL
+        and machine.policy.call_timeout is None
+        and (shedding is None or shedding.is_idle(machine.window))
+    ):
         machine.free = machine.generation
+        if machine.plain and not machine.timed:
+            machine.door = machine.generation
     if machine.plain and not machine.high and not machine.run:
         _let_successes_pass(machine)
 
@@ -86,7 +92,6 @@ def reshape(machine: Machine) -> None:
     machine.timed = policy.measures or machine.observed
     machine.limit = inf if policy.slow_call_seconds is None else policy.slow_call_seconds
     machine.reads = machine.timed or isinstance(machine.window, TimeWindow)
-    machine.easy = HAS_GIL and policy.call_timeout is None
     machine.plain = (
         HAS_GIL
         and not machine.observed

@@ -76,7 +76,9 @@ def holder(core: Core) -> object | None:
     if inside is None and not owners:
         return None
     thread = get_ident()
-    if thread == inside or thread in owners:
+    if thread == inside:
+        return inside
+    if thread in owners:
         return thread
     task = running_task()
     return task if task is not None and (task is inside or task in owners) else None

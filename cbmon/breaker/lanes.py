@@ -6,6 +6,8 @@ serves the plain case and hands over whatever is not plain. The machine opens th
 * ``free`` is the generation while a call needs nothing but registering to be admitted: the
   state is closed or observe, there is no ``call_timeout``, and no share of the load is being
   shed. Else it is 0.
+* ``door`` is the same for blocks: nor is there a clock to read, a listener to successes or a
+  predicate.
 * ``calm`` is the generation while a success changes nothing but the number of successes: nobody
   listens to successes, there is no duration histogram and no predicate, no run of failures to
   end and no verdict to be expected. Else it is 0.

@@ -42,12 +42,13 @@ class Machine:
     """One breaker's state and all that moves it. Attributes are read freely, written here."""
 
     __slots__ = (
-        "brisk", "calm", "cancelled", "cycles", "drawn", "easy", "events", "failures", "free",
-        "generation", "heard", "high", "ignored", "inside", "kept_failures", "known", "last",
-        "last_failure", "last_move", "learner", "limit", "name", "now", "observed", "offset",
-        "opening", "openings", "out", "plain", "policy", "reads", "rejections", "run", "seed",
-        "shedding", "shut", "slow_calls", "stale", "state", "successes", "timed", "transitions",
-        "trials", "trips", "unrecorded", "until", "version", "window", "would_trip",
+        "block", "brisk", "calm", "cancelled", "cycles", "door", "drawn", "events", "failures",
+        "free", "generation", "heard", "high", "ignored", "inside", "kept_failures", "known",
+        "last", "last_failure", "last_move", "learner", "limit", "name", "now", "observed",
+        "offset", "opening", "openings", "out", "plain", "policy", "reads", "rejections", "run",
+        "seed", "shedding", "shut", "slow_calls", "stale", "state", "successes", "timed",
+        "transitions", "trials", "trips", "unrecorded", "until", "version", "window",
+        "would_trip",
     )  # fmt: skip
 
     def __init__(self, name: str, policy: BreakerPolicy, seed: int | None, state: State) -> None:
@@ -74,8 +75,9 @@ class Machine:
         self.shedding: Shedding | None = None
         self.observed = False
         self.inside: object = None
-        self.free = self.calm = self.brisk = self.known = 0
-        self.easy = self.plain = self.timed = self.reads = False
+        self.block = 0
+        self.free = self.door = self.calm = self.brisk = self.known = 0
+        self.plain = self.timed = self.reads = False
         self.limit = inf
         self.until = LONG_AGO
         self.last = self.version = 0
