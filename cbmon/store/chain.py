@@ -62,6 +62,9 @@ def append(connection: Connection, actions: Sequence[Action]) -> None:
     if not fresh:
         return
     link = _link(connection, HEAD)
+    if link == Link():  # none yet, or somebody removed it: the rows go on all the same
+        newest = select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)
+        link = next((Link(*row) for row in connection.execute(newest)), link)
     new: list[Row] = []
     for action in fresh:
         row = {"seq": link.seq + 1, **rows.action_row(action)}

@@ -107,7 +107,7 @@ LATEST: Final = len(STEPS)
 
 def migrate(connection: Connection, where: str) -> int:
     """Bring the database to LATEST; the version that it had. StoreError when it is newer."""
-    found = version(connection)
+    found = version(connection, where)
     if found > LATEST:
         raise StoreError(
             f"{where} has schema version {found}, this cbmon knows up to {LATEST}: "
@@ -125,13 +125,24 @@ def migrate(connection: Connection, where: str) -> int:
     return found
 
 
-def version(connection: Connection) -> int:
-    """The schema's version; 0 for an empty database, whose version table is made."""
+def version(connection: Connection, where: str = "the database") -> int:
+    """The schema's version; 0 for an empty database, whose version table is made.
+
+    StoreError when the database is not empty and does not say it.
+    """
     if not inspect(connection).has_table("meta"):
         connection.execute(text("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"))
     query = select(schema.meta.c.value).where(schema.meta.c.key == VERSION_KEY)
     value = connection.execute(query).scalar()
-    return int(value) if value is not None else 0
+    if value is None and not inspect(connection).has_table("breakers"):
+        return 0
+    if value is None or not value.isdecimal():
+        told = "has no" if value is None else f"has {value[:20]!r} as"
+        raise StoreError(
+            f"{where} {told} schema_version in its table meta, but cbmon's other tables: meta was "
+            f"edited; restore a backup, or use another storage.url"
+        )
+    return int(value)
 
 
 def _stamp(connection: Connection, found: int) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from cbmon.errors import StoreError
 from cbmon.events import Action
 from cbmon.interfaces import Commit, Store
+from cbmon.keeping import EventFilter
 from cbmon.store import open_store
 from cbmon.store.chain import ANCHOR, HEAD
 from cbmon.store.inspection import verify_database
@@ -208,3 +209,11 @@ def migrate_to_second(execute: Callable[..., Any], identifier: str) -> None:
     execute(text("INSERT INTO meta VALUES ('schema_version', '2')"))
     for name in ("a2", "a1"):
         execute(text(f"INSERT INTO audit VALUES ('{name}', 1.5, 'api', 'open', 'ada', '', NULL)"))
+
+
+async def test_a_head_that_was_removed_stops_no_record(store: Store, url: str) -> None:
+    await filled(store)
+    tamper(url, f"DELETE FROM meta WHERE key = '{HEAD}'")
+    for one in actions(2, first=7):
+        await store.commit(Commit(actions=[one]))
+    assert [row["seq"] for row in await store.record.audit(EventFilter(), limit=3)] == [8, 7, 6]

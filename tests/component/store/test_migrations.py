@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
+from cbmon.errors import StoreError
 from cbmon.store.migrations import LATEST, migrate, version
 from cbmon.store.schema import METADATA
 from cbmon.store.url import backend_of
@@ -40,6 +41,31 @@ def test_migrating_again_does_nothing(url: str) -> None:
         with backend.writing(durable=True) as connection:
             assert migrate(connection, "here") == before
             assert version(connection) == LATEST
+    backend.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("DELETE FROM meta", "has no schema_version in its table meta"),
+        ("DROP TABLE meta", "has no schema_version in its table meta"),
+        ("UPDATE meta SET value = 'x'", "has 'x' as schema_version in its table meta"),
+    ],
+)
+def test_a_database_without_its_version_is_refused_with_a_way_out(
+    url: str, damage: str, said: str
+) -> None:
+    backend = backend_of(url)
+    backend.open()
+    with backend.writing(durable=True) as connection:
+        migrate(connection, "here")
+    with backend.writing(durable=True) as connection:
+        connection.execute(text(damage))
+    with (
+        pytest.raises(StoreError, match=rf"^here {said}.*; restore a backup, or use another"),
+        backend.writing(durable=True) as connection,
+    ):
+        migrate(connection, "here")
     backend.close()
 
 
