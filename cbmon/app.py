@@ -48,6 +48,7 @@ from cbmon.sdnotify import Notifier as Systemd
 from cbmon.sources.watch import LIST_EVERY, Watch
 from cbmon.store import Journal, open_store
 from cbmon.store.journal import Entry
+from cbmon.store.sampler import Sampler
 from cbmon.tuning import Tuning
 from cbmon.web.control import control_path
 from cbmon.web.server import WebServer
@@ -61,6 +62,7 @@ from cbmon.wiring import (
     reloaded,
     site_of,
     storage_url,
+    tracked,
 )
 from cbmon.workers.pool import Workers
 
@@ -125,11 +127,13 @@ class Daemon:
             version=__version__,
         )
         self._journal = Journal(self._store, hooks=self)
+        keeps = lambda: self._config.storage.results.enabled  # noqa: E731
+        self._sampler = Sampler(self._store.results, clock=clock, hooks=metrics, enabled=keeps)
         self._stream = Stream()
         self._monitor = Monitor(
             timetable=self._scheduler,
             clock=clock,
-            sinks=(log_event, self._record, self._stream.publish),
+            sinks=(log_event, self._record, self._sampler.follow, self._stream.publish),
             max_in_flight=descriptors_for_runs(),
             gate=lambda it: SkipCause.WINDOW if self._notifying.skips(it.info) else None,
             blind=lambda: self._notifying.isolated,
@@ -180,6 +184,7 @@ class Daemon:
                 settings=self._tuning,
                 record=self._recorder,
                 watch=self._watch,
+                sampler=self._sampler,
             ),
             config=lambda: self._config,
             not_ready=lambda: self._not_ready,
@@ -244,9 +249,11 @@ class Daemon:
         await step("workers", self._workers.start, self._workers.stop)
         await step("store", self._store.open, self._store.close)
         await step("journal", self._start_journal, self._stop_journal)
+        await step("results", self._sampler.start, partial(self._sampler.stop, FLUSH_DEADLINE))
         await step("probes", None, self._probing.close)
         await step("exports", None, self._exporting.close)
-        await step("notifications", self._start_notifying, self._stop_notifying)
+        end = partial(self._notifying.stop, DELIVERY_DEADLINE)
+        await step("notifications", self._start_notifying, end)
         await step("discovery", self._discover, self._watch.close)
         await step("settings", None, self._tuning.stop)
         await step("components", self._restore, self._monitor.close)
@@ -264,9 +271,6 @@ class Daemon:
     async def _start_notifying(self) -> None:
         await self._notifying.start(self._config.notifications, site_of(self._config))
 
-    async def _stop_notifying(self) -> None:
-        await self._notifying.stop(DELIVERY_DEADLINE)
-
     async def _discover(self) -> None:
         self._config = await self._watch.settled(self._config)
 
@@ -277,6 +281,8 @@ class Daemon:
             component = self._builder.component(item, self._config)
             self._tuning.settle(component)
             self._monitor.add(component, snapshots.pop(item.name, None))
+            tracked(component, self._sampler)
+        self._sampler.settle(component.name for component in self._monitor)
         if others := self._apps.restore(snapshots):
             gone = [BreakerInfo(name=name, category=Category.CHECK) for name in others]
             await self._forget(gone)
@@ -284,6 +290,7 @@ class Daemon:
     async def _forget(self, gone: Sequence[BreakerInfo]) -> None:
         """What is no longer configured has no incident and no state any more."""
         log.info("forgotten", extra=fields(components=len(gone)))
+        self._sampler.forget([info.name for info in gone])
         self._plan(self._notifying.withdraw(gone))
         await self._store.forget([info.name for info in gone])
 
@@ -414,11 +421,13 @@ class Daemon:
             component = self._builder.component(item, self._config)
             self._tuning.settle(component)
             self._monitor.add(component)
+            tracked(component, self._sampler)
 
     async def _change(self, old: Item, new: Item) -> None:
         """Bring one changed item into force; its breaker and its counters stay."""
         component = self._monitor.component(new.name)
         component.timeout = new.timeout
+        component.track.expect(new.interval + new.timeout)
         component.plan = plan_of(new)
         component.info = component.record.info = info_of(new, self._config)
         self._tuning.settle(component)

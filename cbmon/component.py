@@ -19,6 +19,7 @@ from cbmon.metrics import ComponentRecord
 from cbmon.model import BreakerInfo, Reason, Result
 from cbmon.probes.run import ONCE, Plan
 from cbmon.recent import RecentRuns
+from cbmon.results.tracks import NO_TRACK, Recording
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Component:
         "streak",
         "task",
         "timeout",
+        "track",
     )
 
     def __init__(
@@ -87,6 +89,8 @@ class Component:
         self.task: asyncio.Task[None] | None = None
         self.last: Result | None = None
         self.recent = RecentRuns()
+        self.track: Recording = NO_TRACK
+        """Where its results are gathered for the store."""
         self.last_run_at: float | None = None
         self.last_success_at: float | None = None
         self.incident: str | None = None

@@ -63,9 +63,11 @@ class Housekeeping:
 
     async def prune(self) -> None:
         """History that is older than it is to be kept."""
-        retention = self.config().storage.retention
+        storage, now = self.config().storage, self.clock.time()
+        kept = {level: now - seconds for level, seconds in storage.results.levels.items()}
         try:
-            rows = await self.store.prune(before=self.clock.time() - retention)
+            rows = await self.store.prune(before=now - storage.retention)
+            rows += await self.store.results.prune(kept)
         except StoreError as error:
             log.warning("history was not pruned", extra=fields(error=str(error)))
         else:

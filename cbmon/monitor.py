@@ -20,6 +20,7 @@ from cbmon.interfaces import Clock, Lasting
 from cbmon.logs import fields
 from cbmon.model import Reason, Result, SkipCause
 from cbmon.probes.run import run_planned
+from cbmon.results.summary import NUMBER_OF
 from cbmon.timeline import Fire, phase_of
 
 log = logging.getLogger(__name__)
@@ -156,6 +157,7 @@ class Monitor:
             component.record.skip(SkipCause.MISSED, missed)
         if (cause := self._gate(component)) is not None:
             component.record.skip(cause, 1)
+            component.track.leave(self._clock.time())
             return
         if component.task is not None:
             component.record.skip(SkipCause.OVERRUN, 1)
@@ -219,8 +221,10 @@ class Monitor:
             component.last_success_at = now
         component.record.observe(result, now)
         if not result.ok and self._blind():
+            component.track.leave(now)
             component.breaker.release(permit)
             return
+        component.track.add(now, result.duration, NUMBER_OF[result.reason])
         if not result.ok:
             self._tell_failure(component, result, now)
         component.breaker.record(

@@ -32,6 +32,7 @@ from cbmon.scheduler import Scheduler
 from cbmon.settings.sheet import Author
 from cbmon.sources.watch import Watch
 from cbmon.store import Journal
+from cbmon.store.sampler import Sampler
 from cbmon.web.administration import Record, Settings
 from cbmon.web.services import ComponentView, Operation, Order, ReloadOutcome, ResetOutcome
 
@@ -59,6 +60,7 @@ class Rooms:
     settings: Settings
     record: Record
     watch: Watch
+    sampler: Sampler
 
 
 class Operations:
@@ -96,6 +98,16 @@ class Operations:
     def record(self) -> Record:
         """Events and the audit log."""
         return self._rooms.record
+
+    @property
+    def results(self) -> Sampler:
+        """What runs found, over time."""
+        return self._rooms.sampler
+
+    @property
+    def kept(self) -> Mapping[int, float]:
+        """For how long each level of results is kept."""
+        return self._config().storage.results.levels
 
     @property
     def exposition(self) -> Exposition:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import resource
 from pathlib import Path
 
-from cbmon.breaker import CircuitBreaker
+from cbmon.breaker import CircuitBreaker, State
+from cbmon.component import Component
 from cbmon.config import Config
 from cbmon.events import Reloaded, new_id
 from cbmon.metrics import Metrics
 from cbmon.notify.hooks import SilentHooks
 from cbmon.notify.messages import Site
 from cbmon.options import RunOptions
+from cbmon.store.sampler import Sampler
 from cbmon.web.services import ReloadOutcome
 
 
@@ -60,6 +62,13 @@ def site_of(config: Config) -> Site:
         labels=config.labels,
         dashboard_url=config.notifications.rules.dashboard_url,
     )
+
+
+def tracked(component: Component, sampler: Sampler) -> None:
+    """Let its results be gathered; one whose breaker is open is down until a run says otherwise."""
+    down = component.breaker.state is State.OPEN and component.incident is not None
+    reach = component.interval + component.timeout
+    component.track = sampler.track(component.name, reach, down=down)
 
 
 def storage_url(options: RunOptions, config: Config) -> str:

@@ -28,6 +28,7 @@ from cbmon.config.notifying import (
     StormSection,
 )
 from cbmon.config.policies import BUILT_IN
+from cbmon.config.results import ResultsSection
 from cbmon.config.routes import RouteSection
 from cbmon.config.schema import Schema, model_schema
 from cbmon.config.sections import (
@@ -48,6 +49,7 @@ from cbmon.config.units import format_duration
 MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "global": GlobalSection,
     "storage": StorageSection,
+    "results": ResultsSection,
     "web": WebSection,
     "tokens": TokenEntry,
     "probe": ProbeSection,

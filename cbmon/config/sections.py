@@ -32,6 +32,7 @@ from cbmon.config.fields import (
 )
 from cbmon.config.policies import BUILT_IN
 from cbmon.config.programs import checked_pattern
+from cbmon.config.results import ResultsSection
 from cbmon.config.statuspage import StatusPageSection
 from cbmon.config.words import shown
 
@@ -146,6 +147,9 @@ class StorageSection(Options):
     )
     retention: Duration = Field(
         30 * 86_400.0, description="How long transitions and delivered messages are kept."
+    )
+    results: ResultsSection = Field(
+        default_factory=ResultsSection, description="How long results of runs are kept."
     )
 
     @property

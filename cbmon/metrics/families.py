@@ -12,6 +12,7 @@ from cbmon.backlog import DropCause
 from cbmon.breaker.states import MOVES, State, Trigger
 from cbmon.metrics.app_families import APPS
 from cbmon.metrics.perfdata import PERFDATA
+from cbmon.metrics.result_families import RESULTS
 from cbmon.metrics.text import Family
 from cbmon.metrics.worker_families import WORKERS
 from cbmon.model import Phase, Reason, SkipCause
@@ -434,7 +435,9 @@ UNKNOWN_MODULES: Final = Family(
     type="counter",
     help="Requests to /probe for modules that do not exist; the name is blackbox_exporter's.",
 )
-ITSELF: Final = (BUILD, RELOAD_OK, RELOAD_AT, HASH, LATENESS, LAG, STORE_ERRORS, UNKNOWN_MODULES)
+ITSELF: Final = (
+    BUILD, RELOAD_OK, RELOAD_AT, HASH, LATENESS, LAG, STORE_ERRORS, *RESULTS, UNKNOWN_MODULES,
+)  # fmt: skip
 
 
 def every() -> tuple[Family, ...]:

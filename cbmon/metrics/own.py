@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from cbmon.backlog import Backlog
 from cbmon.metrics import families as f
+from cbmon.metrics import result_families as r
 from cbmon.metrics.records import ComponentRecord, DiscoveryRecord, Distribution, ReceiverRecord
 from cbmon.metrics.text import (
     END_OF_OPENMETRICS,
@@ -45,6 +46,8 @@ class Itself:
         "lateness",
         "reload_at",
         "reload_ok",
+        "results_dropped",
+        "results_stored",
         "store_errors",
         "unknown_modules",
         "version",
@@ -58,6 +61,8 @@ class Itself:
         self.lateness = Distribution(f.LATENESS_BOUNDS)
         self.lag = Recent(LAG_WINDOW)
         self.store_errors = 0
+        self.results_stored = 0
+        self.results_dropped = 0
         self.unknown_modules = 0
 
     def sections(self, now: float) -> Iterator[tuple[Family, bytes]]:
@@ -71,6 +76,8 @@ class Itself:
         yield f.LATENESS, histogram(_LATENESS, b"", lateness.counts, lateness.sum)
         yield f.LAG, lines([f.LAG.name], f"{lag:.6f}")
         yield f.STORE_ERRORS, lines([f.STORE_ERRORS.name], number(self.store_errors))
+        yield r.RESULTS_STORED, lines([r.RESULTS_STORED.name], number(self.results_stored))
+        yield r.RESULTS_DROPPED, lines([r.RESULTS_DROPPED.name], number(self.results_dropped))
         yield f.UNKNOWN_MODULES, lines([f.UNKNOWN_MODULES.name], number(self.unknown_modules))
 
 

@@ -159,6 +159,18 @@ class Metrics:
         """An access to the store failed."""
         self._itself.store_errors += 1
 
+    def results_stored(self, count: int) -> None:
+        """So many results of runs are in the store now."""
+        self._itself.results_stored += count
+
+    def results_dropped(self, count: int) -> None:
+        """So many results of runs were given up."""
+        self._itself.results_dropped += count
+
+    def store_failed(self) -> None:
+        """An attempt to write results failed."""
+        self.store_error()
+
     def unknown_module(self) -> None:
         """/probe was asked for a module that does not exist."""
         self._itself.unknown_modules += 1

@@ -10,7 +10,7 @@ that opened it stands; a component that nobody tries has no result that stands.
 from __future__ import annotations
 
 from math import inf
-from typing import Final
+from typing import Final, Protocol
 
 from cbmon.results.chunks import SHARD, Chunk
 from cbmon.results.summary import GOOD, TICK
@@ -71,7 +71,7 @@ class Track:
     def __init__(self, shard: Shard, slot: int, reach: float) -> None:
         self.shard = shard
         self.slot = slot
-        self.reach = reach
+        self.reach = reach + SLACK
         self.mark = 0.0
         """Until when its time is accounted for."""
         self.stands = -inf
@@ -122,6 +122,10 @@ class Track:
         """Nobody looks, and what was seen says nothing of the time from ``at`` on."""
         self.stands = min(self.stands, at)
 
+    def expect(self, reach: float) -> None:
+        """From now on a result stands for ``reach`` seconds at most."""
+        self.reach = reach + SLACK
+
     def close(self) -> None:
         """It is watched no more."""
         self.shard.tracks.pop(self.slot, None)
@@ -130,3 +134,32 @@ class Track:
 def place_of(number: int) -> tuple[int, int]:
     """Shard and slot of the component with that number."""
     return divmod(number, SHARD)
+
+
+class Recording(Protocol):
+    """A track, as far as whoever runs a component sees it."""
+
+    def add(self, at: float, seconds: float, verdict: int) -> None:
+        """A run ended."""
+        ...
+
+    def leave(self, at: float) -> None:
+        """Nobody looks for a while."""
+        ...
+
+    def expect(self, reach: float) -> None:
+        """From now on a result stands for ``reach`` seconds at most."""
+        ...
+
+
+class _NoTrack:
+    """Of what nobody keeps the results."""
+
+    def add(self, at: float, seconds: float, verdict: int) -> None: ...
+
+    def leave(self, at: float) -> None: ...
+
+    def expect(self, reach: float) -> None: ...
+
+
+NO_TRACK: Final[Recording] = _NoTrack()

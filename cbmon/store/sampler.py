@@ -21,7 +21,7 @@ from cbmon.logs import fields
 from cbmon.results.chunks import Chunk, Sample
 from cbmon.results.series import bucket, put_chunk
 from cbmon.results.store import LEVELS, Batch, ResultStore, Series, Span
-from cbmon.results.tracks import SLACK, Shard, Track, place_of
+from cbmon.results.tracks import Shard, Track, place_of
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ class Sampler:
         shard, slot = place_of(number)
         if shard not in self._shards:
             self._shards[shard] = Shard(shard, now)
-        found = self._tracks[name] = Track(self._shards[shard], slot, reach + SLACK)
+        found = self._tracks[name] = Track(self._shards[shard], slot, reach)
         if down:
             found.hold(now)
         return found

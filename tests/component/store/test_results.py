@@ -21,7 +21,7 @@ BAD = 4
 def gathered(begin: float, minutes: int, *, slots: int = 2, shard: int = 0) -> list[Chunk]:
     """Runs every ten seconds; in every tenth minute those of slot 0 fail."""
     its = Shard(shard, begin)
-    tracks = [Track(its, slot, 17.0) for slot in range(slots)]
+    tracks = [Track(its, slot, 15.0) for slot in range(slots)]
     for number in range(6 * minutes):
         at = begin + 10 * number
         if number % 6 == 0:

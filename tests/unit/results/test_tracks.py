@@ -40,7 +40,7 @@ def watched(shard: Shard, track: Track, *, begin: float, end: float, every: floa
 
 def test_a_good_result_counts_as_up_until_the_next_one() -> None:
     shard = Shard(0, NOON)
-    track = Track(shard, 0, 17.0)
+    track = Track(shard, 0, 15.0)
     for second in (0, 10, 20):
         track.add(NOON + second, 0.1, GOOD)
     track.add(NOON + 30, 5.0, BAD)
@@ -51,7 +51,7 @@ def test_a_good_result_counts_as_up_until_the_next_one() -> None:
 
 def test_without_a_next_one_it_counts_until_that_should_have_been_there() -> None:
     shard = Shard(0, NOON)
-    track = Track(shard, 0, 17.0)
+    track = Track(shard, 0, 15.0)
     track.add(NOON, 0.1, GOOD)
     shard.turn(NOON + 60)
     shard.turn(NOON + 120)
@@ -62,7 +62,7 @@ def test_without_a_next_one_it_counts_until_that_should_have_been_there() -> Non
 
 def test_a_failure_stands_while_an_open_breaker_keeps_runs_off() -> None:
     shard = Shard(0, NOON)
-    track = Track(shard, 0, 17.0)
+    track = Track(shard, 0, 15.0)
     track.add(NOON, 0.1, BAD)
     track.hold()
     for minute in range(1, 11):
@@ -74,7 +74,7 @@ def test_a_failure_stands_while_an_open_breaker_keeps_runs_off() -> None:
 
 def test_a_good_result_does_not_stand_while_nobody_looks() -> None:
     shard = Shard(0, NOON)
-    track = Track(shard, 0, 17.0)
+    track = Track(shard, 0, 15.0)
     track.add(NOON, 0.1, GOOD)
     track.hold()
     shard.turn(NOON + 60)
@@ -83,7 +83,7 @@ def test_a_good_result_does_not_stand_while_nobody_looks() -> None:
 
 def test_what_is_out_of_service_is_not_known() -> None:
     shard = Shard(0, NOON)
-    track = Track(shard, 0, 17.0)
+    track = Track(shard, 0, 15.0)
     track.add(NOON, 0.1, BAD)
     track.hold()
     shard.turn(NOON + 60)
@@ -95,7 +95,7 @@ def test_what_is_out_of_service_is_not_known() -> None:
 
 def test_what_is_open_since_before_the_start_is_down_from_the_start_on() -> None:
     shard = Shard(0, NOON)
-    track = Track(shard, 0, 17.0)
+    track = Track(shard, 0, 15.0)
     track.hold(NOON + 5)
     shard.turn(NOON + 60)
     assert known(shard.take()) == (0.0, 55.0)
@@ -115,7 +115,7 @@ def test_a_process_that_stood_still_knows_nothing_of_that_time() -> None:
 
 def test_a_chunk_never_reaches_over_a_border_of_five_minutes() -> None:
     shard = Shard(0, NOON - 130)
-    track = Track(shard, 0, 17.0)
+    track = Track(shard, 0, 15.0)
     watched(shard, track, begin=NOON - 130, end=NOON + 130)
     shard.turn(NOON + 130)
     found = shard.take()
@@ -129,7 +129,7 @@ def test_midnight_in_utc_parts_the_days_whatever_the_zone_does() -> None:
     # 2026-10-25T00:00Z: the night in which Europe sets its clocks back at 01:00Z.
     midnight = 1_792_886_400.0
     shard = Shard(0, midnight - 3600)
-    track = Track(shard, 0, 17.0)
+    track = Track(shard, 0, 15.0)
     watched(shard, track, begin=midnight - 3600, end=midnight + 3 * 3600)
     shard.turn(midnight + 3 * 3600)
     found = shard.take()
@@ -145,7 +145,7 @@ def test_midnight_in_utc_parts_the_days_whatever_the_zone_does() -> None:
 @pytest.mark.parametrize("step", [-3600.0, -7.0, 3600.0, 100_000.0])
 def test_a_clock_that_is_set_adds_no_time(step: float) -> None:
     shard = Shard(0, NOON)
-    track = Track(shard, 0, 17.0)
+    track = Track(shard, 0, 15.0)
     watched(shard, track, begin=NOON, end=NOON + 60)
     watched(shard, track, begin=NOON + 60 + step, end=NOON + 120 + step)
     shard.turn(NOON + 120 + step)
@@ -158,7 +158,7 @@ def test_a_clock_that_is_set_adds_no_time(step: float) -> None:
 
 def test_many_runs_in_a_short_time_make_another_chunk() -> None:
     shard = Shard(0, NOON)
-    track = Track(shard, 0, 17.0)
+    track = Track(shard, 0, 15.0)
     for number in range(FULL + 10):
         track.add(NOON + number / 100, 0.1, GOOD)
     assert [len(chunk) for chunk in shard.take()] == [FULL]
@@ -167,7 +167,7 @@ def test_many_runs_in_a_short_time_make_another_chunk() -> None:
 
 def test_a_component_that_is_gone_leaves_no_trace_in_later_chunks() -> None:
     shard = Shard(0, NOON)
-    track, other = Track(shard, 0, inf), Track(shard, 1, 17.0)
+    track, other = Track(shard, 0, inf), Track(shard, 1, 15.0)
     track.add(NOON, 0.1, BAD)
     other.add(NOON, 0.1, GOOD)
     shard.turn(NOON + 10)
@@ -193,7 +193,7 @@ def test_every_run_is_in_one_chunk_and_no_time_counts_twice(
 ) -> None:
     now = NOON + offset
     shard = Shard(0, now)
-    tracks = [Track(shard, slot, 30.0) for slot in range(4)]
+    tracks = [Track(shard, slot, 28.0) for slot in range(4)]
     added: dict[int, list[float]] = {slot: [] for slot in range(4)}
     begun = turned = now
     for wait, slot, verdict, seconds in happened:
