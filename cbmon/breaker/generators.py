@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 class _Stream:
     """One generator's call: permit, whether an item came, seconds spent in its body.
 
-    While the body waits, the stream itself is the owner; while it runs, the caller is. A nested
-    stream has no permit and leaves no trace.
+    While the body waits, the stream itself is the owner; while it runs, the caller is, unless
+    another call of the same breaker has made it one already. A nested stream has no permit and
+    leaves no trace.
     """
 
-    __slots__ = ("core", "delivered", "permit", "since", "spent")
+    __slots__ = ("core", "delivered", "lent", "permit", "since", "spent")
 
     def __init__(self, core: Core, *, nested: bool) -> None:
         self.core = core
@@ -36,6 +37,7 @@ class _Stream:
         if not (nested or self.permit):
             raise rejection(core)
         self.delivered = False
+        self.lent = False
         self.since: float | None = None
         self.spent = 0.0
         if self.permit:
@@ -46,15 +48,18 @@ class _Stream:
         if self.permit:
             owners = self.core.owners
             self.since = self.core.begin()
-            owners[me] = None  # at once, so that the call is counted once
-            del owners[self]
+            self.lent = me not in owners and me != self.core.machine.inside
+            if self.lent:
+                owners[me] = None  # at once, so that the call is counted once
+                del owners[self]
 
     def pause(self, me: object) -> None:
         """The body has yielded, returned or raised."""
         if self.permit:
             owners = self.core.owners
-            owners[self] = None  # at once
-            del owners[me]
+            if self.lent:
+                owners[self] = None  # at once
+                del owners[me]
             if self.since is not None:
                 self.spent += max(0.0, self.core.monotonic() - self.since)
 

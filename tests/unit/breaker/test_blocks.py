@@ -82,6 +82,16 @@ async def test_a_block_in_a_block_passes_uncounted(make: Make) -> None:
     assert numbers(breaker) == (2, 2, 0, 0)
 
 
+async def test_who_leaves_takes_nobody_else_along(make: Make) -> None:
+    breaker = make()
+    await used(breaker)
+    async with breaker:
+        await asyncio.create_task(used(breaker))
+        with breaker:
+            assert numbers(breaker) == (3, 2, 0, 1)
+    assert numbers(breaker) == (3, 3, 0, 0)
+
+
 async def test_a_task_that_came_second_may_nest_too(make: Make) -> None:
     breaker = make()
     await used(breaker)

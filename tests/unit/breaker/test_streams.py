@@ -158,8 +158,79 @@ class TestR19:
         assert list(items) == [1]
         assert breaker.state == "closed"
 
+    def test_a_stream_that_goes_on_inside_a_block_leaves_the_block_alone(self, make: Make) -> None:
+        breaker = make()
+        items = breaker(numbers)(3)
+        next(items)
+        with breaker:
+            next(items)
+            assert breaker.counts.in_flight == 2
+            assert breaker.call(len, "abc") == 3
+        assert tally(breaker) == (1, 0, 0, 1)
+        assert list(items) == [2]
+        assert tally(breaker) == (2, 0, 0, 0)
+
+    def test_a_stream_that_goes_on_inside_a_call_leaves_the_call_alone(self, make: Make) -> None:
+        breaker = make()
+        items, others = breaker(numbers)(3), breaker(numbers)(3)
+        next(items)
+        next(others)
+        assert [breaker.call(next, items), breaker.call(next, others)] == [1, 1]
+        assert tally(breaker) == (2, 0, 0, 2)
+        assert breaker.call(list, items) == [2]
+        assert tally(breaker) == (4, 0, 0, 1)
+
+    def test_streams_that_read_from_each_other_are_two_calls(self, make: Make) -> None:
+        breaker = make()
+        inner = breaker(numbers)(3)
+        next(inner)
+
+        @breaker
+        def outer() -> Iterator[int]:
+            yield from inner
+
+        assert list(outer()) == [1, 2]
+        assert tally(breaker) == (2, 0, 0, 0)
+
+    def test_a_stream_dropped_inside_a_block_leaves_the_block_alone(self, make: Make) -> None:
+        breaker = make(initial_state="half_open", half_open_max_calls=2, success_threshold=2)
+        items = breaker(numbers)(3)
+        next(items)
+        with breaker:
+            del items
+            gc.collect()
+            assert breaker.counts.in_flight == 1
+        assert breaker.state == "closed"
+
 
 class TestR19Async:
+    async def test_streams_that_read_from_each_other_are_two_calls(self, make: Make) -> None:
+        breaker = make()
+        inner = breaker(stream)(3)
+        await anext(inner)
+
+        @breaker
+        async def outer() -> AsyncIterator[int]:
+            async for item in inner:
+                async with breaker:
+                    yield item
+
+        assert [item async for item in outer()] == [1, 2]
+        assert tally(breaker) == (2, 0, 0, 0)
+
+    async def test_a_stream_that_goes_on_inside_a_block_leaves_the_block_alone(
+        self, make: Make
+    ) -> None:
+        breaker = make()
+        items = breaker(stream)(3)
+        await anext(items)
+        async with breaker:
+            await anext(items)
+            assert breaker.counts.in_flight == 2
+        assert tally(breaker) == (1, 0, 0, 1)
+        assert [item async for item in items] == [2]
+        assert tally(breaker) == (2, 0, 0, 0)
+
     async def test_an_async_generator_is_one_call(self, make: Make) -> None:
         breaker = make()
         items = breaker(stream)(2)
