@@ -66,6 +66,7 @@ class WebServer:
         self._clock = services.clock
         self._tokens = tuple(tokens)
         self._web_config = web_config
+        self._warned: WebConfig | None = None
         self._certificate_role = certificate_role
         self._app = build_app(
             services, tokens=tokens, limits=self._limits, probing=probing, stream=stream, apps=apps
@@ -123,6 +124,7 @@ class WebServer:
         tls = self._web_config is not None and self._web_config.context is not None
         for host, port in self.addresses:
             log.info("listening", extra={"fields": {"address": f"{host}:{port}", "tls": tls}})
+        self._warn()
 
     def reconfigure(
         self, tokens: Sequence[TokenOptions], certificate_role: str | None = None
@@ -140,6 +142,7 @@ class WebServer:
         for listener in self._listeners:
             if listener.context is not context:
                 await listener.exchange(context)
+        self._warn()
 
     async def stop(self, timeout: float = 5.0) -> None:
         """Take no more connections, let requests end within ``timeout``, close the rest."""
@@ -161,6 +164,13 @@ class WebServer:
         for group in self._groups:
             group.close()
         self._listeners.clear()
+
+    def _warn(self) -> None:
+        """Of what works in the web-config file, but probably not as meant."""
+        if self._web_config is not self._warned and self._web_config is not None:
+            for problem in self._web_config.warnings:
+                log.warning("web-config file", extra={"fields": {"problem": str(problem)}})
+        self._warned = self._web_config
 
     def _credit(self) -> None:
         """Bring the credentials, headers and rate of now into force."""

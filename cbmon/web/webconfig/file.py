@@ -123,6 +123,10 @@ def _warnings(model: WebConfigFile, root: Block) -> list[Problem]:
     if model.basic_auth_users and not tls.enabled:
         message = "passwords are sent in clear without TLS"
         found.append(_problem(root, ["basic_auth_users"], message))
+    http = model.http_server_config
+    if tls.enabled and http.http2 and "http2" in http.model_fields_set:
+        message = "cbmon offers HTTP/1.1 alone, whatever this says; clients go on with it"
+        found.append(_problem(root, ["http_server_config", "http2"], message))
     return found
 
 

@@ -118,6 +118,22 @@ async def test_it_speaks_tls_and_nothing_else(serve_file: Any, place: Place) -> 
         assert (await web.get(tls=old)).status == 200
 
 
+async def test_a_client_that_prefers_http2_goes_on_with_http1(
+    serve_file: Any, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = TLS + "http_server_config: {http2: true}\n"
+    async with serve_file(text) as web:
+        assert "cbmon offers HTTP/1.1 alone" in str(vars(caplog.records[-1])["fields"])
+        for offered, agreed in ((["h2", "http/1.1"], "http/1.1"), (["h2"], None)):
+            context = place.client()
+            context.set_alpn_protocols(offered)
+            port = web.server.addresses[0][1]
+            _, writer = await asyncio.open_connection("localhost", port, ssl=context)
+            assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == agreed
+            writer.close()
+            await writer.wait_closed()
+
+
 async def test_versions_ciphers_and_curves_are_what_the_file_says(
     serve_file: Any, place: Place
 ) -> None:

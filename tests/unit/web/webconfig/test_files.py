@@ -67,6 +67,10 @@ def test_what_is_probably_not_meant_is_a_warning(load: Any) -> None:
     )
     assert "prove nothing" in told(TLS + "  client_auth_type: RequireAnyClientCert\n")[0]
     assert "in clear" in told(f"basic_auth_users: {{a: {HASH}}}\n")[0]
+    assert told("http_server_config: {http2: true}\n") == [], "there is none without TLS"
+    assert told(TLS + "http_server_config: {http2: false}\n") == []
+    (http2,) = told(TLS + "http_server_config: {http2: true}\n")
+    assert "http_server_config.http2: cbmon offers HTTP/1.1 alone" in http2
 
 
 @pytest.mark.parametrize(
