@@ -24,13 +24,16 @@ from cbmon.notify.hooks import NotifyHooks
 from cbmon.notify.keeper import Keeper
 from cbmon.notify.outbox import (
     FOLDED_INTO,
+    TOLD_SINCE,
     Limits,
     Step,
     absorbed,
     dressed,
     judge,
     needs_line,
+    past_of,
     said,
+    sent_again,
     suppression,
 )
 from cbmon.notify.relief import Relief
@@ -44,6 +47,7 @@ STORE_RETRY: Final = 1.0
 LOOK_AGAIN: Final = 3600.0
 """Seconds until a line that waits for a person looks whether its messages are too old."""
 OUTAGE_LOST: Final = "its outage was not delivered"
+_DROPPED: Final = {Step.FOLD: FOLDED_INTO, Step.DROP: OUTAGE_LOST, Step.OVERTAKEN: TOLD_SINCE}
 EXPIRED: Final = "expired"
 ACTOR: Final = "cbmon"
 """Who disables the breaker of a receiver that says it is gone, and enables it again."""
@@ -249,10 +253,11 @@ class Line:
         """Do the next step for a message; False if the receiver must not be tried now."""
         now = self._clock.time()
         line = [*await self._absorbed(message, now), *own]
-        step = judge(message, line, now, self._limits)
+        past = past_of(message, line, self._going_on()) if sent_again(message) else frozenset()
+        step = judge(message, line, now, self._limits, past)
         if step in {Step.DELIVER, Step.DELIVER_FOLDED}:
             late = now - message.created_at
-            entries = said(message, line)
+            entries = said(message, line, past)
             return await self._attempt(
                 dressed(message, entries, late if late > self._limits.fold_after else None)
             )
@@ -261,6 +266,9 @@ class Line:
         else:
             await self._drop(message, step, now)
         return True
+
+    def _going_on(self) -> frozenset[str]:
+        return frozenset(str(one.body["episode"]) for one in self._standing())
 
     async def _absorbed(self, message: Message, now: float) -> list[Message]:
         """The lines that a message takes over; what still waits in them is folded into it."""
@@ -282,7 +290,7 @@ class Line:
 
     async def _drop(self, message: Message, step: Step, now: float) -> None:
         self._hooks.suppressed(self.name, str(suppression(step)))
-        reason = FOLDED_INTO if step is Step.FOLD else OUTAGE_LOST
+        reason = _DROPPED[step]
         await self._note(partial(self._store.dropped, [message.id], at=now, reason=reason))
 
     # --- one attempt ----------------------------------------------------------------------

@@ -7,7 +7,7 @@ outage, or gets both at once. Nothing waits for ever: what is too old becomes a 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ from cbmon.notify.messages import ENDINGS, UNCHANGED, Body, combined, entries_of
 from cbmon.notify.policy import Why
 
 FOLDED_INTO = "told together with a later message"
+TOLD_SINCE = "what it says is over, or was told since"
 
 
 class Step(StrEnum):
@@ -27,6 +28,8 @@ class Step(StrEnum):
     FOLD = "fold"
     """Drop it in favour of the message that waits behind it."""
     DROP = "drop"
+    OVERTAKEN = "overtaken"
+    """Drop it, sent again by a person, because what it says is over or was told since."""
     EXPIRE = "expire"
 
 
@@ -57,23 +60,30 @@ class Limits:
         return min(max(0.0, seconds), self.longest_asked)
 
 
-def judge(head: Message, line: Sequence[Message], now: float, limits: Limits) -> Step:
+def judge(
+    head: Message,
+    line: Sequence[Message],
+    now: float,
+    limits: Limits,
+    past: Collection[str] = frozenset(),
+) -> Step:
     """The next step for the first pending message of a line; ``line`` is all of it, in order.
 
     A late message is folded into the next one, which tells all that the receiver has to know.
+    ``past`` are episodes of which there is nothing to tell any more.
     """
     late = head.attempts > 0 or now - head.created_at > limits.fold_after
     if late and _behind(head, line):
         return Step.FOLD
     if now - head.created_at > limits.time_to_live:
         return Step.EXPIRE
-    entries = said(head, line)
+    entries = said(head, line, past)
     if not entries:
-        return Step.DROP
+        return Step.OVERTAKEN if past else Step.DROP
     return Step.DELIVER_FOLDED if entries != entries_of(head.body) else Step.DELIVER
 
 
-def said(head: Message, line: Sequence[Message]) -> list[Body]:
+def said(head: Message, line: Sequence[Message], past: Collection[str] = frozenset()) -> list[Body]:
     """What a message says at its delivery: its entries and those of the ones folded into it.
 
     The end of an outage that was never told is told together with it when both are new to the
@@ -90,6 +100,8 @@ def said(head: Message, line: Sequence[Message]) -> list[Body]:
             found[episode] = entry if is_news else {**entry, "kind": (known or {}).get("kind")}
     kept: list[Body] = []
     for episode, entry in found.items():
+        if episode in past:
+            continue
         if not _is_over(entry, head) or episode in told:
             kept.append(entry)
         elif episode in early or entry.get("folded"):
@@ -108,6 +120,32 @@ def dressed(head: Message, entries: Sequence[Body], late: float | None) -> Messa
     return replace(head, kind=str(body.get("kind", head.kind)), body=body)
 
 
+def sent_again(message: Message) -> bool:
+    """Whether it was a dead letter that someone put back in line."""
+    return message.last_error is not None and message.attempts == 0
+
+
+def past_of(head: Message, line: Sequence[Message], going_on: Collection[str]) -> frozenset[str]:
+    """The episodes in a message sent again that were told since, or are over.
+
+    ``going_on`` are those that the line knows of and are not over. What is over is told all the
+    same when its end waits behind it.
+    """
+    later = [m for m in line if m.incident == head.incident and m.sequence > head.sequence]
+    told, waiting = (
+        {_episode(entry, m) for m in later if m.state is state for entry in entries_of(m.body)}
+        for state in (MessageState.DELIVERED, MessageState.PENDING)
+    )
+    # A fallback is not told of what goes on but by others' messages.
+    judged = "instead_of" not in head.body
+    return frozenset(
+        episode
+        for entry in entries_of(head.body)
+        if (episode := _episode(entry, head)) in told
+        or (judged and not _is_over(entry, head) and episode not in {*going_on, *waiting})
+    )
+
+
 def absorbed(head: Message) -> tuple[str, ...]:
     """The lines of the outbox whose waiting messages this one takes over."""
     return tuple(head.body.get("absorbs", ()))
@@ -116,12 +154,12 @@ def absorbed(head: Message) -> tuple[str, ...]:
 def needs_line(head: Message, now: float, limits: Limits) -> bool:
     """Whether :func:`judge` has to see the rest of the line; the first one is just delivered."""
     fresh = head.attempts == 0 and now - head.created_at <= limits.fold_after
-    return head.sequence > 1 or not fresh or bool(absorbed(head))
+    return head.sequence > 1 or not fresh or bool(absorbed(head)) or sent_again(head)
 
 
 def suppression(step: Step) -> Why:
-    """The reason that FOLD and DROP are counted under."""
-    return Why.FOLDED if step is Step.FOLD else Why.OUTAGE_LOST
+    """The reason that FOLD, DROP and OVERTAKEN are counted under."""
+    return Why.OUTAGE_LOST if step is Step.DROP else Why.FOLDED
 
 
 def _behind(head: Message, line: Sequence[Message]) -> bool:

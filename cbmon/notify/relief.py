@@ -14,6 +14,7 @@ from typing import Final
 
 from cbmon.interfaces import Commit, Store
 from cbmon.model import Message, MessageState
+from cbmon.notify.outbox import absorbed
 
 REMEMBERED: Final = 10_000
 """Messages of which is known without asking the store that they are handed over."""
@@ -43,29 +44,37 @@ class Relief:
 
     async def hand_over_what_follows(self, message: Message, to: Sequence[str]) -> None:
         """Hand it over if one before it was: who knows of the beginning wants to know the end."""
-        if not to or message.sequence <= 1 or message.id in self._handed:
+        earlier = [_elsewhere(thread, message.receiver) for thread in absorbed(message)]
+        earlier += [thread_of(message)] if message.sequence > 1 else []
+        if not to or not earlier or message.id in self._handed:
             return
         for line in to:
-            if await self._store.line(line, thread_of(message)):
+            if any((await self._store.lines(line, earlier)).values()):
                 await self.hand_over(message, to)
                 return
 
 
 def thread_of(message: Message) -> str:
     """The thread of its copies; a thread of their own, as a line may know of the outage anyhow."""
-    return f"{message.incident}~{message.receiver}"
+    return _elsewhere(message.incident, message.receiver)
+
+
+def _elsewhere(thread: str, line: str) -> str:
+    return f"{thread}~{line}"
 
 
 def copy_for(message: Message, line: str) -> Message:
     """The same for another line, of the same age."""
     digest = hashlib.sha256(f"{message.id}\0{line}".encode()).hexdigest()
-    body = {name: value for name, value in message.body.items() if name != "absorbs"}
+    body = dict(message.body)
+    if threads := absorbed(message):
+        body["absorbs"] = [_elsewhere(thread, message.receiver) for thread in threads]
     return replace(
         message,
         id=f"msg_{digest[:32]}",
         receiver=line,
         incident=thread_of(message),
-        body={**body, "instead_of": message.receiver, "receiver": line.partition("/")[0]},
+        body=body | {"instead_of": message.receiver, "receiver": line.partition("/")[0]},
         attempts=0,
         next_attempt_at=0.0,
         last_error=None,

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from cbmon.model import Delivery, MessageState, Reason, Verdict
+from cbmon.notify.damping import Flapping
 from cbmon.notify.endpoint import Endpoint
+from cbmon.notify.messages import entries_of
+from cbmon.notify.notifier import Rules
+from cbmon.notify.storms import Storm
 from tests.component.notify.conftest import FakeReceiver, Stage
 
 DOWN = Delivery(verdict=Verdict.TEMPORARY, reason=Reason.CONNECT, error="connection refused")
@@ -212,4 +216,53 @@ async def test_who_is_told_of_the_outage_anyhow_gets_both_in_order(
     instead = [one.kind for one in stage.mail.arrived if "instead_of" in one.body]
     assert own == instead == ["opened", "recovered"]
     assert len({(one.incident, one.sequence) for one in stage.mail.arrived}) == 4
+    await stage.stop()
+
+
+async def test_the_fallback_hears_of_the_end_in_a_storm_of_what_it_was_told_alone(
+    new_stage: Callable[..., Any],
+) -> None:
+    stage = new_stage(kind=Relieved)
+    stage.rules = Rules(storm=Storm(messages=3, within=60.0), flapping=Flapping(changes=0))
+    await stage.start(PAGER, MAIL)
+    stage.pager.mood = REFUSED
+    await stage.happen("first", "open")
+    await stage.settle()
+    stage.pager.mood = FINE
+    names = [f"c{number}" for number in range(9)]
+    for name in names:
+        await stage.happen(name, "open")
+        await stage.settle()
+    await stage.pass_time(30.0)
+    # All of these wait at once, so that the first one's end is told in the digest of the storm.
+    for name in ("first", *names):
+        await stage.happen(name, "closed", from_state="open")
+    await stage.pass_time(600.0)
+    told = [entry for one in stage.mail.arrived for entry in entries_of(one.body)]
+    ends = [entry["over"] for entry in told if entry["component"] == "first"]
+    assert (ends[0], ends[-1]) == (False, True)
+    await stage.stop()
+
+
+@pytest.mark.parametrize("over", [True, False])
+async def test_a_dead_letter_that_is_sent_again_says_nothing_old(
+    new_stage: Callable[..., Any], over: bool
+) -> None:
+    stage = new_stage(kind=Relieved)
+    stage.route = {"group_wait": 0.0, "group_interval": 0.0, "repeat_interval": 100.0}
+    await stage.start(PAGER, MAIL)
+    stage.pager.mood = REFUSED
+    await stage.happen("api", "open")
+    await stage.settle()
+    [dead] = await stage.store.messages(state=MessageState.DEAD)
+    stage.pager.mood = FINE
+    if over:
+        await stage.pass_time(150.0)
+        await stage.happen("api", "closed", from_state="open")
+        await stage.settle()
+    await stage.store.resend(dead.id, now=stage.clock.time())
+    stage.dispatcher.wake()
+    await stage.settle()
+    told = [message.kind for message in stage.pager.arrived]
+    assert told == (["reminder", "recovered"] if over else ["opened"])
     await stage.stop()
