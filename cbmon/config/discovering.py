@@ -14,7 +14,7 @@ from pydantic import Field
 
 from cbmon.config.fields import Options
 from cbmon.config.model import CheckConfig, Config, DiscoveryConfig
-from cbmon.config.nodes import Block, Items, place_of, value_place
+from cbmon.config.nodes import Block, Items, Node, place_of, value_place
 from cbmon.config.placeholders import PlaceholderError, Target, expanded, has_placeholder
 from cbmon.config.problems import Place, Problems
 from cbmon.config.references import References
@@ -22,6 +22,7 @@ from cbmon.config.sections import Name
 from cbmon.config.validation import Part
 
 if TYPE_CHECKING:
+    from cbmon.breaker import BreakerPolicy
     from cbmon.config.entries import Entries
 
 MAX_TARGETS: Final = 100_000
@@ -102,6 +103,21 @@ class Expander:
         varies = has_placeholder(template.block.get("interval"))
         return None if made is None or varies else made.interval
 
+    def policy_of(self, name: str) -> BreakerPolicy | None:
+        """The policy of a discovery's checks; None where it may differ from target to target."""
+        template = self.templates[name]
+        touched: set[Place] = set()
+        try:
+            block = expanded(template.block, Target(_SAMPLE, _AnyLabel()), touched)
+        except PlaceholderError:
+            return None
+        self._begin()
+        made = self._make(Part(block, template.path, template.directory))
+        self.problems.take()
+        breaker = template.block.get("breaker")
+        varies = has_placeholder(breaker) or (isinstance(breaker, Block) and _varies(breaker))
+        return None if made is None or varies else made.policy
+
     def expand(self, config: Config, targets: Mapping[str, Iterable[Target]]) -> Expansion:
         """The configuration with a check for each target of each discovery, by name.
 
@@ -161,6 +177,13 @@ def configured(
         max_targets=entry.max_targets,
         template=_plain(template),
         interval=interval,
+    )
+
+
+def _varies(node: Node) -> bool:
+    inner = node.values() if isinstance(node, Block) else node
+    return any(
+        _varies(one) if isinstance(one, Block | Items) else has_placeholder(one) for one in inner
     )
 
 

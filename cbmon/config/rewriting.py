@@ -29,27 +29,45 @@ class _Edit(NamedTuple):
     text: str
 
 
-def rewritten(text: str, changes: Mapping[str, Settings]) -> str:
+def rewritten(
+    text: str, changes: Mapping[str, Settings], templates: Mapping[str, Settings] | None = None
+) -> str:
     """The file with these settings in the entries of these names, by name of check or export.
 
-    Raises RewriteError for a name that has no entry in this file, or a layout that is not known.
+    ``templates`` are for those of discovered checks, by name of the discovery. Raises RewriteError
+    for a name that has no entry in this file, or a layout that is not known.
     """
     root = yaml.compose(text, Loader=yaml.SafeLoader)
-    entries = dict(_entries(root))
     edits: list[_Edit] = []
-    for name, settings in changes.items():
-        if name not in entries:
-            raise RewriteError(f"there is no entry named {name!r} in this file")
-        edits += _entry(text, entries[name], settings)
+    for entries, wanted in ((_written(root), changes), (_templates(root), templates or {})):
+        for name, settings in wanted.items():
+            if name not in entries:
+                raise RewriteError(f"there is no entry named {name!r} in this file")
+            edits += _entry(text, entries[name], settings)
     for edit in sorted(edits, reverse=True):
         text = text[: edit.start] + edit.text + text[edit.end :]
     return text
 
 
-def _entries(root: Node | None) -> Iterator[tuple[str, MappingNode]]:
+def names_in(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of checks and exports, and of discoveries, that have an entry in this file."""
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    return frozenset(_written(root)), frozenset(_templates(root))
+
+
+def _written(root: Node | None) -> dict[str, MappingNode]:
+    return dict(_entries(root, "checks", "exports"))
+
+
+def _templates(root: Node | None) -> dict[str, MappingNode]:
+    found = {name: _value(entry, "template") for name, entry in _entries(root, "discovery")}
+    return {name: node for name, node in found.items() if isinstance(node, MappingNode)}
+
+
+def _entries(root: Node | None, *sections: str) -> Iterator[tuple[str, MappingNode]]:
     if not isinstance(root, MappingNode):
         return
-    for section in ("checks", "exports"):
+    for section in sections:
         found = _value(root, section)
         for entry in found.value if isinstance(found, SequenceNode) else ():
             name = _value(entry, "name") if isinstance(entry, MappingNode) else None

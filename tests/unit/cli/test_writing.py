@@ -59,6 +59,61 @@ def test_without_a_difference_nothing_is_written(file: Path) -> None:
     assert file.read_text() == TEXT
 
 
+FLEET = (
+    TEXT
+    + """\
+discovery:
+  - name: fleet
+    file_sd: {files: [targets.json]}
+    template:
+      name: "node-{{ id }}"   # each machine
+      tcp: {address: "{{ address }}"}
+  - name: rack
+    file_sd: {files: [rack.json]}
+    template: {name: "rack-{{ id }}", tcp: {address: "{{ address }}"}, breaker: {window_size: 50}}
+"""
+)
+
+
+def of_all(name: str, field: str = "failure_threshold", value: Any = 3) -> dict[str, Any]:
+    return {**differs(name, field, value), "source": "database"}
+
+
+def test_defaults_for_all_go_into_the_templates_of_discovered_checks(file: Path) -> None:
+    file.write_text(FLEET)
+    names = ("api", "db", "node-a", "node-b", "rack-1")
+    said = write_back(file, [of_all(name) for name in names])
+    assert said.startswith(
+        f"wrote {file}: api, db, the template of fleet, the template of rack; now"
+    )
+    config = load_config(file, types=config_types())
+    assert config.expander is not None
+    policies = [config.expander.policy_of(name) for name in ("fleet", "rack")]
+    assert [policy and policy.failure_threshold for policy in policies] == [3, 3]
+    assert policies[1] is not None
+    assert policies[1].window_size == 50
+    assert "# each machine" in file.read_text()
+
+
+def test_what_cannot_stand_in_the_file_is_left_and_told(file: Path) -> None:
+    file.write_text(FLEET)
+    with pytest.raises(CommandError) as caught:
+        write_back(file, [differs("api"), differs("node-a"), differs("elsewhere")])
+    assert str(caught.value).startswith(
+        f"wrote {file}: api\nnode-a, elsewhere: not in this file, or not to be said in it"
+    )
+    assert "name: node-a" in str(caught.value)
+    assert load_config(file, types=config_types()).checks[0].policy.failure_threshold == 3
+
+
+def test_a_template_whose_breaker_varies_is_left_alone(file: Path) -> None:
+    text = FLEET.replace("{window_size: 50}", '"{{ labels.kind }}"')
+    file.write_text(text)
+    with pytest.raises(CommandError, match="differs from target to target"):
+        write_back(file, [of_all("api"), of_all("node-a")])
+    assert file.read_text() == text
+
+
 @pytest.mark.parametrize(
     ("text", "difference"),
     [
