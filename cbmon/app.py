@@ -315,6 +315,7 @@ class Daemon:
             store=self._store,
             journal=self._journal,
             tuning=self._tuning,
+            exporting=self._exporting,
             systemd=self._systemd,
         ).schedule()
         self._scheduler.every("targets", LIST_EVERY, self._retarget)

@@ -13,6 +13,7 @@ from typing import Final
 from cbmon.breaker import State
 from cbmon.config import Config
 from cbmon.errors import StoreError
+from cbmon.exports.base import ExportEnvironment
 from cbmon.interfaces import Clock, Store
 from cbmon.logs import fields
 from cbmon.monitor import Monitor
@@ -45,6 +46,7 @@ class Housekeeping:
     store: Store
     journal: Journal
     tuning: Tuning
+    exporting: ExportEnvironment
     systemd: Systemd
 
     def schedule(self) -> None:
@@ -52,6 +54,7 @@ class Housekeeping:
         every = self.scheduler.every
         every("save", SAVE_EVERY, self.save)
         every("prune", PRUNE_EVERY, self.prune)
+        every("spools", PRUNE_EVERY, self.sweep)
         every("settings", LOOK_EVERY, self.tuning.look)
         every("chances", CHANCES_EVERY, self.give_chances)
         if (watchdog := self.systemd.watchdog_interval) is not None:
@@ -72,6 +75,10 @@ class Housekeeping:
             log.warning("history was not pruned", extra=fields(error=str(error)))
         else:
             log.debug("history pruned", extra=fields(rows=rows))
+
+    async def sweep(self) -> None:
+        """Spools of exports that are gone."""
+        await self.exporting.sweep(export.name for export in self.config().exports)
 
     def give_chances(self) -> None:
         """One more trial for breakers that disabled themselves long enough ago."""

@@ -7,7 +7,7 @@ export holds no connection between runs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
@@ -20,6 +20,8 @@ from cbmon import __version__
 from cbmon.backlog import Backlog
 from cbmon.breaker import SystemClock
 from cbmon.config.fields import Options
+from cbmon.exports.leftovers import sweep
+from cbmon.exports.offload import offload
 from cbmon.exports.phases import phase_tracing
 from cbmon.exports.tls import TlsContexts
 from cbmon.interfaces import Clock, Export, Exposition
@@ -45,6 +47,7 @@ class ExportEnvironment:
         self.tls = TlsContexts()
         self.data = data
         self._backlogs: dict[str, Backlog] = {}
+        self._spools: set[Path] = set()
         self._session: aiohttp.ClientSession | None = None
 
     def backlog(self, name: str) -> Backlog:
@@ -58,8 +61,15 @@ class ExportEnvironment:
             hint = "set spool.directory, or what waits is lost at a restart"
             log.warning("no directory for the spool", extra=fields(export=name, hint=hint))
             return None
-        plain = quote(name, safe=" ")[:100]
-        return parent / f"{plain}-{crc32(name.encode()):08x}"
+        self._spools.add(parent)
+        return parent / _folder(name)
+
+    async def sweep(self, names: Iterable[str]) -> None:
+        """Delete old spools of exports that are not among these names any more."""
+        folders = [_folder(name) for name in names]
+        parents = {*self._spools, *([self.data / "spool"] if self.data else [])}
+        used = {parent / folder for parent in parents for folder in folders}
+        await offload(lambda: sweep(parents, used, self.wall()), "spools of old exports")
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -81,6 +91,11 @@ class ExportEnvironment:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+def _folder(name: str) -> str:
+    plain = quote(name, safe=" ")[:100]
+    return f"{plain}-{crc32(name.encode()):08x}"
 
 
 @runtime_checkable

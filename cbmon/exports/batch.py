@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 from zlib import crc32
@@ -31,6 +31,12 @@ class Entry:
     def file(self) -> str:
         """The name of its file; sorted by name is sorted by time."""
         return f"{self.at:015d}-{self.part:06d}-{self.samples}.batch"
+
+
+def entry_in(name: str) -> Entry | None:
+    """What the name of a file says, of size 0; None for one that is no body."""
+    match = _FILE.fullmatch(name)
+    return None if match is None else Entry(int(match[1]), int(match[2]), int(match[3]), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +112,10 @@ class Folder:
         self._path.mkdir(parents=True, exist_ok=True, mode=0o750)
         found = []
         for file in self._path.iterdir():
-            match = _FILE.fullmatch(file.name)
-            if match is not None:
+            entry = entry_in(file.name)
+            if entry is not None:
                 size = file.stat().st_size - len(MAGIC) - 4
-                found.append(Entry(int(match[1]), int(match[2]), int(match[3]), max(0, size)))
+                found.append(replace(entry, size=max(0, size)))
             elif file.suffix == ".part":
                 file.unlink(missing_ok=True)
         return sorted(found)
