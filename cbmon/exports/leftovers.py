@@ -49,9 +49,8 @@ def sweep(parents: Iterable[Path], used: Collection[Path], now: float) -> list[P
 def _folders(parents: Iterable[Path]) -> Iterator[Path]:
     for parent in parents:
         try:
-            yield from (
-                each for each in parent.iterdir() if each.is_dir() and not each.is_symlink()
-            )
+            found = [each for each in parent.iterdir() if _NAME.fullmatch(each.name)]
+            yield from (each for each in found if each.is_dir() and not each.is_symlink())
         except OSError:
             continue
 
