@@ -229,6 +229,34 @@ def test_a_secret_arrives_as_a_credential_that_nobody_else_reads(machine: Machin
     settled(machine, "active")
 
 
+def test_workers_do_their_part_in_the_hardened_unit(machine: Machine) -> None:
+    example = ROOT / "systemd" / "cbmon.service.d" / "workers.conf.example"
+    path = drop_in(machine, "workers", example.read_text())
+    machine.run("systemctl", "restart", UNIT)
+    main = settled(machine, "active")["MainPID"]
+    workers = machine.run("cat", f"/proc/{main}/task/{main}/children").stdout.split()
+    assert len(workers) == 2
+    assert machine.run("sh", "-c", f"kill -KILL {workers[0]}").returncode == 0
+    eventually(lambda: _workers_up(machine) == 2, "both workers again")
+    assert settled(machine, "active")["MainPID"] == main
+    assert machine.run("systemctl", "reload", UNIT).returncode == 0
+    assert machine.run("systemctl", "stop", UNIT).returncode == 0
+    assert settled(machine, "inactive")["Result"] == "success"
+    path.unlink()
+    drop_in(machine, "none", "")
+    machine.run("systemctl", "start", UNIT)
+    settled(machine, "active")
+
+
+def _workers_up(machine: Machine) -> int:
+    """How many look at targets after one was replaced; 0 as long as none was."""
+    lines = get(machine, "/metrics").splitlines()
+    told = {name: value for name, _, value in (line.rpartition(" ") for line in lines)}
+    restarts = sum(float(told[f'cbmon_worker_restarts_total{{worker="{n}"}}']) for n in (1, 2))
+    up = sum(float(told[f'cbmon_worker_up{{worker="{n}"}}']) for n in (1, 2))
+    return int(up) if restarts else 0
+
+
 def test_a_stop_is_orderly_and_quick(machine: Machine) -> None:
     assert machine.run("systemctl", "stop", UNIT).returncode == 0
     found = settled(machine, "inactive")
