@@ -18,7 +18,6 @@ from cbmon.logs import fields
 from cbmon.metrics import ComponentRecord
 from cbmon.model import BreakerInfo, Reason, Result
 from cbmon.probes.run import ONCE, Plan
-from cbmon.recent import RecentRuns
 from cbmon.results.tracks import NO_TRACK, Recording
 
 log = logging.getLogger(__name__)
@@ -55,7 +54,6 @@ class Component:
         "last_run_at",
         "last_success_at",
         "plan",
-        "recent",
         "record",
         "recovery_wake",
         "runner",
@@ -88,7 +86,6 @@ class Component:
         """Where the policy's fields come from that are not YAML's."""
         self.task: asyncio.Task[None] | None = None
         self.last: Result | None = None
-        self.recent = RecentRuns()
         self.track: Recording = NO_TRACK
         """Where its results are gathered for the store."""
         self.last_run_at: float | None = None

@@ -216,7 +216,6 @@ class Monitor:
             self._unsaved.add(component.name)
         component.last = result
         component.last_run_at = now
-        component.recent.add(now, result.duration, ok=result.ok)
         if result.ok:
             component.last_success_at = now
         component.record.observe(result, now)

@@ -7,7 +7,7 @@ Rule: state only; what happens to it is the hub's business. Times named ``…_at
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -18,7 +18,6 @@ from cbmon.apps.remote import RemoteBreaker
 from cbmon.apps.report import BreakerReport, Report
 from cbmon.breaker import State
 from cbmon.model import UP_STATES, BreakerInfo, Category, Result
-from cbmon.recent import Run
 
 KEY: Final = "app"
 """Under which a snapshot in the store says that it is an application's."""
@@ -64,7 +63,6 @@ class Reported:
 
     last: Result | None = None
     last_success_at: float | None = None
-    recent: Sequence[Run] = ()
     sources: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, name: str, process: Process, breaker: RemoteBreaker) -> None:

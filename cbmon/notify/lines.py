@@ -5,9 +5,8 @@ Rule: read only, but for the moves of the breaker, which a person asks for by na
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from cbmon.breaker.breaker import CircuitBreaker
 from cbmon.config import NotificationsConfig
@@ -26,7 +25,6 @@ class LineView:
     sources: Mapping[str, str] = field(default_factory=dict)
     interval: float = 0.0
     last: None = None
-    recent: Sequence[Any] = ()
     last_run_at: None = None
     last_success_at: None = None
 

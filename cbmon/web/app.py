@@ -20,6 +20,7 @@ from cbmon.web.connections import Limits, keep_time
 from cbmon.web.credentials import Credentials
 from cbmon.web.edge import add_safety, errors_to_answers
 from cbmon.web.keys import ACCESS, ERROR_PAGE, HEADERS, LIMITS, SERVICES
+from cbmon.web.known import KNOWN, Known
 from cbmon.web.moves import MOVES, LatestMoves
 from cbmon.web.probing import PROBING
 from cbmon.web.rendering import error_page
@@ -66,6 +67,7 @@ def build_app(
     app[MOVES] = LatestMoves(services, time.monotonic)
     app[OUTAGES] = Outages(services)
     app[FRONT] = Front()
+    app[KNOWN] = Known(services)
     app.on_response_prepare.append(add_safety)
     app.on_response_prepare.append(add_id)
     for route in ROUTES:

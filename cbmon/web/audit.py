@@ -6,7 +6,6 @@ Rule: newest first; a cursor goes on exactly behind the last entry, whatever cam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from aiohttp import web
@@ -42,8 +41,8 @@ async def events(request: web.Request) -> web.Response:
     wanted = EventFilter(
         component=query.get("component"),
         kinds=_kinds(query),
-        since=_moment(query, "since"),
-        until=_moment(query, "until"),
+        since=q.moment(query, "since"),
+        until=q.moment(query, "until"),
     )
     rows = await request.app[SERVICES].record.events(
         wanted, limit=size + 1, before=q.cursor_key(query)
@@ -63,8 +62,8 @@ async def audit(request: web.Request) -> web.Response:
         actor=query.get("actor"),
         action=query.get("action"),
         refused=None if refused is None else refused == "true",
-        since=_moment(query, "since"),
-        until=_moment(query, "until"),
+        since=q.moment(query, "since"),
+        until=q.moment(query, "until"),
     )
     rows = await request.app[SERVICES].record.audit(wanted, limit=size + 1, before=_place(query))
     shown = rows[:size]
@@ -90,24 +89,6 @@ def _kinds(query: Mapping[str, str]) -> frozenset[str] | None:
     for one in wanted:
         q.one_of({"kind": one}, "kind", KINDS)
     return wanted
-
-
-def _moment(query: Mapping[str, str], name: str) -> float | None:
-    """A time as RFC 3339 or in Unix seconds; without a zone it is UTC."""
-    text = query.get(name)
-    if text is None:
-        return None
-    try:
-        if text.replace(".", "", 1).isdecimal() and text.isascii():
-            return float(text[:24])
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        raise bad_request(
-            f"{name}: expected a time such as 2026-01-02T03:04:05Z or Unix seconds, "
-            f"got {text[:40]!r}",
-            parameter=name,
-        ) from None
 
 
 def _place(query: Mapping[str, str]) -> int | None:

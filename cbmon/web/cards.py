@@ -84,6 +84,7 @@ def card(
         now=now,
         span=span,
         known_since=max(known_since, moves.complete_since),
+        absences=moves.absences,
     )
     troubled = failing or state not in views.HEALTHY
     return Card(

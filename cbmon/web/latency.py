@@ -1,73 +1,119 @@
-"""The latest runs as a chart: a bar for each, drawn on the server.
+"""How long runs took and whether they were good, over a span of time: drawn on the server.
 
-Rule: pure. A failed run is told by its place below the line and in words, never by colour alone.
+Rule: pure. A column is a stretch of time; what is not known of it stays empty and is said to be
+unknown. A failure is told by its place below the line, by its height and in words, never by colour
+alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cbmon.recent import Run
+from cbmon.results.series import bucket
+from cbmon.results.summary import Summary, total
 
 HEIGHT: Final = 100.0
-"""Of the drawing, in its own units; its width is one unit per place for a run."""
-PLACES: Final = 60
+"""Of the drawing, in its own units; its width is one unit per column."""
 LEAST: Final = 1.0
 """Height of the shortest bar, so that it is seen."""
 STEPS: Final = (1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """A span of time on the page, in ``count`` columns of ``width`` seconds."""
+
+    label: str
+    width: int
+    count: int
+
+    @property
+    def span(self) -> float:
+        """Seconds."""
+        return float(self.width * self.count)
+
+
+SCALES: Final[Mapping[str, Scale]] = {
+    "1h": Scale(label="1 h", width=60, count=60),
+    "24h": Scale(label="24 h", width=900, count=96),
+    "7d": Scale(label="7 d", width=7200, count=84),
+    "90d": Scale(label="90 d", width=86_400, count=90),
+}
+
+
 @dataclass(frozen=True, slots=True)
-class Bar:
-    """One run; ``x`` counts from the left, ``y`` and ``height`` from the top."""
+class Column:
+    """One stretch; ``x`` counts from the left. Heights are 0 when there is nothing to draw."""
 
     x: int
-    y: float
-    height: float
-    run: Run
+    at: float
+    its: Summary
+    middle: float
+    """Height of the median."""
+    slow: float
+    """Height up to which 95 of 100 reach."""
+
+    @property
+    def bad(self) -> float | None:
+        """The share that was bad, 0 to 1: of its runs, or of its time; None knows nothing."""
+        if self.its.runs:
+            return self.its.failures / self.its.runs
+        uptime = self.its.uptime
+        return None if uptime is None else 1 - uptime
+
+    @property
+    def mark(self) -> str:
+        """The same in a word."""
+        bad = self.bad
+        if bad is None:
+            return "unknown"
+        if bad == 0:
+            return "up"
+        return "down" if bad >= 0.5 else "some"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
     """What there is to draw; times in seconds."""
 
-    bars: Sequence[Bar]
+    scale: Scale
+    columns: Sequence[Column]
+    whole: Summary
     top: float
     """What the upper edge stands for."""
     limit: float | None
     """Where a line marks a bound, counted from the top; None outside of the drawing."""
-    median: float
-    slow: float
-    """95 of 100 were not slower."""
-    slowest: float
-    failed: int
-    since: float
+
+    @property
+    def told(self) -> list[Column]:
+        """The columns of which something is known, the latest first: the rows of the table."""
+        return [column for column in reversed(self.columns) if column.bad is not None]
 
 
-def chart(runs: Iterable[Run], limit: float | None = None) -> Chart | None:
-    """The chart of the runs, oldest first, with a line at ``limit`` seconds; None without any."""
-    taken = list(runs)[-PLACES:]
-    if not taken:
+def chart(
+    series: Mapping[float, Summary], scale: Scale, now: float, limit: float | None = None
+) -> Chart | None:
+    """The columns until ``now``, with a line at ``limit`` seconds; None when all is unknown."""
+    last = bucket(now, scale.width)
+    moments = [last - scale.width * back for back in range(scale.count - 1, -1, -1)]
+    known = [series.get(at, NOTHING) for at in moments]
+    whole = total(known)
+    if not whole.runs and whole.uptime is None:
         return None
-    times = sorted(run.seconds for run in taken)
-    top = nice(times[-1])
-    first = PLACES - len(taken)
-    bars = []
-    for place, run in enumerate(taken, first):
-        height = round(max(LEAST, min(HEIGHT, HEIGHT * run.seconds / top)), 2)
-        bars.append(Bar(place, round(HEIGHT - height, 2), height, run))
+    top = nice(max((its.quantile(0.95) or 0.0 for its in known), default=0.0))
+    columns = [
+        Column(x, at, its, _height(its.quantile(0.5), top), _height(its.quantile(0.95), top))
+        for x, (at, its) in enumerate(zip(moments, known, strict=True))
+    ]
     inside = limit is not None and limit <= top
     return Chart(
-        bars=bars,
+        scale=scale,
+        columns=columns,
+        whole=whole,
         top=top,
         limit=round(HEIGHT - HEIGHT * limit / top, 2) if inside and limit is not None else None,
-        median=quantile(times, 0.5),
-        slow=quantile(times, 0.95),
-        slowest=times[-1],
-        failed=sum(not run.ok for run in taken),
-        since=taken[0].at,
     )
 
 
@@ -79,7 +125,10 @@ def nice(seconds: float) -> float:
     return next((unit * step for step in STEPS if unit * step >= seconds * 0.999), unit * 10)
 
 
-def quantile(ordered: Sequence[float], share: float) -> float:
-    """The value below or at which that share of them lies; nearest rank."""
-    rank = max(1, -(-int(share * 1000) * len(ordered) // 1000))
-    return ordered[min(rank, len(ordered)) - 1]
+def _height(seconds: float | None, top: float) -> float:
+    if seconds is None:
+        return 0.0
+    return round(max(LEAST, min(HEIGHT, HEIGHT * seconds / top)), 2)
+
+
+NOTHING: Final = Summary()

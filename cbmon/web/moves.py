@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
 
 from cbmon.errors import StoreError
+from cbmon.results.store import Span
+from cbmon.web.history import absences
 from cbmon.web.services import Services
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,9 @@ FRESH: Final = 1.0
 LATEST: Final = 500
 PATIENCE: Final = 2.0
 """Seconds a page waits for the store."""
+
+LOOKED_BACK: Final = 91 * 86_400.0
+"""Seconds: as far back as a page shows."""
 
 Row = dict[str, Any]
 
@@ -36,6 +41,8 @@ class Moves:
     problem: str | None = None
     complete_since: float = float("-inf")
     """Moves before this Unix time are not all among them."""
+    absences: Sequence[Span] = ()
+    """When no daemon ran."""
 
 
 class LatestMoves:
@@ -62,6 +69,7 @@ async def latest(services: Services, limit: int, component: str | None = None) -
     try:
         async with asyncio.timeout(PATIENCE):
             rows = await services.transitions(component=component, limit=limit)
+            ran = await services.results.spans(services.clock.time() - LOOKED_BACK)
     except (StoreError, TimeoutError) as error:
         log.warning("history is not readable", extra={"fields": {"error": str(error)}})
         return Moves(problem="The store does not answer: history is not shown.")
@@ -70,7 +78,10 @@ async def latest(services: Services, limit: int, component: str | None = None) -
         by_component[str(row["component"])].append(row)
     cut = len(rows) >= limit
     return Moves(
-        rows, dict(by_component), complete_since=float(rows[-1]["at"]) if cut else float("-inf")
+        rows,
+        dict(by_component),
+        complete_since=float(rows[-1]["at"]) if cut else float("-inf"),
+        absences=absences(ran),
     )
 
 

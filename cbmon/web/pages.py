@@ -6,33 +6,38 @@ so that it cannot differ from what was loaded.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from aiohttp import web
 
 from cbmon.breaker import State
+from cbmon.errors import StoreError
 from cbmon.model import BreakerInfo
 from cbmon.notify.routing import labels_of
-from cbmon.web import api, latency, overview, policies, trends, views
+from cbmon.web import api, overview, policies, trends, views
 from cbmon.web import query as q
 from cbmon.web.cards import Card, card
 from cbmon.web.confirm import DONE, is_ours, offered
+from cbmon.web.history import series_of
 from cbmon.web.keys import SERVICES
-from cbmon.web.moves import MOVES, Moves, latest
+from cbmon.web.latency import SCALES, Chart, Scale, chart
+from cbmon.web.moves import MOVES, PATIENCE, Moves, latest
 from cbmon.web.notifications import SilenceView
 from cbmon.web.overview import Look, Wish
 from cbmon.web.rendering import page
 from cbmon.web.services import ComponentView, Services
 from cbmon.web.settings_page import sources_of
 
+log = logging.getLogger(__name__)
+
 RECENT: Final = 12
 EVENTS: Final = 15
 HISTORY: Final = 1000
 """Moves of one component that its page reads."""
 HOUR: Final = 3600.0
-SPANS: Final = {"1h": ("1 h", HOUR), "24h": ("24 h", 24 * HOUR), "7d": ("7 d", 168 * HOUR)}
-"""How far the state timeline of one component goes back: its label and seconds."""
 
 
 async def status(request: web.Request) -> web.Response:
@@ -69,8 +74,8 @@ async def status(request: web.Request) -> web.Response:
 async def detail(request: web.Request) -> web.Response:
     """One component."""
     query = q.parameters(request, ("span", "done"))
-    name = q.one_of(query, "span", list(SPANS)) or "24h"
-    label, span = SPANS[name]
+    name = q.one_of(query, "span", list(SCALES)) or "24h"
+    scale = SCALES[name]
     services = request.app[SERVICES]
     view = api.component(request)
     moves = await latest(services, HISTORY, component=view.info.name)
@@ -78,7 +83,7 @@ async def detail(request: web.Request) -> web.Response:
     return page(
         request,
         "component.html",
-        card=_card(services, view, moves, span=span),
+        card=_card(services, view, moves, span=scale.span),
         breaker=views.breaker(view),
         settings=policies.in_words(policy),
         sources=sources_of(view),
@@ -89,16 +94,30 @@ async def detail(request: web.Request) -> web.Response:
         offered=offered(view),
         ours=is_ours(view),
         silences=[one for one in await _active(services) if _covers(one, view.info)],
-        chart=latency.chart(view.recent, policy.slow_call_seconds or view.timeout),
+        chart=await _chart(services, view, scale),
         cycles=trends.cycles(moves.rows),
         outages=trends.outages(moves.rows),
         needs=_states(services, view.info.depends_on),
         needed_by=_dependants(services.components(), view.info.name),
         span=name,
-        spans=[(key, text) for key, (text, _) in SPANS.items()],
-        span_ago=label,
-        span_label=f"Last {label}",
+        spans=[(key, each.label) for key, each in SCALES.items()],
+        span_ago=scale.label,
+        span_label=f"Last {scale.label}",
     )
+
+
+async def _chart(services: Services, view: ComponentView, scale: Scale) -> Chart | None:
+    """What its runs found; nothing while the store does not answer, which the page says."""
+    now, limit = services.clock.time(), view.breaker.policy.slow_call_seconds or view.timeout
+    try:
+        async with asyncio.timeout(PATIENCE):
+            series = await series_of(
+                services.results, view.info.name, scale.width, now - scale.span, now + scale.width
+            )
+    except (StoreError, TimeoutError) as error:
+        log.warning("results are not readable", extra={"fields": {"error": str(error)}})
+        return None
+    return chart(series, scale, now, limit)
 
 
 def _card(services: Services, view: ComponentView, moves: Moves, span: float = HOUR) -> Card:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from cbmon.web import schemas
+from cbmon.web import result_schema, schemas
 from cbmon.web.query import LARGEST_PAGE, LONGEST_REASON, ONE_LINE, PAGE
 
 Schema = dict[str, Any]
@@ -36,6 +36,10 @@ QUERY: Final[dict[str, tuple[Schema, str]]] = {
     "since": (schemas.MOMENT, "not before that: RFC 3339, or Unix seconds"),
     "until": (schemas.MOMENT, "not after that: RFC 3339, or Unix seconds"),
     "reason": ({**LINE, "maxLength": LONGEST_REASON}, "why, for the record"),
+    "resolution": (
+        result_schema.RESOLUTION,
+        "single runs, or sums of five minutes, hours or days; chosen by the range without it",
+    ),
     "dry_run": (schemas.YES_OR_NO, "true: say what would hold, change nothing"),
     "receiver": (schemas.TEXT, "only messages for this receiver line, such as oncall/slack"),
     "outcome": (schemas.OUTCOME, "only messages with which this happened"),

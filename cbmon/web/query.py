@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
@@ -65,6 +66,24 @@ def one_of(query: Mapping[str, str], name: str, choices: Sequence[str]) -> str |
             f"{name}: expected one of {', '.join(choices)}, got {value[:40]!r}", parameter=name
         )
     return value
+
+
+def moment(query: Mapping[str, str], name: str) -> float | None:
+    """A time as RFC 3339 or in Unix seconds; without a zone it is UTC."""
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        if text.replace(".", "", 1).isdecimal() and text.isascii():
+            return float(text[:24])
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise bad_request(
+            f"{name}: expected a time such as 2026-01-02T03:04:05Z or Unix seconds, "
+            f"got {text[:40]!r}",
+            parameter=name,
+        ) from None
 
 
 def page(

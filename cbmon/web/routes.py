@@ -20,6 +20,7 @@ from cbmon.web import (
     notifications,
     openapi,
     probing,
+    results,
     runbooks,
     scrape,
     settings,
@@ -253,6 +254,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         answer="Check",
         errors=(400, 404),
     ),
+    *results.ROUTES,
     Route(
         method="POST",
         path=f"{API}/checks/{{name}}/run",

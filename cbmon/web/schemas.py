@@ -11,7 +11,7 @@ from typing import Any, Final
 from cbmon.breaker import State
 from cbmon.model import Category, MessageState, Reason, SkipCause
 from cbmon.settings import Source
-from cbmon.web import setting_schema
+from cbmon.web import result_schema, setting_schema
 
 Schema = dict[str, Any]
 
@@ -305,7 +305,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "version": {"type": "integer", "const": 1},
             "application": TEXT,
             "process": TEXT,
-            "ttl_seconds": NUMBER,
+            "ttl_seconds": {"type": "number", "minimum": 1, "maximum": 7 * 86_400},
             "takes_orders": FLAG,
             "accepts": NAMES,
             "final": FLAG,
@@ -383,6 +383,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "state": {"type": "string", "enum": ["pending", "active", "expired"]},
         }
     ),
+    "ResultPoint": result_schema.POINT,
+    "Results": result_schema.PAGE,
     "Silences": closed({"silences": {"type": "array", "items": ref("Silence")}}),
     "Discovery": closed(
         {

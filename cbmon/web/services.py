@@ -15,11 +15,11 @@ from cbmon.breaker import BreakerPolicy, State
 from cbmon.breaker.counts import Counts
 from cbmon.interfaces import Clock
 from cbmon.model import BreakerInfo, Result, SkipCause
-from cbmon.recent import Run
 
 if TYPE_CHECKING:
     from cbmon.settings.sheet import Author
     from cbmon.web.administration import Record, Settings
+    from cbmon.web.history import Results
     from cbmon.web.notifications import Messaging
 
 
@@ -159,11 +159,6 @@ class ComponentView(Protocol):
         ...
 
     @property
-    def recent(self) -> Iterable[Run]:
-        """Its latest runs in this process, oldest first."""
-        ...
-
-    @property
     def last_run_at(self) -> float | None:
         """When the last run ended."""
         ...
@@ -202,6 +197,16 @@ class Services(Protocol):
     @property
     def record(self) -> Record:
         """Events and the audit log."""
+        ...
+
+    @property
+    def results(self) -> Results:
+        """Results of runs over time."""
+        ...
+
+    @property
+    def kept(self) -> Mapping[int, float]:
+        """For how many seconds results are kept, by the seconds of their buckets; 0: single."""
         ...
 
     @property

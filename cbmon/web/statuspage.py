@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,11 +19,13 @@ from aiohttp import web
 from cbmon.breaker import State
 from cbmon.errors import StoreError
 from cbmon.model import Category
+from cbmon.results.store import Series
 from cbmon.web import query as q
 from cbmon.web import uptime, words
 from cbmon.web.badges import badge
 from cbmon.web.errors import not_found
 from cbmon.web.keys import SERVICES
+from cbmon.web.known import DAYS, KNOWN, OVER
 from cbmon.web.rendering import template_of
 from cbmon.web.services import ComponentView, Services
 
@@ -31,13 +33,12 @@ log = logging.getLogger(__name__)
 
 FRESH: Final = 15.0
 PATIENCE: Final = 2.0
-MOST: Final = 5000
-"""Incidents that are looked at; what is older than those is not known."""
+MOST: Final = 1000
+"""Incidents that are looked at."""
 RECENT: Final = 10
 ANEW: Final = 2.0
 LINES: Final = 300
 """Checks on the page; the verdict at its top is of all of them."""
-SPANS: Final = {"24h": uptime.DAY, "7d": 7 * uptime.DAY, "30d": 30 * uptime.DAY}
 PUBLIC: Final = {"Cache-Control": "public, max-age=15"}
 EMBEDDED: Final = {**PUBLIC, "Cross-Origin-Resource-Policy": "cross-origin"}
 
@@ -68,12 +69,15 @@ HEADLINES: Final = {
 }
 
 
+Outage = tuple[float, float | None]
+"""When it began and when it ended, in Unix seconds; None goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The outages of everything, newest first, and since when they are all known."""
+    """The latest outages of everything, newest first."""
 
-    by_component: dict[str, list[uptime.Outage]] = field(default_factory=dict)
-    known_since: float = 0.0
+    by_component: dict[str, list[Outage]] = field(default_factory=dict)
     readable: bool = True
 
 
@@ -112,11 +116,14 @@ class Outages:
                 rows = await self._services.incidents(limit=MOST)
         except (StoreError, TimeoutError) as error:
             log.warning("history is not readable", extra={"fields": {"error": str(error)}})
-            return Past(self._past.by_component, self._past.known_since, readable=False)
-        return _past(rows, self._services.started_at)
+            return Past(self._past.by_component, readable=False)
+        return _past(rows)
 
 
 OUTAGES: Final[web.AppKey[Outages]] = web.AppKey("outages", Outages)
+
+
+Days = Mapping[str, Series]
 
 
 class Front:
@@ -126,14 +133,19 @@ class Front:
         self._clock = clock
         self._text = ""
         self._of: tuple[object, ...] = ()
+        self._past: Past | None = None
+        self._days: Days | None = None
         self._written_at = float("-inf")
 
-    def get(self, services: Services, past: Past) -> str:
+    def get(self, services: Services, past: Past, days: Days, *, readable: bool) -> str:
         """The text; written anew too when the configuration of the page is another one."""
         options = services.status_page
-        of = (options.title, tuple(options.groups), past)
-        if of != self._of or self._clock() - self._written_at >= ANEW:
-            self._text, self._of, self._written_at = _write(services, past), of, self._clock()
+        of = (options.title, tuple(options.groups), readable)
+        same = of == self._of and past is self._past and days is self._days
+        if not same or self._clock() - self._written_at >= ANEW:
+            self._text = _write(services, past, days, readable=readable)
+            self._of, self._past, self._days = of, past, days
+            self._written_at = self._clock()
         return self._text
 
 
@@ -142,20 +154,23 @@ FRONT: Final[web.AppKey[Front]] = web.AppKey("front", Front)
 
 async def public_page(request: web.Request) -> web.Response:
     """The page."""
-    services = request.app[SERVICES]
-    _public(services)
+    services, known = request.app[SERVICES], request.app[KNOWN]
+    shown = _public(services)[:LINES]
     past = await request.app[OUTAGES].get()
-    text = request.app[FRONT].get(services, past)
+    days = await known.days([view.info.name for view in shown])
+    readable = past.readable and known.readable
+    text = request.app[FRONT].get(services, past, days, readable=readable)
     return web.Response(text=text, content_type="text/html", headers=PUBLIC)
 
 
-def _write(services: Services, past: Past) -> str:
+def _write(services: Services, past: Past, days: Days, *, readable: bool) -> str:
     options, now = services.status_page, services.clock.time()
     public = _public(services)
     shown = public[:LINES]
     groups: dict[str, list[Line]] = {}
     for view in shown:
-        groups.setdefault(view.info.group, []).append(_line(view, past, now))
+        line = _line(view, days.get(view.info.name, {}), now)
+        groups.setdefault(view.info.group, []).append(line)
     order = options.groups or sorted(groups)
     lines = [line for group in groups.values() for line in group]
     worst = min((SAYINGS[view.breaker.state].badness for view in public), default=3)
@@ -165,7 +180,7 @@ def _write(services: Services, past: Past) -> str:
         worst=worst,
         groups=[(name, groups[name]) for name in order if name in groups],
         recent=_recent(past, {line.name for line in lines}),
-        readable=past.readable,
+        readable=readable,
         more=len(public) - len(shown),
         now=now,
     )
@@ -178,13 +193,13 @@ async def public_badge(request: web.Request) -> web.Response:
     view = _public_one(services, request.match_info["name"])
     query = q.parameters(request, ("show", "over", "label"))
     show = q.one_of(query, "show", ("state", "uptime")) or "state"
-    over = q.one_of(query, "over", tuple(SPANS)) or "30d"
+    over = q.one_of(query, "over", tuple(OVER)) or "30d"
     label = (query.get("label") or view.info.name) if show == "state" else query.get("label")
     if show == "state":
         saying = SAYINGS[view.breaker.state]
         picture = badge(label or "", saying.label.lower(), saying.colour)
     else:
-        share = _uptime(view, await request.app[OUTAGES].get(), services.clock.time(), SPANS[over])
+        share = await request.app[KNOWN].share(view.info.name, over)
         picture = badge(label or f"uptime {over}", words.percent(share), _colour(share))
     return web.Response(text=picture, content_type="image/svg+xml", headers=EMBEDDED)
 
@@ -211,22 +226,16 @@ def _public_one(services: Services, name: str) -> ComponentView:
     raise not_found("no such check is public")
 
 
-def _line(view: ComponentView, past: Past, now: float) -> Line:
-    name, state = view.info.name, view.breaker.state
-    outages = past.by_component.get(name, [])
-    known = past.known_since
+def _line(view: ComponentView, by_day: Series, now: float) -> Line:
+    state = view.breaker.state
+    days = uptime.days(by_day, now=now, count=DAYS)
     return Line(
-        name=name,
+        name=view.info.name,
         state=state.value,
         saying=SAYINGS[state],
-        days=uptime.days(outages, now=now, known_since=known),
-        share=uptime.uptime(outages, now=now, span=SPANS["30d"], known_since=known),
+        days=days,
+        share=uptime.uptime(by_day, since=days[0].start),
     )
-
-
-def _uptime(view: ComponentView, past: Past, now: float, span: float) -> float | None:
-    outages = past.by_component.get(view.info.name, [])
-    return uptime.uptime(outages, now=now, span=span, known_since=past.known_since)
 
 
 def _colour(share: float | None) -> str:
@@ -245,9 +254,8 @@ def _recent(past: Past, names: set[str]) -> list[tuple[str, float, float | None]
     return sorted(found, key=lambda one: -one[1])[:RECENT]
 
 
-def _past(rows: Sequence[dict[str, Any]], started_at: float) -> Past:
-    found: dict[str, list[uptime.Outage]] = defaultdict(list)
+def _past(rows: Sequence[dict[str, Any]]) -> Past:
+    found: dict[str, list[Outage]] = defaultdict(list)
     for row in rows:
         found[str(row["component"])].append((float(row["started_at"]), row["ended_at"]))
-    oldest = min((float(row["started_at"]) for row in rows), default=started_at)
-    return Past(dict(found), min(oldest, started_at))
+    return Past(dict(found))

@@ -5,9 +5,11 @@ Rule: what is not known is left out, never drawn as healthy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from cbmon.results.store import Span
 
 Row = Mapping[str, Any]
 
@@ -24,13 +26,40 @@ class Part:
 
 
 def parts(
-    rows: Sequence[Row], *, state: str, now: float, span: float, known_since: float
+    rows: Sequence[Row],
+    *,
+    state: str,
+    now: float,
+    span: float,
+    known_since: float,
+    absences: Iterable[Span] = (),
 ) -> list[Part]:
     """The stretches of the last ``span`` seconds, oldest first.
 
     ``rows`` are the component's moves, newest first; ``state`` is the present one. Before its
-    oldest row a component was in that row's ``from_state``, as far back as ``known_since``.
+    oldest row a component was in that row's ``from_state``, as far back as ``known_since``. Of the
+    ``absences``, in which no daemon ran, nothing is known.
     """
+    found = _parts(rows, state, now, span, known_since)
+    for gap in absences:
+        found = [rest for part in found for rest in _without(part, gap, now - span, span)]
+    return found
+
+
+def _without(part: Part, gap: Span, begin: float, span: float) -> list[Part]:
+    if gap.end <= part.since or gap.begin >= part.until:
+        return [part]
+    rest = []
+    if gap.begin > part.since:
+        rest.append(_part(part.state, part.since, gap.begin, begin, span))
+    if gap.end < part.until:
+        rest.append(_part(part.state, gap.end, part.until, begin, span))
+    return rest
+
+
+def _parts(
+    rows: Sequence[Row], state: str, now: float, span: float, known_since: float
+) -> list[Part]:
     begin = now - span
     found = []
     until, current = now, state

@@ -28,13 +28,14 @@ from cbmon.model import (
     SkipCause,
 )
 from cbmon.notify.silences import Silence
-from cbmon.recent import RecentRuns
+from cbmon.results.summary import NUMBER_OF
 from cbmon.settings.sheet import Author
 from cbmon.testing import ManualClock
 from cbmon.web.connections import Limits
 from cbmon.web.server import WebServer
 from cbmon.web.services import Operation, Order, ReloadOutcome, ResetOutcome
 from tests.component.web.administering import FakeRecord, FakeSettings
+from tests.component.web.keeping import FakeResults
 
 
 @dataclass
@@ -46,7 +47,6 @@ class FakeComponent:
     last: Result | None = None
     last_run_at: float | None = None
     last_success_at: float | None = None
-    recent: RecentRuns = field(default_factory=RecentRuns)
     sources: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -139,6 +139,8 @@ class FakeDaemon:
     def __post_init__(self) -> None:
         self.started_at = self.clock.time()
         self.notifying = FakeMessaging(self.clock)
+        self.results = FakeResults(self.clock)
+        self.kept = {0: 86_400.0, 300: 2 * 86_400.0, 3600: 30 * 86_400.0, 86_400: 400 * 86_400.0}
         self._components: dict[str, FakeComponent] = {}
         self._rows: list[dict[str, Any]] = []
         self.settings = FakeSettings(self._components)
@@ -170,7 +172,7 @@ class FakeDaemon:
         component = self._components[name]
         permit = component.breaker.try_acquire()
         component.last, component.last_run_at = result, self.clock.time()
-        component.recent.add(self.clock.time(), result.duration, ok=result.ok)
+        self.results.add(name, result.duration, NUMBER_OF[result.reason])
         if result.ok:
             component.last_success_at = self.clock.time()
         if permit is not None:

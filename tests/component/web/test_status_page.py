@@ -81,13 +81,16 @@ async def test_only_the_groups_that_are_named_are_public(guarded: Any, public: A
 
 
 async def test_a_badge_says_the_state_or_the_uptime(guarded: Any, public: Any) -> None:
-    outage(public, "printer", 20 * 24 * HOUR, 20 * 24 * HOUR - 1)  # since then all is known
-    outage(public, "checkout", 12 * HOUR, 6 * HOUR)
+    now = public.clock.time()
+    for hour in range(1, 24):
+        bad = 6 <= hour < 12
+        public.results.tell("checkout", now - hour * HOUR, up=0 if bad else 3600, down=3600 * bad)
+    public.results.tell("checkout", now - 3 * 24 * HOUR, up=25 * HOUR)
     wanted = {
         "": "checkout: operational",
         "?label=Checkout": "Checkout: operational",
-        "?show=uptime&over=24h": "uptime 24h: 75 %",
-        "?show=uptime&over=7d": "uptime 7d: 96.4 %",
+        "?show=uptime&over=24h": "uptime 24h: 73.9 %",
+        "?show=uptime&over=7d": "uptime 7d: 87.5 %",
     }
     for query, said in wanted.items():
         reply = await guarded.get(f"/badges/checkout.svg{query}")
@@ -98,7 +101,7 @@ async def test_a_badge_says_the_state_or_the_uptime(guarded: Any, public: Any) -
 
 
 async def test_without_its_store_the_page_still_says_the_states(guarded: Any, public: Any) -> None:
-    public.store_broken = True
+    public.store_broken = public.results.broken = True
     reply = await guarded.get("/status")
     assert reply.status == 200
     assert "The history is not readable now" in reply.text
@@ -117,6 +120,20 @@ async def test_the_store_is_asked_once_for_all_who_look(guarded: Any, public: An
         await guarded.get("/status")
         await guarded.get("/badges/checkout.svg?show=uptime")
     assert len(asked) == 1
+    assert public.results.asked == 3 + 1, "the days of each, and one badge"
+
+
+async def test_a_day_in_which_the_daemon_was_off_is_not_known_and_not_up(
+    guarded: Any, public: Any
+) -> None:
+    now = public.clock.time()
+    public.results.tell("checkout", now - 24 * HOUR, up=1800, down=1800)
+    text = (await guarded.get("/status")).text
+    bars = text[text.index("checkout") : text.index("</article>", text.index("checkout"))]
+    assert bars.count('class="unknown"') == 29
+    assert bars.count('class="down"') == 1
+    assert "50 % up, down 30 min, known for 1 h" in bars
+    assert "<span>50 % up</span>" in bars
 
 
 async def test_many_who_look_cost_one_page_and_many_checks_do_not_make_it_endless(

@@ -8,65 +8,80 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbmon.recent import KEPT, RecentRuns, Run
+from cbmon.results.store import LEVELS
+from cbmon.results.summary import GOOD, Summary
 from cbmon.web.badges import COLOURS, badge
-from cbmon.web.latency import HEIGHT, PLACES, chart, nice, quantile
+from cbmon.web.latency import SCALES, chart, nice
 from cbmon.web.trends import cycles, outages
 
-
-def runs(*seconds: float) -> list[Run]:
-    return [Run(float(at), each, True) for at, each in enumerate(seconds)]
-
-
-def test_without_a_run_there_is_no_chart() -> None:
-    assert chart([]) is None
+NOW = 1_800_000_000.0 - 1_800_000_000.0 % 86_400 + 500.0
+HOUR = SCALES["1h"]
 
 
-def test_bars_stand_at_the_right_and_reach_up_to_a_round_number() -> None:
-    drawn = chart(runs(0.1, 0.2, 0.15))
+def column(*seconds: float, failures: int = 0, up: int = 0, down: int = 0) -> Summary:
+    its = Summary(up=up, down=down)
+    for each in seconds:
+        its.add(GOOD, each)
+    for _ in range(failures):
+        its.add(4, 5.0)
+    return its
+
+
+def at(back: int) -> float:
+    """When the column that is so many minutes back begins."""
+    return NOW - NOW % 60 - 60 * back
+
+
+def test_without_anything_known_there_is_no_chart() -> None:
+    assert chart({}, HOUR, NOW) is None
+    assert chart({at(100): column(0.1)}, HOUR, NOW) is None, "it is too long ago"
+
+
+def test_the_latest_column_stands_at_the_right_and_what_is_not_known_stays_empty() -> None:
+    drawn = chart({at(0): column(0.2), at(3): column(0.1)}, HOUR, NOW)
     assert drawn is not None
-    assert [bar.x for bar in drawn.bars] == [PLACES - 3, PLACES - 2, PLACES - 1]
+    assert len(drawn.columns) == 60
     assert drawn.top == 0.2
-    assert [bar.height for bar in drawn.bars] == [50.0, 100.0, 75.0]
-    assert [bar.y + bar.height for bar in drawn.bars] == [HEIGHT] * 3
-    assert (drawn.median, drawn.slowest) == (0.15, 0.2)
+    assert [c.slow for c in drawn.columns[-4:]] == [50.0, 0.0, 0.0, 100.0]
+    assert [c.mark for c in drawn.columns[-4:]] == ["up", "unknown", "unknown", "up"]
+    assert [c.at for c in drawn.told] == [at(0), at(3)]
 
 
-def test_failed_runs_are_counted() -> None:
-    drawn = chart([Run(0.0, 0.1, True), Run(1.0, 0.1, False)])
+def test_a_column_says_how_much_of_it_was_bad_by_runs_or_else_by_time() -> None:
+    series = {
+        at(0): column(0.1, failures=1),
+        at(1): column(0.1, 0.1, 0.1, failures=1),
+        at(2): column(down=600),
+        at(3): column(up=6000),
+    }
+    drawn = chart(series, HOUR, NOW)
     assert drawn is not None
-    assert drawn.failed == 1
+    assert [(c.bad, c.mark) for c in drawn.columns[-4:]] == [
+        (0.0, "up"), (1.0, "down"), (0.25, "some"), (0.5, "down")
+    ]  # fmt: skip
+    assert (drawn.whole.runs, drawn.whole.failures) == (6, 2)
 
 
 def test_a_bound_is_drawn_only_inside() -> None:
-    inside, outside = chart(runs(0.2), limit=0.1), chart(runs(0.2), limit=5.0)
+    inside = chart({at(0): column(0.2)}, HOUR, NOW, limit=0.1)
+    outside = chart({at(0): column(0.2)}, HOUR, NOW, limit=5.0)
     assert inside is not None
     assert inside.limit == 50.0
     assert outside is not None
     assert outside.limit is None
 
 
+@pytest.mark.parametrize("name", SCALES)
+def test_every_span_has_columns_of_which_sums_can_be_made(name: str) -> None:
+    scale = SCALES[name]
+    assert scale.count <= 100
+    assert scale.width < 300 or any(scale.width % level == 0 for level in LEVELS)
+    assert abs(scale.span - {"1h": 3600, "24h": 86_400, "7d": 604_800, "90d": 7_776_000}[name]) < 1
+
+
 @given(st.floats(0, 1e5))
 def test_a_round_number_is_not_below_and_not_far_above(seconds: float) -> None:
     assert seconds * 0.998 <= nice(seconds) <= max(0.001, 2 * seconds)
-
-
-@pytest.mark.parametrize(
-    ("share", "expected"), [(0.5, 3.0), (0.95, 5.0), (0.2, 1.0), (1.0, 5.0), (0.0, 1.0)]
-)
-def test_a_quantile_is_the_nearest_rank(share: float, expected: float) -> None:
-    assert quantile([1.0, 2.0, 3.0, 4.0, 5.0], share) == expected
-
-
-def test_the_ring_of_runs_forgets_the_oldest() -> None:
-    ring = RecentRuns()
-    for number in range(KEPT + 7):
-        ring.add(float(number), number / 1000, ok=number % 2 == 0)
-    kept = list(ring)
-    assert len(kept) == len(ring) == KEPT
-    assert [run.at for run in kept] == [float(n) for n in range(7, KEPT + 7)]
-    assert [run.ok for run in kept[:2]] == [False, True]
-    assert kept[-1].seconds == pytest.approx((KEPT + 6) / 1000)
 
 
 def row(at: float, to_state: str, **more: object) -> dict[str, object]:

@@ -26,7 +26,6 @@ class View:
     last: Result | None = None
     interval: float = 30.0
     timeout: float = 5.0
-    recent: tuple[Any, ...] = ()
     last_run_at: float | None = None
     last_success_at: float | None = None
     sources: dict[str, str] = field(default_factory=dict)

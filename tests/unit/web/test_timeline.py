@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cbmon.results.store import Span
 from cbmon.web.timeline import Part, parts, share
 
 HEALTHY = frozenset({"closed"})
@@ -68,3 +69,15 @@ def test_the_parts_never_overlap_and_never_leave_the_span(
         assert part.start >= edge - 0.002
         edge = part.start + part.width
     assert edge <= 100.002
+
+
+def test_the_time_in_which_no_daemon_ran_is_left_out() -> None:
+    rows = [move(950.0, "open", "closed")]
+    gaps = [Span(920.0, 960.0), Span(980.0, 985.0), Span(1.0, 2.0)]
+    found = parts(rows, state="closed", now=1000, span=100, known_since=0, absences=gaps)
+    assert [(part.state, part.since, part.until) for part in found] == [
+        ("open", 900.0, 920.0),
+        ("closed", 960.0, 980.0),
+        ("closed", 985.0, 1000.0),
+    ]
+    assert share(found, HEALTHY) == pytest.approx(35 / 55)
