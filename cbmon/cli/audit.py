@@ -114,11 +114,11 @@ def _offline(database: str, head: str | None) -> dict[str, Any]:
 
 def _show(report: Mapping[str, Any]) -> None:
     if report["ok"]:
-        click.echo(f"whole: {report['rows']} rows, head {report['head']}")
+        output.echo(f"whole: {report['rows']} rows, head {report['head']}")
         return
     broken = report["broken"]
     row = "" if broken["id"] is None else f" (id {broken['id']})"
-    click.echo(f"broken at row {broken['seq']}{row}: {broken['why']}")
+    output.echo(f"broken at row {broken['seq']}{row}: {broken['why']}")
 
 
 def _row(its: Mapping[str, Any]) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def breakers(
     elif action == "show":
         _show(found)
     else:
-        click.echo(f"{found['name']} is {found['state']}")
+        output.echo(f"{found['name']} is {found['state']}")
 
 
 def _check_usage(
@@ -155,8 +155,8 @@ def _cycles(its: Mapping[str, Any]) -> str:
 
 
 def _show(its: Mapping[str, Any]) -> None:
-    click.echo(its["explanation"])
-    click.echo()
+    output.echo(its["explanation"])
+    output.echo()
     metrics = its["metrics"]
     ratio = metrics["success_ratio"]
     output.show_pairs(
@@ -175,7 +175,7 @@ def _show(its: Mapping[str, Any]) -> None:
             ("depends on", ", ".join(its["depends_on"])),
         ]
     )
-    click.echo()
+    output.echo()
     output.show_table(("SETTING", "VALUE", "SOURCE"), _settings(its))
 
 

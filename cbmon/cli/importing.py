@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cbmon.cli import output
 from cbmon.cli.problem import BAD_NEWS, USAGE, CommandError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def gatus(*, file: Path, out: Path | None) -> None:
 
 def _hand_over(draft: Draft, out: Path | None) -> None:
     for note in draft.notes:
-        click.echo(note, err=True)
+        output.echo(note, err=True)
     if out is None:
         sys.stdout.write(draft.text())
         return

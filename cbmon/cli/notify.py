@@ -51,7 +51,7 @@ def notify(
         chosen = [one["id"] for one in _letters(daemon)] if everything else list(names)
         for name in chosen:
             daemon.post(f"/api/v1/notifications/{part(name)}/retry")
-        click.echo(f"{len(chosen)} messages are sent again")
+        output.echo(f"{len(chosen)} messages are sent again")
 
 
 def _test(daemon: Daemon, receiver: str, *, dry_run: bool, as_json: bool) -> None:
@@ -61,9 +61,9 @@ def _test(daemon: Daemon, receiver: str, *, dry_run: bool, as_json: bool) -> Non
         output.show_json(found)
     else:
         for one in found:
-            click.echo(f"{one['line']}: {one['outcome']}{_because(one['error'])}")
+            output.echo(f"{one['line']}: {one['outcome']}{_because(one['error'])}")
             if one["rendered"]:
-                click.echo(one["rendered"])
+                output.echo(one["rendered"])
     if any(one["outcome"] not in {"delivered", "rendered"} for one in found):
         raise CommandError(f"the test message did not reach all of {receiver}", BAD_NEWS)
 

@@ -6,6 +6,7 @@ Rule: what is piped has no colour and no frame, one entry a line, columns separa
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,10 @@ from cbmon.cli.durations import Duration
 from cbmon.cli.problem import UNREACHABLE, CommandError
 
 T = TypeVar("T")
+_OBEYED: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters but tab and line feed, reversals, and halves of characters."""
 
 STYLES: Final = {
     "closed": "green",
@@ -32,9 +37,20 @@ STYLES: Final = {
 }
 
 
+def safe(text: str) -> str:
+    """The text as a terminal may show it: what it would obey instead is escaped."""
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print what may come from elsewhere: names, errors, reasons."""
+    click.echo(safe(text), err=err, nl=nl)
+
+
 def show_json(data: Any) -> None:
-    """Readable JSON."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    """Readable JSON; what a terminal would obey is escaped as JSON does."""
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    click.echo(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def on_terminal() -> bool:
@@ -46,7 +62,7 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table; cells that are states are coloured on a terminal."""
     if not on_terminal():
         for row in rows:
-            click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+            echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
         return
     from rich.console import Console
     from rich.table import Table
@@ -56,7 +72,7 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(Text(safe(cell), style=STYLES.get(cell, "")) for cell in row))
     Console().print(table)
 
 
@@ -64,7 +80,7 @@ def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     """Names and values, one pair a line."""
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
-        click.echo(f"{name:<{width}}  {value}".rstrip())
+        echo(f"{name:<{width}}  {value}".rstrip())
 
 
 def plain(value: Any) -> str:
@@ -114,7 +130,7 @@ def watched(show: Callable[[], T], every: float | None) -> T | None:
             except CommandError as problem:
                 if problem.exit_code != UNREACHABLE:
                     raise
-                click.echo(f"cbmon: {problem}", err=True)
+                echo(f"cbmon: {problem}", err=True)
             time.sleep(every)
     except KeyboardInterrupt:
         return last

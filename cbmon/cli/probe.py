@@ -181,12 +181,12 @@ def _show(result: Result) -> None:
         f"{verdict} in {output.seconds(result.duration)}", fg="green" if result.ok else "red"
     )
     if result.reason is not None:
-        click.echo(f"{result.reason}: {REASONS[result.reason]}")
-        click.echo(f"  {result.error}")
+        output.echo(f"{result.reason}: {REASONS[result.reason]}")
+        output.echo(f"  {result.error}")
     before = 0.0
     for name, spent in result.phases._asdict().items():
         if spent:
-            click.echo(_phase(name, before, spent, result.duration))
+            output.echo(_phase(name, before, spent, result.duration))
             before += spent
     output.show_pairs(
         [(name.replace("_", " "), _fact(value)) for name, value in result.facts.items()]

@@ -43,9 +43,9 @@ def reload(
         output.show_json(outcome)
         return
     changes = [f"{len(outcome[what])} {what}" for what in ("added", "removed", "changed")]
-    click.echo(f"configuration reloaded: {', '.join(changes)}")
+    output.echo(f"configuration reloaded: {', '.join(changes)}")
     for path in outcome["needs_restart"]:
-        click.echo(f"needs a restart to come into force: {path}")
+        output.echo(f"needs a restart to come into force: {path}")
 
 
 def _socket_of(path: Path) -> Path | None:

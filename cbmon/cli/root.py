@@ -79,7 +79,9 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except CommandError as problem:
-            click.echo(f"cbmon: {problem}", err=True)
+            from cbmon.cli.output import echo
+
+            echo(f"cbmon: {problem}", err=True)
             ctx.exit(problem.exit_code)
 
 

@@ -144,9 +144,9 @@ def diff(
     elif file is not None:
         from cbmon.cli.writing import write_back
 
-        click.echo(write_back(file, found))
+        output.echo(write_back(file, found))
     elif as_yaml:
-        click.echo(as_patch(found), nl=False)
+        output.echo(as_patch(found), nl=False)
     else:
         rows = [
             (
@@ -182,22 +182,22 @@ def _put(daemon: Daemon, name: str | None, change: Any, *, dry_run: bool, as_jso
         return
     own = ", ".join(f"{field}={output.plain(value)}" for field, value in found["settings"].items())
     verb = "would be" if dry_run else "is now"
-    click.echo(f"set {'for all' if name is None else f'for {name}'} {verb}: {own or 'nothing'}")
+    output.echo(f"set {'for all' if name is None else f'for {name}'} {verb}: {own or 'nothing'}")
 
 
 def _show_defaults(found: Mapping[str, Any]) -> None:
     rows = [(field, output.plain(value)) for field, value in found["settings"].items()]
     output.show_table(("SETTING", "VALUE"), rows)
     if found["overrides"] and output.on_terminal():
-        click.echo(f"with settings of their own: {', '.join(found['overrides'])}")
+        output.echo(f"with settings of their own: {', '.join(found['overrides'])}")
     for name in found["waiting"]:
-        click.echo(f"{name}: waits for a breaker of this name; none is configured", err=True)
+        output.echo(f"{name}: waits for a breaker of this name; none is configured", err=True)
     _show_refused(found)
 
 
 def _show_refused(found: Mapping[str, Any]) -> None:
     for problem in found["refused"]:
-        click.echo(f"refused in the database: {problem['message']}", err=True)
+        output.echo(f"refused in the database: {problem['message']}", err=True)
 
 
 def _address(name: str | None) -> str:

@@ -195,9 +195,9 @@ def _as_json(samples: Sequence[Sample], replays: dict[str, Replay]) -> Any:
 def _show(samples: Sequence[Sample], replays: dict[str, Replay]) -> None:
     span = output.seconds(samples[-1].at - samples[0].at)
     failed = sum(not sample.ok for sample in samples)
-    click.echo(f"{len(samples)} results over {span}, {failed} of them failures")
+    output.echo(f"{len(samples)} results over {span}, {failed} of them failures")
     outages = next(iter(replays.values())).outages
-    click.echo(f"{len(outages)} outages that were longer than a blip\n")
+    output.echo(f"{len(outages)} outages that were longer than a blip\n")
     rows = [
         (
             name,

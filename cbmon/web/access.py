@@ -121,7 +121,7 @@ class Access:
         """
         found = identity(request)
         if acts or role > Role.VIEWER:
-            check_site(request)
+            check_site(request, self.external_url())
         if found.role >= role:
             return found
         if local and not self.credentials and found is LOCAL and not forwarded(request):
@@ -184,7 +184,7 @@ class Access:
         session = request.get(SESSION)
         if session is None or request.method in SAFE or request.path == LOGIN:
             return
-        check_site(request)
+        check_site(request, self.external_url())
         presented = request.headers.get(CSRF_HEADER)
         if presented is None and request.content_type == "application/x-www-form-urlencoded":
             async with asyncio.timeout(FORM_PATIENCE):

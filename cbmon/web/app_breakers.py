@@ -99,5 +99,6 @@ ROUTES: Final = (
         answer="AppOrders",
         errors=(400, 404),
         query=("application", "process", "wait"),
+        needs=("application",),
     ),
 )

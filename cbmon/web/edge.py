@@ -49,8 +49,11 @@ MAY_DIFFER: Final = frozenset({"Cross-Origin-Resource-Policy"})
 
 
 def answer(data: Any, status: int = 200) -> web.Response:
-    """A JSON answer."""
-    return web.Response(text=dumps(data) + "\n", status=status, content_type="application/json")
+    """A JSON answer; a half of a character, which no answer can hold, becomes a question mark."""
+    body = (dumps(data) + "\n").encode(errors="replace")
+    response = web.Response(body=body, status=status, content_type="application/json")
+    response.charset = "utf-8"
+    return response
 
 
 async def add_safety(request: web.Request, response: web.StreamResponse) -> None:
@@ -115,7 +118,8 @@ def _told(request: web.Request, error: ApiError) -> web.Response:
     elif _is_looked_at(request) and (page := request.app.get(ERROR_PAGE)) is not None:
         response = page(request, error)
     else:
-        response = web.Response(text=_as_text(error), status=error.status)
+        text = _as_text(error).encode(errors="replace").decode()
+        response = web.Response(text=text, status=error.status)
     response.headers.update(error.headers)
     return response
 

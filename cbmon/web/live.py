@@ -60,7 +60,7 @@ async def events(request: web.Request) -> web.StreamResponse:
         beginning = [f"retry: {RETRY}\n\n", *([] if whole else [GAP]), *map(_text, missed)]
         try:
             await _send(request, response, beginning)
-            await _follow(request, response, listener, missed[-1].id if missed else last)
+            await _follow(request, response, listener, missed[-1].id if missed else "")
         except ConnectionResetError:
             pass  # it has gone, as clients do
         except TimeoutError:
@@ -93,13 +93,15 @@ async def _follow(
 async def _send(request: web.Request, response: web.StreamResponse, texts: Iterable[str]) -> None:
     """Send within the time that a client has to take an answer; TimeoutError."""
     async with asyncio.timeout(request.app[LIMITS].write):
-        await response.write("".join(texts).encode())
+        await response.write("".join(texts).encode(errors="replace"))
 
 
 async def _missed(
     request: web.Request, last: str, wanted: Callable[[Fact], bool]
 ) -> tuple[list[Fact], bool]:
     """What came since an event, from memory or, of moves, from the store; whether it is all."""
+    if request.app[STREAM].is_ahead(last):
+        return [], False
     facts, whole = request.app[STREAM].after(last), True
     if facts is None:
         try:

@@ -55,6 +55,7 @@ def page(
         started_at=services.started_at,
     )
     headers = {"X-Now": f"{now:.3f}"}
+    text = text.encode(errors="replace").decode()  # an error may hold a half of a character
     return web.Response(text=text, status=status, content_type="text/html", headers=headers)
 
 

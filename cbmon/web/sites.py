@@ -71,11 +71,14 @@ def check_host(request: web.Request, external_url: str | None) -> None:
     )
 
 
-def check_site(request: web.Request) -> None:
+def check_site(request: web.Request, external_url: str | None = None) -> None:
     """Browsers say from where a page sends; a script or a tool says nothing."""
     site = request.headers.get("Sec-Fetch-Site", "none")
     origin = request.headers.get(hdrs.ORIGIN)
     same = origin is None or _netloc(origin) == request.headers.get(hdrs.HOST)
+    clear = origin is not None and not origin.startswith("https://")
+    if clear and is_secure(request, external_url):
+        same = False  # whoever sits on the wire can write such a page
     if site in {"same-origin", "none"} and same:
         return
     raise ApiError(403, "cross_site", "changes are not accepted from another site's page")

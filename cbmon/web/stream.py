@@ -127,6 +127,10 @@ class Stream:
             return None
         return [fact for fact in facts if fact.id > last]
 
+    def is_ahead(self, last: str) -> bool:
+        """Whether this id is newer than any event: none of ours, or the clock was set back."""
+        return bool(self._latest) and last > self._latest[-1].id
+
     def close(self) -> None:
         """Send everybody away; the daemon stops."""
         self._closed = True

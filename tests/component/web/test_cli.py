@@ -92,6 +92,46 @@ async def test_a_token_from_the_environment_or_a_file_permits_a_move(
     assert (order.actor, order.for_seconds, order.reason) == ("otto", 9.0, "deploy")
 
 
+HOSTILE = "\x1b]0;owned\x07 \x9b31m \u202etxt.exe \ud800 \x00 \r"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["breakers", "list"],
+        ["breakers", "list", "--json"],
+        ["breakers", "show", "flaky"],
+        ["breakers", "show", "flaky", "--json"],
+        ["breakers", "show", HOSTILE.replace("\ud800", "").replace("\x00", "")],
+    ],
+)
+async def test_no_error_or_name_moves_the_terminal(
+    web: Any, daemon: Any, arguments: list[str]
+) -> None:
+    daemon.component("flaky").breaker.reset()
+    daemon.fail("flaky", error=HOSTILE)
+    result = await cbmon(*arguments, "--url", web.url)
+    assert "owned" in result.output
+    assert [char for char in result.output if char != "\n" and not char.isprintable()] in (
+        [],
+        ["\t"] * result.output.count("\t"),
+    )
+    assert "\u202e" not in result.output
+
+
+@pytest.mark.parametrize("duration", ["9", "9s", "9000ms"])
+async def test_a_wait_is_written_with_its_unit(guarded: Any, daemon: Any, duration: str) -> None:
+    open_it = ("breakers", "open", "api", "--for", duration)
+    result = await cbmon(*open_it, "--url", guarded.url, CBMON_TOKEN="operator-token")
+    assert (result.exit_code, daemon.orders[0][1].for_seconds) == (0, 9.0)
+
+
+async def test_a_wait_that_is_none_is_told_with_its_option(guarded: Any) -> None:
+    result = await cbmon("breakers", "open", "api", "--for", "soon", "--url", guarded.url)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("cbmon: --for: expected a duration such as 500ms, 30s")
+
+
 @pytest.mark.parametrize(
     ("arguments", "state"),
     [

@@ -55,6 +55,27 @@ async def test_the_cookie_is_for_no_script_and_no_other_site(guarded: Any) -> No
     assert found["secure"] == ""
 
 
+async def test_a_page_in_clear_changes_nothing_behind_https(guarded: Any, daemon: Any) -> None:
+    daemon.external_url = "https://cbmon.example.net/"
+    path = "/api/v1/breakers/api/open"
+    for origin, status in (("http://cbmon.example.net", 403), ("https://cbmon.example.net", 200)):
+        told = {"Host": "cbmon.example.net", "Origin": origin}
+        assert (await guarded.post(path, token="operator-token", headers=told)).status == status
+    assert len(daemon.orders) == 1
+
+
+async def test_a_session_that_somebody_planted_is_not_taken_over(guarded: Any) -> None:
+    planted, _ = await session(guarded, password="viewer-token")
+    _, cookie = await log_in(guarded, **planted)
+    key = cookie[sessions.PLAIN].value
+    assert planted["Cookie"] != f"{sessions.PLAIN}={key}"
+    assert guarded.server.access.sessions.find(planted["Cookie"].partition("=")[2]) is None
+    for made_up in ("x", "0" * 64, f"{key}; {sessions.PLAIN}=x"):
+        told = {"Cookie": f"{sessions.PLAIN}={made_up}"}
+        found = (await guarded.get("/api/v1/session", headers=told)).json
+        assert found["logged_in"] is (key in made_up and not made_up.endswith("=x")), made_up
+
+
 async def test_behind_https_the_cookie_is_secure(guarded: Any, daemon: Any) -> None:
     daemon.external_url = "https://cbmon.example.net/"
     reply, cookie = await log_in(guarded, Host="cbmon.example.net")

@@ -36,6 +36,14 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+@pytest.mark.parametrize("path", ["/", "/components/flaky", "/components/flaky/actions/close"])
+async def test_half_a_character_in_an_error_hides_no_page(web: Any, daemon: Any, path: str) -> None:
+    daemon.component("flaky").breaker.reset()
+    daemon.fail("flaky", error="half \ud800 <b>")
+    reply = await web.get(path)
+    assert (reply.status, "half ? &lt;b&gt;" in reply.text) == (200, True)
+
+
 async def test_the_page_says_it_all_without_javascript(web: Any) -> None:
     reply = await web.get("/")
     assert reply.headers["Content-Type"] == "text/html; charset=utf-8"

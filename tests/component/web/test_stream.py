@@ -150,6 +150,27 @@ async def test_a_gap_that_nothing_fills_is_told(
         assert (await reader.event())["_event"] == "gap"
 
 
+@pytest.mark.parametrize("last", ["z" * 64, "ffffffffffffffff-ffffffff", "Z"])
+async def test_an_id_of_the_future_is_a_gap_and_hides_nothing(
+    listen: Any, hub: Stream, last: str
+) -> None:
+    hub.publish(moved("api", "before"))
+    async with listen(**{"Last-Event-ID": last}) as reader:
+        while "event" not in (found := await reader.block()):
+            pass
+        assert found["event"] == "gap"
+        hub.publish(moved("api", "after"))
+        assert (await reader.event())["text"] == "after"
+
+
+async def test_an_id_of_the_future_hides_nothing_from_the_first_listener_after_a_start(
+    listen: Any, hub: Stream
+) -> None:
+    async with listen(**{"Last-Event-ID": "z"}) as reader:
+        hub.publish(moved("api", "first"))
+        assert (await reader.event())["text"] == "first"
+
+
 async def test_an_id_that_is_none_is_refused(web: Any) -> None:
     for bad in ("x y", "a" * 65, "\xe9"):
         reply = await web.get("/api/v1/events/stream", headers={"Last-Event-ID": bad})
