@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from cbmon.dashboards import frame
+from cbmon.dashboards import frame, helpers
 from cbmon.dashboards.frame import Line, Section
 from cbmon.dashboards.panels import Look, Query, chart, dashed, stat, table, timeline
 from cbmon.dashboards.queries import LONG, PER_MINUTE, RATE, Scope, limits
@@ -35,6 +35,7 @@ def check(plan: Plan) -> Json:
             Section("Now", [Line(4, _now(scope), (3, 3, 3, 4, 3, 4, 4)), Line(4, [_what(scope)])]),
             Section("Time", [Line(6, [_up(scope)]), Line(9, _durations(scope))]),
             Section("Runs", [Line(8, _runs(scope))]),
+            helpers.told(scope, _ITS),
         ],
         links=[
             ("This check", "/components/${check:percentencode}"),

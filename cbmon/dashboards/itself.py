@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cbmon.dashboards import frame, traffic
+from cbmon.dashboards import frame, helpers, traffic
 from cbmon.dashboards.frame import Line, Section
 from cbmon.dashboards.panels import Look, Query, chart, heatmap, override, stat, table
 from cbmon.dashboards.queries import LONG, PER_MINUTE, RATE, Scope
@@ -28,7 +28,7 @@ def itself(plan: Plan) -> Json:
         plan,
         uid=UID,
         title="cbmon / Itself",
-        about="The daemon: punctuality, configuration, store, exports, resources.",
+        about="The daemon: punctuality, configuration, store, exports, applications, resources.",
         variables=frame.daemon_variables(scope, _BUILD),
         annotations=[
             frame.moments("Configurations", f"1000 * ({read} > 0)", BLUE, "{{instance}}"),
@@ -36,13 +36,18 @@ def itself(plan: Plan) -> Json:
         ],
         sections=[
             Section("Now", [Line(4, _now(scope)), Line(5, [_instances(scope)])]),
-            Section("Punctuality", [Line(8, _punctuality(scope)), Line(8, _runs(scope))]),
+            Section(
+                "Punctuality",
+                [Line(8, _punctuality(scope)), Line(8, [*_runs(scope), helpers.kept(scope)])],
+            ),
             Section(
                 "Exports",
                 [Line(7, [_exports(scope)]), Line(8, _exporting(scope)), traffic.waiting(scope)],
             ),
             traffic.discovered(scope),
+            traffic.applications(scope),
             Section("Resources", [Line(8, _resources(scope))]),
+            helpers.workers(scope),
         ],
         links=[
             ("Runbook: absent", "/runbooks/CbmonDaemonAbsent"),

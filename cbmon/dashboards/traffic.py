@@ -1,4 +1,5 @@
-"""Panels about what goes to other systems and what comes from them: exports, discovered targets.
+"""Panels about what goes to other systems and what comes from them: exports, discovered targets,
+applications that report their breakers.
 
 Rule: parts of the dashboard *cbmon itself*.
 """
@@ -6,9 +7,11 @@ Rule: parts of the dashboard *cbmon itself*.
 from __future__ import annotations
 
 from cbmon.dashboards.frame import Line, Section
-from cbmon.dashboards.panels import Look, Query, chart
+from cbmon.dashboards.panels import Look, Query, chart, timeline
 from cbmon.dashboards.queries import PER_MINUTE, RATE, Scope
-from cbmon.dashboards.words import Json
+from cbmon.dashboards.words import APPLICATION, Json
+
+_PROCESS = "application, process"
 
 
 def waiting(scope: Scope) -> Line:
@@ -19,6 +22,56 @@ def waiting(scope: Scope) -> Line:
 def discovered(scope: Scope) -> Section:
     """Where targets come from."""
     return Section("Discovered targets", [Line(8, [_targets(scope), _lists(scope)])])
+
+
+def applications(scope: Scope) -> Section:
+    """Who reports breakers to the daemon, and how punctually."""
+    return Section(
+        "Applications that report breakers",
+        [Line(8, [_heard(scope)]), Line(8, [_silence(scope), _reports(scope)])],
+    )
+
+
+def _heard(scope: Scope) -> Json:
+    return timeline(
+        "Applications",
+        "Whether each process of an application reports in time; of several daemons the worst. "
+        "One that is gone shows as no data for an hour.",
+        Query(
+            expr=scope.known(_PROCESS, scope.of("cbmon_app_up")),
+            legend="{{application}} ({{process}})",
+        ),
+        APPLICATION,
+        [],
+    )
+
+
+def _silence(scope: Scope) -> Json:
+    last = scope.of("cbmon_app_last_report_timestamp_seconds")
+    return chart(
+        "Age of the last report",
+        "How long ago each process of an application was heard of.",
+        [
+            Query(
+                expr=f"time() - max by ({_PROCESS}) ({last} > 0)",
+                legend="{{application}} ({{process}})",
+            )
+        ],
+        Look(unit="s"),
+    )
+
+
+def _reports(scope: Scope) -> Json:
+    came, refused = scope.of("cbmon_app_reports_total"), scope.of("cbmon_app_reports_refused_total")
+    return chart(
+        "Reports",
+        "Reports of applications per minute, and how many of them were refused for what they say.",
+        [
+            Query(expr=f"{PER_MINUTE}sum(rate({came}[{RATE}]))", legend="reports"),
+            Query(expr=f"{PER_MINUTE}sum(rate({refused}[{RATE}]))", legend="refused"),
+        ],
+        Look(unit="short"),
+    )
 
 
 def _taken(scope: Scope) -> Json:

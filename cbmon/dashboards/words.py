@@ -56,4 +56,6 @@ STATE: Final = mapping(
 EVERY_STATE: Final = mapping(*WORDS.values(), (NO_DATA, "no data", GREY))
 """For the numbers of WORDS."""
 UP: Final = mapping((0, "down", RED), (1, "up", GREEN), (NO_DATA, "no data", GREY))
+APPLICATION: Final = mapping((0, "silent", RED), (1, "reports", GREEN), (NO_DATA, "no data", GREY))
+"""For ``cbmon_app_up``."""
 YES_NO: Final = mapping((0, "no", RED), (1, "yes", GREEN))

@@ -23,7 +23,7 @@ from cbmon.build import config_types, info_of
 from cbmon.config import CheckConfig, Config, ExportConfig, load_config
 from cbmon.metrics import BreakerCollector, ComponentRecord, Metrics
 from cbmon.metrics.records import DiscoveryRecord
-from cbmon.model import Phases, Reason, Result, SkipCause
+from cbmon.model import Phases, Reason, Result, SkipCause, Unit
 from cbmon.notify.policy import Why
 from cbmon.testing import ManualClock
 from tests.integration.harness import program
@@ -91,6 +91,8 @@ CONFIG: Final[dict[str, Any]] = {
         ],
     },
 }
+
+UNITS: Final[tuple[Unit, ...]] = ("value", "seconds", "bytes", "ratio", "counter")
 
 Ends = Callable[[float], Result]
 """How a run at an hour of the story ends."""
@@ -215,6 +217,8 @@ class Story:
         self.metrics.reloaded(ok=True, at=START, hash=self.config.hash)
         self.mimir = self.parts["mimir"].record.backlog = Backlog()
         self.metrics.discoveries["fleet"] = DiscoveryRecord("fleet")
+        self.workers = self.metrics.add_workers(2)
+        self.perfdata = self.metrics.add_perfdata("website", {unit: unit for unit in UNITS})
         self.users = BreakerRegistry(failure_threshold=3, clock=self.clock)
         for name in ("payments", "geocoder"):
             self.users.get(name).enable_duration_histogram()
@@ -246,6 +250,7 @@ class Story:
         for part in self.parts.values():
             part.run(self.clock, hour)
             self.metrics.lateness(0.0004 + 0.002 * (hour % 1))
+        self.metrics.results_stored(len(self.parts))
         self.metrics.loop_lag(0.003 + 0.002 * math.sin(hour))
         if 2.0 <= hour < 2.05:
             self.metrics.store_error()
@@ -254,6 +259,30 @@ class Story:
         self._notify(hour)
         self._serve(hour)
         self._write(hour)
+        self._report(hour)
+        self._work(hour)
+
+    def _work(self, hour: float) -> None:
+        """Two workers, one of which dies once; and what the plug-in of a check says."""
+        for number, worker in enumerate(self.workers):
+            worker.up = int(not (number and 2.0 <= hour < 2.1))
+            worker.restarts = int(number and hour >= 2.1)
+            worker.repeated = 3 * worker.restarts
+            worker.runs += 40
+            worker.in_flight = 2 + number
+            worker.cpu += 0.6
+            worker.resident, worker.descriptors = 70_000_000, 60
+        said = [{"label": unit, "value": hour} for unit in UNITS if hour < 5.0 or unit != "bytes"]
+        self.perfdata.tell(said)
+
+    def _report(self, hour: float) -> None:
+        """Two processes of an application report; one is silent for a while."""
+        for process in ("web-1", "web-2"):
+            silent = process == "web-2" and 3.5 <= hour < 4.0
+            at = START + 3.5 * 3600 if silent else self.clock.time()
+            self.metrics.app("checkout", process, up=not silent, heard_at=at)
+            if not silent:
+                self.metrics.app_report(refused=2.0 <= hour < 2.1)
 
     def _write(self, hour: float) -> None:
         """The remote is away for half an hour and then catches up; a list of targets grows."""

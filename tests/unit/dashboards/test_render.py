@@ -218,11 +218,6 @@ def test_every_group_of_metrics_is_on_a_dashboard(load: Load) -> None:
         # shown by its parts, and by what it leads to
         "cbmon_check_last_run_timestamp_seconds",
         "circuit_breaker_trips_total",
-        # who reports is on the daemon's page; what they report is on the breakers' dashboards
-        "cbmon_app_up",
-        "cbmon_app_last_report_timestamp_seconds",
-        "cbmon_app_reports_total",
-        "cbmon_app_reports_refused_total",
     }
 
 
