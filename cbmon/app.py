@@ -223,9 +223,9 @@ class Daemon:
         except StartupError as error:
             log.error("start failed", extra=fields(error=str(error)))  # noqa: TRY400 - said in full
             return 1
-        gc.collect()
-        gc.freeze()  # what lives as long as the process is not looked through again
+        gc.freeze()  # what lives as long as the process is not looked through again, nor now
         gc.set_threshold(GARBAGE, 10, 100)
+        gc.enable()
         self._not_ready = ""
         self._systemd.ready(f"watching {len(self._monitor)} components")
         log.info("ready", extra=fields(version=__version__, components=len(self._monitor)))

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from cbmon.blackbox.file import ModuleFile, modules_of
 from cbmon.build import config_types
 from cbmon.config import Config
 from cbmon.config.load import Loader
@@ -21,6 +21,9 @@ from cbmon.logs import fields
 from cbmon.options import RunOptions
 from cbmon.web.exposure import web_config_of
 from cbmon.web.webconfig import WebConfig
+
+if TYPE_CHECKING:
+    from cbmon.blackbox.file import ModuleFile
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ class Files:
         log.debug("configuration read", extra=fields(hash=config.hash))
         return Told(
             config=config,
-            modules=modules_of(options.blackbox_config),
+            modules=_modules(options.blackbox_config),
             web_config=web_config_of(config, options.web_config, options.listen),
         )
 
@@ -60,6 +63,14 @@ class Files:
         """The same in a thread, beside which the event loop goes on."""
         with _in_short_turns():
             return await asyncio.to_thread(self.read)
+
+
+def _modules(path: Path | None) -> ModuleFile | None:
+    if path is None:
+        return None
+    from cbmon.blackbox.file import load_modules  # noqa: PLC0415 - few have such a file
+
+    return load_modules(path)
 
 
 @contextmanager

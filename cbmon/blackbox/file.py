@@ -30,11 +30,6 @@ class ModuleFile:
     modules: Mapping[str, Module] = field(default_factory=dict)
 
 
-def modules_of(path: Path | None) -> ModuleFile | None:
-    """The modules of the file that the command line names, if it names one; ConfigError."""
-    return None if path is None else load_modules(path)
-
-
 def load_modules(path: Path) -> ModuleFile:
     """The modules of a file; ConfigError says everything that is wrong with it."""
     problems = Problems()

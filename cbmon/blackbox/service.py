@@ -1,26 +1,30 @@
 """``/probe`` for the daemon: the modules in force, the policy, breakers by target, the history.
 
 Rule: nothing is probed unless it was switched on; what the policy forbids is a failed probe with
-a reason. A module file comes into force whole or not at all.
+a reason. A module file comes into force whole or not at all. What only a probe needs is imported
+with the first module file, so that a daemon without one starts sooner.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from cbmon.blackbox.file import ModuleFile
 from cbmon.blackbox.history import History
-from cbmon.blackbox.look import Look
-from cbmon.blackbox.modules import Module, shown
-from cbmon.blackbox.prober import PROBERS, Outcome, as_yaml, outcome, run, timeout_of, usable
-from cbmon.blackbox.tls import Contexts
 from cbmon.breaker import BreakerPolicy, RegistryFullError
 from cbmon.breaker.registry import BreakerRegistry
 from cbmon.config.sections import ProbeSection
 from cbmon.model import Reason
 from cbmon.probes.addresses import AddressPolicy
 from cbmon.probes.environment import ProbeEnvironment
+
+if TYPE_CHECKING:
+    from cbmon.blackbox.file import ModuleFile
+    from cbmon.blackbox.look import Look
+    from cbmon.blackbox.modules import Module
+    from cbmon.blackbox.prober import Outcome
+    from cbmon.blackbox.tls import Contexts
 
 MOST_TARGETS: int = 10_000
 """Targets whose breakers are kept at once."""
@@ -57,7 +61,7 @@ class Probing:
         self._base = environment
         self._environment = environment
         self._modules: Mapping[str, Module] = {}
-        self._contexts = Contexts(environment.contexts)
+        self._contexts: Contexts | None = None
         self._breakers: BreakerRegistry | None = None
         self._policy: BreakerPolicy | None = None
         self.enabled = False
@@ -73,7 +77,7 @@ class Probing:
         """These modules and this policy from now on; ``enable`` overrides the section's no."""
         breaker = section.policy
         self._modules = file.modules if file else {}
-        self._contexts = Contexts(self._base.contexts)
+        self._contexts = None
         self.enabled = section.enabled or enable
         self._environment = self._base.under(
             AddressPolicy(
@@ -101,9 +105,18 @@ class Probing:
 
     def configuration(self) -> str:
         """The modules in force as YAML; secrets are hidden."""
+        from cbmon.blackbox.modules import shown  # noqa: PLC0415
+        from cbmon.blackbox.prober import as_yaml  # noqa: PLC0415
+
         return as_yaml({"modules": {name: shown(one) for name, one in self._modules.items()}})
 
     def _look(self, inquiry: Inquiry, module: Module) -> Look:
+        from cbmon.blackbox.look import Look  # noqa: PLC0415
+        from cbmon.blackbox.prober import PROBERS, timeout_of, usable  # noqa: PLC0415
+        from cbmon.blackbox.tls import Contexts  # noqa: PLC0415
+
+        if self._contexts is None:
+            self._contexts = Contexts(self._base.contexts)
         try:
             timeout = timeout_of(inquiry.scrape_timeout, module.timeout)
         except ValueError as error:
@@ -124,6 +137,8 @@ class Probing:
         )
 
     async def _behind_breaker(self, name: str, module: Module, look: Look) -> Outcome:
+        from cbmon.blackbox.prober import outcome, run  # noqa: PLC0415
+
         if self._breakers is None:
             return await run(name, module, look)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import click
@@ -64,6 +65,7 @@ def run(
             f"--config.file: there is no {config}; make one with `cbmon init`, or name another",
             USAGE,
         )
+    gc.disable()  # until it is ready: what a start makes stays
     from cbmon.app import run as run_daemon
 
     options = RunOptions(

@@ -13,7 +13,6 @@ from sqlalchemy.exc import ArgumentError
 
 from cbmon.errors import StoreError
 from cbmon.store.backend import Backend
-from cbmon.store.postgres import PostgresBackend
 from cbmon.store.sqlite import SqliteBackend
 
 EXAMPLES = "sqlite:///var/lib/cbmon/cbmon.db or postgresql://cbmon@db.example.net/cbmon"
@@ -25,6 +24,8 @@ def backend_of(url: str) -> Backend:
     if colon and scheme == "sqlite":
         return SqliteBackend(_path(rest))
     if colon and scheme.partition("+")[0] in {"postgresql", "postgres"}:
+        from cbmon.store.postgres import PostgresBackend  # noqa: PLC0415 - with its dialect
+
         return PostgresBackend(_postgres(rest))
     raise StoreError(f"storage.url: got scheme {scheme!r}, expected {EXAMPLES}")
 
