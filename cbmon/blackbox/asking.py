@@ -6,15 +6,21 @@ text; in this we are stricter than Go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from cbmon.blackbox.credentials import basic
 from cbmon.blackbox.places import Place
+from cbmon.model import Reason
+from cbmon.probes.failure import ProbeError, shown
 from cbmon.probes.http.redacted import is_credential
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _KEEPING: Final = frozenset({307, 308})
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BY_US: Final = frozenset({"host", "content-length", "transfer-encoding", "trailer", "connection"})
 
 
@@ -46,6 +52,21 @@ class Ask:
         return "\r\n".join(lines).encode(errors="surrogateescape") + body
 
 
+def check(ask: Ask) -> None:
+    """ProbeError (``config``) for headers that cannot be sent."""
+    for name, value in ask.headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise ProbeError(Reason.CONFIG, f"invalid header field name {shown(name)}")
+        if _CONTROL.search(value):
+            raise ProbeError(Reason.CONFIG, f"invalid header field value for {shown(name)}")
+
+
+def check_method(method: str) -> None:
+    """ProbeError (``config``) for what is no method."""
+    if not _TOKEN.fullmatch(method):
+        raise ProbeError(Reason.CONFIG, f"invalid method {shown(method)}")
+
+
 def redirects(ask: Ask, status: int, location: str) -> bool:
     """Whether Go's client would take the answer for a redirect at all."""
     if status not in REDIRECTS or not location:
@@ -69,6 +90,8 @@ def following(ask: Ask, status: int, location: str, first: Place) -> Ask:
         after = replace(after, method=method, body=None, chunked=False)
     if not relative or ask.host == ask.place.netloc:
         after = replace(after, host=place.netloc)
+    if place.user and not any(name.lower() == "authorization" for name in headers):
+        headers["Authorization"] = basic(*place.user)
     if not _home(ask, place, first):
         kept = {name: value for name, value in headers.items() if not is_credential(name)}
         after = replace(after, headers=kept, home=False)

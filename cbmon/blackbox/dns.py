@@ -29,6 +29,8 @@ _GAUGES: Final[Mapping[str, str]] = {
     "probe_dns_additional_rrs": "Records in the additional section",
     "probe_dns_query_succeeded": "Whether an answer came",
 }
+LARGEST_DATAGRAM: Final = 512
+"""Bytes of an answer over UDP to a question that does not offer room for more."""
 _HEADER: Final = struct.Struct("!6H")
 
 
@@ -85,6 +87,8 @@ async def _asked(look: Look, options: DnsModule, *, ip: str, port: str, host: st
                 data = await over_stream(attempt, look.environment, route, asked, tls)
             else:
                 data = await over_udp(attempt, look.environment, route, asked)
+                if len(data) > LARGEST_DATAGRAM:
+                    raise MalformedError(f"more than {LARGEST_DATAGRAM} bytes over UDP")
     finally:
         attempt.end()
         connecting = attempt.spent(Phase.CONNECT) + attempt.spent(Phase.TLS)
@@ -106,7 +110,7 @@ def _judged(look: Look, options: DnsModule, reply: Reply) -> bool:
     gauges = look.gauges
     gauges.set("probe_dns_answer_rrs", len(reply.answer))
     gauges.set("probe_dns_authority_rrs", len(reply.authority))
-    gauges.set("probe_dns_additional_rrs", len(reply.additional))
+    gauges.set("probe_dns_additional_rrs", len(reply.additional) + reply.pseudo)
     gauges.set("probe_dns_query_succeeded", 1)
     if options.query_type == "SOA":
         gauges.declare("probe_dns_serial", "Serial number of the zone")

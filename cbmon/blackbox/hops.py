@@ -12,14 +12,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from cbmon.blackbox.addresses import family_of, find
-from cbmon.blackbox.asking import Ask, following, redirects
+from cbmon.blackbox.asking import Ask, check, following, redirects
 from cbmon.blackbox.cookies import Cookies
 from cbmon.blackbox.credentials import basic
 from cbmon.blackbox.look import Look
 from cbmon.blackbox.modules import HttpModule
+from cbmon.blackbox.parsing import Head
 from cbmon.blackbox.places import Place
 from cbmon.blackbox.proxies import proxy_for
-from cbmon.blackbox.wire import Exchange, Head
+from cbmon.blackbox.wire import Exchange
 from cbmon.model import Phase, Reason
 from cbmon.probes.dial import Link, Route, Tls, dial, secure
 from cbmon.probes.failure import ProbeError
@@ -83,6 +84,7 @@ class Trip:
         cookie = self._cookies.header(ask.place)
         if cookie:
             ask = replace(ask, headers={**ask.headers, "Cookie": cookie})
+        check(ask)
         async with self._look.deadline():
             link, tls, target = await self._connect(ask)
             try:

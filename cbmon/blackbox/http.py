@@ -14,21 +14,23 @@ from typing import Final
 from cbmon import __version__
 from cbmon.blackbox import cel, oauth2
 from cbmon.blackbox.addresses import choose
-from cbmon.blackbox.asking import Ask
+from cbmon.blackbox.asking import Ask, check_method
 from cbmon.blackbox.certificates import tell_handshake
 from cbmon.blackbox.credentials import basic, headers_of, read_bytes
 from cbmon.blackbox.hops import ALPN, Answer, Trip
 from cbmon.blackbox.look import Look
 from cbmon.blackbox.matching import search
 from cbmon.blackbox.modules import HeaderMatch, HttpModule, Module
+from cbmon.blackbox.parsing import Head
 from cbmon.blackbox.places import Place, parse
 from cbmon.blackbox.proxies import uses_proxy
-from cbmon.blackbox.reading import Body, receive
-from cbmon.blackbox.wire import Head
+from cbmon.blackbox.reading import Body, Shelf, receive
 from cbmon.errors import MissingExtraError
 from cbmon.model import Phase, Reason
 from cbmon.probes.failure import ProbeError
 
+LARGE: Final = 256 * 1024
+"""Bytes from which on patterns are looked for in a thread."""
 USER_AGENT: Final = f"cbmon/{__version__}"
 _PHASES: Final[Mapping[str, str]] = {
     "connect": "connect", "tls": "tls", "processing": "processing", "transfer": "transfer",
@@ -81,6 +83,7 @@ class _Visit:
             return False
         await self._look.contexts.get(options.tls_config, alpn=ALPN)
         body = await self._body()
+        check_method(options.method or "GET")
         for phase in _PHASES:
             self._gauges.add("probe_http_duration_seconds", 0, phase=phase)
         ask = await self._first(place, found, body)
@@ -97,8 +100,9 @@ class _Visit:
         self._look.attempt.end()
         for phase, name in _PHASES.items():
             self._gauges.add("probe_http_duration_seconds", self._spent(name), phase=phase)
-        later = self._spent("resolve") - resolved
-        self._gauges.add("probe_http_duration_seconds", later, phase="resolve")
+        if trip.redirects:
+            later = self._spent("resolve") - resolved
+            self._gauges.add("probe_http_duration_seconds", later, phase="resolve")
         self._gauges.set("probe_http_redirects", trip.redirects)
         return success
 
@@ -212,9 +216,10 @@ class _Visit:
         options = self._options
         rules = options.fail_if_body_matches_regexp or options.fail_if_body_not_matches_regexp
         wants = success and bool(rules or cel.used(options))
-        body = Body(options.compression, options.body_size_limit, kept=wants)
         if answer.refused:
-            return success and self._unread(answer, wants=wants)
+            return success and await self._unread(answer, wants=wants)
+        shelf = self._look.environment.shared(Shelf) if wants else None
+        body = Body(options.compression, options.body_size_limit, shelf)
         try:
             async with self._look.deadline():
                 await receive(answer.exchange, body)
@@ -224,32 +229,41 @@ class _Visit:
             success = False
         else:
             if success and rules:
-                success = self._good_text(body.content)
+                success = await self._good_text(body.content)
                 self._gauges.set("probe_failed_due_to_regex", not success)
             if success and cel.used(options):
-                success = self._good_json(body.content)
+                success = self._good_json(bytes(body.content))
                 self._gauges.set("probe_failed_due_to_cel", not success)
+        finally:
+            body.end()
         self._look.attempt.end()
         self._gauges.set("probe_http_uncompressed_body_length", body.size)
         return success
 
-    def _unread(self, answer: Answer, *, wants: bool) -> bool:
+    async def _unread(self, answer: Answer, *, wants: bool) -> bool:
         """A redirect that is not followed has no body to look at, unless it is empty anyway."""
+        if self._options.compression.lower() == "gzip":  # whose head Go reads in any case
+            return self._look.fail(Reason.REDIRECT, "Failed to get decompressor: body is not read")
         if not wants:
             return True
         self._gauges.set("probe_failed_due_to_regex", 1)
-        if answer.head.length == 0 and self._good_text(b""):
+        if answer.head.length == 0 and await self._good_text(bytearray()):
             self._gauges.set("probe_failed_due_to_regex", 0)
             return True
         return self._look.fail(Reason.REDIRECT, "The body of a redirect is not read")
 
-    def _good_text(self, text: bytes) -> bool:
+    async def _good_text(self, text: bytearray) -> bool:
+        if len(text) > LARGE:
+            return await asyncio.to_thread(self._matches, text)
+        return self._matches(text)
+
+    def _matches(self, text: bytearray) -> bool:
         for pattern in self._options.fail_if_body_matches_regexp:
-            if search(pattern, text):
+            if pattern.search(text):
                 what = "Body matched regular expression"
                 return self._look.fail(Reason.BODY, what, regexp=pattern.pattern)
         for pattern in self._options.fail_if_body_not_matches_regexp:
-            if not search(pattern, text):
+            if not pattern.search(text):
                 what = "Body did not match regular expression"
                 return self._look.fail(Reason.BODY, what, regexp=pattern.pattern)
         return True

@@ -60,7 +60,7 @@ class Talk(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """The target says something; one that never stops is made to wait."""
         self._heard += data
-        if len(self._heard) > 4 * LONGEST_LINE and self._transport is not None:
+        if len(self._heard) > LONGEST_LINE and self._transport is not None:
             self._transport.pause_reading()
         self._news.set()
 

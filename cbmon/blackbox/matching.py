@@ -45,6 +45,10 @@ def search(pattern: Regex, text: bytes | str) -> Found | None:
     """The first match; the groups hold the bytes as they are (``surrogateescape``)."""
     if isinstance(text, bytes):
         text = text.decode(errors="surrogateescape")
-    clean = text if text.isascii() else _STRAY.sub("\ufffd", text)
-    match = pattern.search(clean)
+    match = pattern.search(clean(text))
     return None if match is None else Found(match, text)
+
+
+def clean(text: str) -> str:
+    """The text with one U+FFFD for each byte that is no UTF-8."""
+    return text if text.isascii() else _STRAY.sub("\ufffd", text)

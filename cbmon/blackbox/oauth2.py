@@ -15,7 +15,7 @@ from cbmon.blackbox.hops import Trip
 from cbmon.blackbox.look import Look
 from cbmon.blackbox.modules import HttpModule
 from cbmon.blackbox.places import parse
-from cbmon.blackbox.reading import Body, receive
+from cbmon.blackbox.reading import Body, Shelf, receive
 from cbmon.model import Reason
 from cbmon.probes.failure import ProbeError, shown
 
@@ -59,10 +59,11 @@ async def _asked(look: Look, grant: OAuth2, options: HttpModule, secret: str) ->
     )
     name = grant.tls_config.server_name or place.host
     answer = await Trip(look, client, place, name).make(ask)
+    body = Body("", LARGEST, look.environment.shared(Shelf))
     try:
-        body = Body("", LARGEST, kept=True)
         async with look.deadline():
             await receive(answer.exchange, body)
+        return answer.head.status, bytes(body.content)
     finally:
+        body.end()
         answer.transport.abort()
-    return answer.head.status, body.content

@@ -17,7 +17,8 @@ PORTS: Final = {"http": 80, "https": 443}
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HOST: Final = re.compile(r"(\[[^\[\]]*\]|[^\[\]]*?)(?::([0-9]*))?")
-_SENT: Final = "/%:@!$&'()*+,;=-._~?[]|^`{}\\\"<>"
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_VALID_PATH: Final = re.compile(r"[A-Za-z0-9_.~/!$&'()*+,;=:@%\[\]-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,11 @@ class Place:
 
     def join(self, location: str) -> Place:
         """The place that a Location header means; ProbeError for what is no URL."""
-        return parse(urljoin(self.url, location.strip()))
+        location = location.strip()
+        if _SCHEME.match(location):  # urljoin would take "http:///" for relative
+            return parse(location)
+        joined = parse(urljoin(self.url, location))
+        return replace(joined, user=self.user) if joined.netloc == self.netloc else joined
 
 
 def parse(url: str) -> Place:
@@ -72,7 +77,7 @@ def parse(url: str) -> Place:
         raise _refused(url, "an impossible host")
     if _BAD_ESCAPE.search(parts.path) or _BAD_ESCAPE.search(match[1].partition("%25")[0]):
         raise _refused(url, "an invalid escape")
-    path = quote(parts.path or "/", safe=_SENT) + (f"?{_query(parts.query)}" if parts.query else "")
+    path = _sent(parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Place(
         scheme=parts.scheme,
         netloc=netloc,
@@ -83,8 +88,11 @@ def parse(url: str) -> Place:
     )
 
 
-def _query(query: str) -> str:
-    return quote(query, safe=_SENT)
+def _sent(path: str) -> str:
+    """A path as Go sends it: as it is written if that is valid, else escaped anew."""
+    if _VALID_PATH.fullmatch(path):
+        return path
+    return quote(unquote_to_bytes(path.encode(errors="surrogateescape")), safe="$&+,/:;=@")
 
 
 def _user(userinfo: str) -> tuple[str, str]:

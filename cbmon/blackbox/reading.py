@@ -1,65 +1,121 @@
-"""Bodies of answers: counted, unpacked and limited while they come.
+"""Bodies of answers: counted, unpacked, limited and kept while they come.
 
-Rule: no body is gathered that nobody looks at, and none beyond :data:`MOST_KEPT`; the event loop
-is let go between steps.
+Rule: a body that nobody looks at is counted and never waits. What is kept is valid UTF-8, and all
+probes together keep no more than :data:`MOST_KEPT`: when they would, the largest body is given up.
 """
 
 from __future__ import annotations
 
 import asyncio
+import codecs
 from typing import Final
 
+from cbmon.blackbox.matching import clean
 from cbmon.blackbox.unpacking import STEP, unpacker
 from cbmon.blackbox.wire import Exchange
 from cbmon.model import Reason
 from cbmon.probes.failure import ProbeError
 
 MOST_KEPT: Final = 16 * 1024 * 1024
-"""Bytes of a body that patterns are looked for in, where the module sets no limit of its own."""
+"""Bytes that are kept of the bodies of all probes that go on at once."""
 _BREATH: Final = 1024 * 1024
 
 
-class Body:
-    """What comes of one body; ``limit`` in bytes counts after unpacking, 0 is none."""
+class Shelf:
+    """What the probes of one daemon keep of bodies."""
 
-    def __init__(self, compression: str, limit: int, *, kept: bool) -> None:
+    def __init__(self) -> None:
+        self._bodies: set[Body] = set()
+        self._size = 0
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+    def put(self, body: Body, size: int) -> None:
+        """A body is kept and has grown by so much; one may be given up for that."""
+        self._bodies.add(body)
+        self._size += size
+        while self._size > MOST_KEPT:
+            largest = max(self._bodies, key=lambda one: len(one.content))
+            self.take(largest)
+            largest.give_up()
+
+    def take(self, body: Body) -> None:
+        """A body is needed no more."""
+        if body in self._bodies:
+            self._bodies.remove(body)
+            self._size -= len(body.content)
+
+
+class Body:
+    """What comes of one body; ``limit`` in bytes counts after unpacking, 0 is none.
+
+    With a ``shelf`` it is kept there, until :meth:`end`.
+    """
+
+    def __init__(self, compression: str, limit: int, shelf: Shelf | None = None) -> None:
         self.size = 0
         """Bytes after unpacking."""
-        self._limit = limit
-        self._compression = compression
-        self._content = bytearray() if kept else None
-
-    @property
-    def content(self) -> bytes:
-        """What was kept."""
-        return bytes(self._content or b"")
-
-    @property
-    def compression(self) -> str:
+        self.content = bytearray()
+        """What was kept, as UTF-8; each byte that is none became a U+FFFD."""
+        self.compression = compression
         """How the module says that it is packed."""
-        return self._compression
+        self._limit = limit
+        self._shelf = shelf
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._given_up = False
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether somebody wants to look at it."""
+        return self._shelf is not None
 
     def take(self, piece: bytes) -> None:
         """One unpacked piece; ProbeError (``size``) when it is one too many."""
         if self._limit and self.size + len(piece) > self._limit:
-            piece = piece[: self._limit - self.size]
-            self._keep(piece)
+            self._keep(piece[: self._limit - self.size])
             raise ProbeError(Reason.SIZE, f"the body is larger than {self._limit} bytes")
         self._keep(piece)
 
-    def _keep(self, piece: bytes) -> None:
+    def whole(self) -> None:
+        """No more will come; ProbeError (``size``) when it was given up meanwhile."""
+        self._keep(b"", final=True)
+
+    def end(self) -> None:
+        """Nobody looks at it any more."""
+        if self._shelf is not None:
+            self._shelf.take(self)
+            self.content = bytearray()
+
+    def give_up(self) -> None:
+        """Keep nothing any more: it is the largest of too many."""
+        self.content = bytearray()
+        self._given_up = True
+
+    def _keep(self, piece: bytes, *, final: bool = False) -> None:
         self.size += len(piece)
-        if self._content is None:
+        if self._shelf is None:
             return
-        self._content += piece
-        if len(self._content) > MOST_KEPT:
-            text = f"the body is larger than {MOST_KEPT} bytes; set body_size_limit"
-            raise ProbeError(Reason.SIZE, text)
+        if not self._given_up:
+            before = len(self.content)
+            self.content += self._as_text(piece, final=final)
+            self._shelf.put(self, len(self.content) - before)
+        if self._given_up:
+            text = f"the bodies of all probes together are larger than {MOST_KEPT} bytes"
+            raise ProbeError(Reason.SIZE, f"{text}, this one most; set body_size_limit")
+
+    def _as_text(self, piece: bytes, *, final: bool) -> bytes:
+        if piece.isascii() and not self._decoder.getstate()[0]:
+            return piece
+        return clean(self._decoder.decode(piece, final)).encode()
 
 
 async def receive(exchange: Exchange, body: Body) -> None:
     """Read an answer to its end; ProbeError when it breaks off, is damaged or too large."""
     unpack = unpacker(body.compression)
+    if unpack is None and not body.is_kept:
+        await exchange.counted(body.take)
+        return
     breath = _BREATH
     async for data in exchange.body():
         for piece in unpack.feed(data) if unpack else (data,):
@@ -70,3 +126,4 @@ async def receive(exchange: Exchange, body: Body) -> None:
                 await asyncio.sleep(0)
     if unpack is not None:
         unpack.end()
+    body.whole()

@@ -56,7 +56,12 @@ class _Zlib:
                         return
                     self._member = zlib.decompressobj(self._wbits)
                 self._begun = True
-                yield self._member.decompress(data, STEP)
+                spare = self._member.copy()
+                try:
+                    yield self._member.decompress(data, STEP)
+                except zlib.error:
+                    yield from _sound_part(spare, data)
+                    raise
                 data = self._member.unconsumed_tail or self._member.unused_data
         except zlib.error as error:
             raise ProbeError(Reason.PROTOCOL, f"cannot decompress: {error}") from error
@@ -64,6 +69,17 @@ class _Zlib:
     def end(self) -> None:
         if not (self._begun and self._member.eof):
             raise ProbeError(Reason.PROTOCOL, "cannot decompress: unexpected EOF")
+
+
+def _sound_part(member: Any, data: bytes) -> Iterator[bytes]:
+    """What can be unpacked before the damage, which counts as much as Go's client lets it."""
+    for byte in data:
+        try:
+            piece = member.decompress(bytes([byte]))
+        except zlib.error:
+            return
+        if piece:
+            yield piece
 
 
 class _Brotli:

@@ -29,7 +29,7 @@ class Regex:
         self.pattern = pattern
         self._compiled = _compile(pattern)
 
-    def search(self, text: str | bytes) -> Any:
+    def search(self, text: str | bytes | bytearray) -> Any:
         """The first match anywhere in the text (``[n]``, ``.groups()``), or None."""
         return self._compiled.search(text)
 

@@ -23,9 +23,11 @@ from tests.integration.harness import Daemon, program
 from tests.integration.harness.servers import Server
 from tests.integration.harness.web import Answer, fetch
 from tests.integration.sidebyside.answers import redirect, reset, respond
-from tests.integration.sidebyside.cases import CASES, Case
+from tests.integration.sidebyside.cases import CASES as FIRST
+from tests.integration.sidebyside.cases import Case
 from tests.integration.sidebyside.certificates import Authority
 from tests.integration.sidebyside.health import HealthServer
+from tests.integration.sidebyside.more import MORE
 from tests.integration.sidebyside.nameserver import datagrams, stream
 from tests.integration.sidebyside.targets import (
     Datagrams,
@@ -34,8 +36,10 @@ from tests.integration.sidebyside.targets import (
     http,
     over_tls,
     script,
+    tunnel,
 )
 
+CASES: Final = [*FIRST, *MORE]
 TIMES: Final = ("_duration_seconds", "_lookup_time_seconds")
 OURS: Final = frozenset(
     {"cbmon_probe_failure_info", "probe_failed_due_to_bytes", "probe_tls_cipher_info"}
@@ -72,7 +76,8 @@ class Pair:
         query = {"module": f"m{number}", "target": case.target, **case.query}
         query = {key: value.format_map(self.words) for key, value in query.items()}
         headers = {"X-Prometheus-Scrape-Timeout-Seconds": case.scrape} if case.scrape else {}
-        return fetch(f"{url}/probe?{urllib.parse.urlencode(query)}", headers=headers, timeout=15)
+        asked = urllib.parse.urlencode(query) + case.more
+        return fetch(f"{url}/probe?{asked}", headers=headers, timeout=15)
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +162,10 @@ def _targets(directory: Path, stack: ExitStack) -> dict[str, str]:
     talks: dict[str, Talk] = {
         "banner": banner,
         "silent": script(3.0),
+        "hang_up": lambda _: None,
+        "odd": script(b"\xffb\nc\rd\ne\r\r\n"),
+        "endless_line": script(b"a" * 70_000 + b"b\n"),
+        "tunnel": tunnel,
         "reset": reset,
         "irc": _irc,
         "smtp": script(

@@ -82,6 +82,8 @@ class Reply:
     answer: tuple[Record, ...]
     authority: tuple[Record, ...]
     additional: tuple[Record, ...]
+    pseudo: int = 0
+    """Further records of the additional section, which are EDNS's."""
 
 
 def question(number: int, name: str, kind: str, klass: str, *, recursive: bool) -> bytes:
@@ -147,6 +149,7 @@ def _parsed(data: bytes) -> Reply:
         answer=sections[0],
         authority=sections[1],
         additional=sections[2],
+        pseudo=counts[2] - len(sections[2]),
     )
 
 
@@ -186,7 +189,7 @@ def _name(data: bytes, at: int) -> tuple[str, int]:
         size += length + 1
         if length > 63 or size > 254 or at + 1 + length > len(data):
             raise MalformedError("a name is too long")
-        labels.append(_escaped(data[at + 1 : at + 1 + length], b'.\\"();@$'))
+        labels.append(_escaped(data[at + 1 : at + 1 + length], b".\\\"();@' "))
         at += 1 + length
     return ".".join(labels) + ".", after or at + 1
 

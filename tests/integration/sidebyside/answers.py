@@ -6,7 +6,10 @@ import gzip
 import socket
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from urllib.parse import unquote
+
+import brotli
 
 from tests.integration.sidebyside.targets import Talk
 
@@ -35,12 +38,21 @@ def slow_head(connection: socket.socket) -> None:
     connection.sendall(answer("200 OK"))
 
 
+def endless(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        connection.sendall(b"a" * 65536)
+
+
 def reset(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     connection.close()
 
 
 HEADERS = "".join(f"X-Header-{n}: {n}\r\n" for n in range(300)).encode()
+
+PACKED = gzip.compress(TEXT)
+NAMED = PACKED[:3] + b"\x08" + PACKED[4:10] + b"fox.txt\0" + PACKED[10:]
 
 FIXED: Mapping[str, bytes | Talk] = {
     "/": answer("200 OK", TEXT),
@@ -103,13 +115,57 @@ FIXED: Mapping[str, bytes | Talk] = {
     "/300": redirect("/", "300 Multiple Choices"),
     "/cookie-in": redirect("/cookie-out", Set_Cookie="session=abc; Path=/"),
     "/empty-redirect": answer("302 Found", Location="/"),
+    "/blank-first": b"\r\n" + answer("200 OK"),
+    "/line-alone": b"HTTP/1.1 200 OK\r\n",
+    "/length-twice": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+    "/lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+    "/chunked-1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"5\r\nhello\r\n0\r\n\r\n",
+    "/folded": b"HTTP/1.1 200 OK\r\nX-Test: one\r\n two\r\nContent-Length: 0\r\n\r\n",
+    "/trailer": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-After\r\n\r\n"
+    b"2\r\nok\r\n0\r\nX-After: yes\r\n\r\n",
+    "/br": answer("200 OK", brotli.compress(TEXT), Content_Encoding="br"),
+    "/br-cut": answer("200 OK", brotli.compress(TEXT * 40)[:-5]),
+    "/gzip-garbage": answer("200 OK", PACKED + b"garbage"),
+    "/deflate-garbage": answer("200 OK", DEFLATED + b"garbage"),
+    "/gzip-sum": answer("200 OK", PACKED[:-8] + b"\0\0\0\0" + PACKED[-4:]),
+    "/gzip-name": answer("200 OK", NAMED),
+    "/gzip-chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + b"".join(b"1\r\n%c\r\n" % byte for byte in PACKED) + b"0\r\n\r\n",
+    "/endless": endless,
+    "/ping": redirect("/pong"),
+    "/pong": redirect("/ping"),
+    "/dir/next": answer("200 OK", b"/dir/next"),
+    "/up": answer("200 OK"),
+    "/token": answer("200 OK", b'{"access_token": "t0ken", "token_type": "bearer"}',
+                     Content_Type="application/json"),
     "/a%2Fb": answer("200 OK", b"escaped"),
+}  # fmt: skip
+
+
+def to(location: str) -> bytes:
+    return b"HTTP/1.1 302 F\r\nContent-Length: 0\r\nLocation: %b\r\n\r\n" % location.encode()
+
+
+GIVEN: Mapping[str, Callable[[str], bytes]] = {
+    "/line/": lambda text: text.encode() + b"\r\nContent-Length: 0\r\n\r\n",
+    "/length/": lambda text: b"HTTP/1.1 200 OK\r\nContent-Length:%b\r\n\r\nhello" % text.encode(),
+    "/coding/": lambda text: (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: %b\r\n\r\n5\r\nhello\r\n0\r\n\r\n" % text.encode()
+    ),
+    "/header/": lambda text: b"HTTP/1.1 200 OK\r\n%b\r\nContent-Length: 0\r\n\r\n" % text.encode(),
+    "/dir/to/": lambda text: to({"page": "../next"}.get(text, "../" + text)),
+    "/echo-at/": lambda text: redirect("/echo?a=b"),
+    "/at/": to,
+    "/absolute": lambda text: redirect(f"http://{text.partition('=')[2]}/"),
+    "/cookie/": lambda text: redirect("/echo", Set_Cookie=text),
 }
+"""Answers that are made from the rest of the path."""
 
 
 def respond(head: str, body: bytes) -> bytes | Talk:
     first, *lines = head.split("\r\n")
-    method, path, _ = first.split(" ")
+    method, path = _asked(first)
     headers = {name.lower(): value for name, _, value in (one.partition(": ") for one in lines)}
     said = _computed(first, headers, body) or FIXED.get(path.partition("?")[0])
     said = answer("404 Not Found") if said is None else said
@@ -118,19 +174,26 @@ def respond(head: str, body: bytes) -> bytes | Talk:
     return said
 
 
+def _asked(first: str) -> tuple[str, str]:
+    """Method and path; the path may hold a space."""
+    method, _, rest = first.partition(" ")
+    return method, rest.rpartition(" ")[0]
+
+
 def _computed(first: str, headers: dict[str, str], body: bytes) -> bytes | None:
     """What depends on the request."""
-    method, path, _ = first.split(" ")
+    method, path = _asked(first)
     if path.startswith("/loop/") and (left := int(path.rpartition("/")[2])):
         return redirect(f"/loop/{left - 1}")
     if path == "/method":
         return answer("200 OK", f"{method} {body.decode()}".encode())
-    if path == "/cookie-out" and headers.get("cookie") != "session=abc":
-        return answer("403 No")
-    if path.partition("?")[0] == "/echo":
+    if path == "/cookie-out":
+        return None if headers.get("cookie") == "session=abc" else answer("403 No")
+    if path.partition("?")[0].endswith("/echo"):
         headers.pop("user-agent")
         told = "\n".join(f"{name}: {value}" for name, value in sorted(headers.items()))
         return answer("200 OK", f"{first}\n{told}\n\n".encode() + body)
-    if path.startswith("/absolute"):
-        return redirect(f"http://{path.partition('=')[2]}/")
-    return None
+    if path == "/agent":
+        return answer("200 OK", headers.get("user-agent", "").encode())
+    given = next((start for start in GIVEN if path.startswith(start)), None)
+    return GIVEN[given](unquote(path.removeprefix(given))) if given else None

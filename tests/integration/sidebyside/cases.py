@@ -23,6 +23,8 @@ class Case:
     """What probe_success is; None where only the status counts."""
     apart: frozenset[str] = frozenset()
     """Metrics that differ, as docs/blackbox.md explains."""
+    more: str = ""
+    """What follows the query as it is."""
 
 
 def http(name: str, path: str, ok: bool, /, **options: Any) -> Case:

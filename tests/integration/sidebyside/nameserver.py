@@ -11,7 +11,8 @@ import struct
 from collections.abc import Mapping
 from typing import Final
 
-A, NS, CNAME, SOA, MX, TXT, AAAA = 1, 2, 5, 6, 15, 16, 28
+A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, OPT, CAA = 1, 2, 5, 6, 12, 15, 16, 28, 33, 41, 257
+CH, UNKNOWN = 3, 65280
 _QR, _AA, _TC, _RA = 0x8000, 0x0400, 0x0200, 0x0080
 
 Records = list[tuple[str, int, bytes]]
@@ -56,6 +57,60 @@ ZONE: Final[Mapping[tuple[str, int], tuple[int, Records, Records, Records]]] = {
     ("example.", SOA): (0, [("example.", SOA, soa(7)), ("example.", SOA, soa(2024010101))], [], []),
     ("example.", MX): (0, [("example.", MX, mx(10, "mail.example"))], [], []),
     ("example.", TXT): (0, [("example.", TXT, txt(b"v=spf1 -all", b'say "hi"'))], [], []),
+    ("example.", NS): (
+        0,
+        [("example.", NS, name("ns1.example")), ("example.", NS, name("ns2.example"))],
+        [],
+        [],
+    ),
+    ("example.", 255): (
+        0,
+        [("example.", NS, name("ns1.example")), ("example.", SOA, soa(7))],
+        [],
+        [],
+    ),
+    (".", NS): (0, [(".", NS, name("a.root-servers.net"))], [], []),
+    ("1.2.0.192.in-addr.arpa.", PTR): (
+        0,
+        [("1.2.0.192.in-addr.arpa.", PTR, name("www.example"))],
+        [],
+        [],
+    ),
+    ("_sip._tcp.example.", SRV): (
+        0,
+        [("_sip._tcp.example.", SRV, struct.pack("!3H", 10, 20, 5060) + name("sip.example"))],
+        [],
+        [],
+    ),
+    ("example.", CAA): (0, [("example.", CAA, b"\0\5issueca.example")], [], []),
+    ("odd.example.", TXT): (0, [("odd.example.", TXT, txt(b'a"b\\c\xff', b""))], [], []),
+    ("alias-odd.example.", CNAME): (
+        0,
+        [("alias-odd.example.", CNAME, b"\7a.b@c d\7example\0")],
+        [],
+        [],
+    ),
+    ("unknown.example.", A): (0, [("unknown.example.", UNKNOWN, b"abc")], [], []),
+    ("version.bind.", TXT): (0, [("version.bind.", TXT, txt(b"9.x"))], [], []),
+    ("recursive.example.", A): (0, [("recursive.example.", A, a("192.0.2.3"))], [], []),
+    ("notimp.example.", A): (4, [], [], []),
+    ("formerr.example.", A): (1, [], [], []),
+    ("edns.example.", A): (
+        0,
+        [("edns.example.", A, a("192.0.2.4"))],
+        [],
+        [("", OPT, b"")],
+    ),
+    ("trailing.example.", A): (0, [("trailing.example.", A, a("192.0.2.5"))], [], []),
+    ("unasked.example.", A): (0, [("unasked.example.", A, a("192.0.2.6"))], [], []),
+    ("short.example.", A): (0, [("\0", A, a("192.0.2.8"))], [], []),
+    ("round.example.", A): (0, [("\1", A, a("192.0.2.9"))], [], []),
+    ("large.example.", TXT): (
+        0,
+        [("large.example.", TXT, txt(b"x" * 200)) for _ in range(4)],
+        [],
+        [],
+    ),
     ("empty.example.", A): (0, [], [("example.", SOA, soa(7))], []),
     ("gone.example.", A): (3, [], [("example.", SOA, soa(7))], []),
     ("refused.example.", A): (5, [], [], []),
@@ -65,15 +120,24 @@ ZONE: Final[Mapping[tuple[str, int], tuple[int, Records, Records, Records]]] = {
 
 def reply(query: bytes) -> bytes:
     asked, kind, end = _question(query)
+    asked = asked.lower()
     code, *sections = ZONE.get(
         (asked.removeprefix("cut-").removeprefix("liar-"), kind), (3, [], [], [])
     )
-    flags = _QR | _AA | _RA | (struct.unpack_from("!H", query, 2)[0] & 0x0100) | code
+    wants_recursion = struct.unpack_from("!H", query, 2)[0] & 0x0100
+    if asked.startswith("recursive") and not wants_recursion:
+        code, sections = 5, [[], [], []]
+    flags = _QR | _AA | _RA | wants_recursion | code
     if asked.startswith("cut-"):
         flags |= _TC
     counts = [len(section) for section in sections]
-    head = query[:2] + struct.pack("!HHHHH", flags, 1, *counts)
-    return head + query[12:end] + b"".join(_record(*one) for each in sections for one in each)
+    asks = not asked.startswith("unasked.")
+    head = query[:2] + struct.pack("!HHHHH", flags, asks, *counts)
+    if asks:
+        head += query[12:end]
+    klass = CH if asked == "version.bind." else 1
+    records = b"".join(_record(*one, klass) for each in sections for one in each)
+    return head + records + b"\0\0\0\0\0" * asked.startswith("trailing.")
 
 
 def datagrams(query: bytes) -> list[bytes]:
@@ -101,8 +165,12 @@ def stream(connection: socket.socket) -> None:
     connection.recv(1)
 
 
-def _record(owner: str, kind: int, data: bytes) -> bytes:
-    return name(owner) + struct.pack("!HHIH", kind, 1, 300, len(data)) + data
+def _record(owner: str, kind: int, data: bytes, klass: int) -> bytes:
+    """``"\\0"`` stands for a pointer to the question's name, ``"\\1"`` for one to itself."""
+    owners = {"\0": b"\xc0\x0c", "\1": b"\x01a\xc0\x1f"}
+    ttl, klass = (0, 1232) if kind == OPT else (300, klass)
+    encoded = owners.get(owner) or name(owner)
+    return encoded + struct.pack("!HHIH", kind, klass, ttl, len(data)) + data
 
 
 def _question(query: bytes) -> tuple[str, int, int]:

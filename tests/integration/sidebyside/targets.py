@@ -125,6 +125,25 @@ def script(*steps: bytes | float, tls: Path | None = None) -> Talk:
     return talk
 
 
+def tunnel(connection: socket.socket) -> None:
+    """A proxy that connects to whatever CONNECT says."""
+    head, _ = _request(connection)
+    host, _, port = head.split(" ")[1].rpartition(":")
+    with socket.create_connection((host, int(port)), 5) as there:
+        connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+        back = threading.Thread(target=_copy, args=(there, connection), daemon=True)
+        back.start()
+        _copy(connection, there)
+        back.join(5)
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
 def _end(connection: socket.socket) -> None:
     """Say no more, and wait until the other side has gone."""
     with contextlib.suppress(OSError):

@@ -18,7 +18,7 @@ from cbmon.blackbox.lines import LONGEST_LINE, Talk
 from cbmon.blackbox.modules import DnsModule, Module, RecordRules
 from cbmon.blackbox.names import written
 from cbmon.blackbox.prober import PROBERS, prober, timeout_of, usable
-from cbmon.blackbox.reading import Body
+from cbmon.blackbox.reading import MOST_KEPT, Body, Shelf
 from cbmon.blackbox.unpacking import STEP, unpacker
 from cbmon.errors import MissingExtraError
 from cbmon.probes.failure import ProbeError
@@ -266,11 +266,37 @@ def test_brotli_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_limit_is_counted_to_the_byte() -> None:
-    body = Body("", 10, kept=True)
+    body = Body("", 10, Shelf())
     body.take(b"a" * 10)
     with pytest.raises(ProbeError, match="larger than 10 bytes"):
         body.take(b"b")
-    assert (body.size, body.content) == (10, b"a" * 10)
+    assert (body.size, bytes(body.content)) == (10, b"a" * 10)
+
+
+def test_what_is_kept_has_one_character_for_each_byte_that_is_no_text() -> None:
+    body = Body("", 0, Shelf())
+    for piece in (b"a\xe2", b"\x82", b"\xac\xff\xe2", b"\x82b\xce"):
+        body.take(piece)
+    body.whole()
+    assert bytes(body.content).decode() == "a\u20ac\ufffd\ufffd\ufffdb\ufffd"
+    assert body.size == 9
+
+
+def test_the_largest_body_is_given_up_when_all_together_are_too_large() -> None:
+    shelf = Shelf()
+    small, large, later = (Body("", 0, shelf) for _ in range(3))
+    small.take(b"s" * 1000)
+    large.take(b"l" * (MOST_KEPT - 1000))
+    later.take(b"x")
+    with pytest.raises(ProbeError, match="this one most"):
+        large.take(b"l")
+    small.whole()
+    assert (len(small.content), len(large.content), len(later.content)) == (1000, 0, 1)
+
+    small.end()
+    later.take(b"x" * (MOST_KEPT - 1))
+    with pytest.raises(ProbeError, match="this one most"):
+        later.take(b"x")
 
 
 # --- lines ----------------------------------------------------------------------------------
