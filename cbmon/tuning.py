@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 SLICE: Final = 200
 """Breakers that get another policy before the loop may do something else."""
 TRIES: Final = 3
+MOST_SAID: Final = 2000
+"""Characters of what is wrong with a request that go on record; its answer has all of it."""
 BY_HAND: Final = Author(actor="database", reason="its row was edited")
 AT_START: Final = Author(actor="start", reason="the settings in the database")
 BY_RELOAD: Final = Author(actor="reload", reason="configuration")
@@ -226,7 +228,8 @@ class Tuning:
         except (KeyError, StoreError, TooManyChangesError):
             raise  # of the last, as of every flood, the web records some
         except CbmonError as error:
-            self._refused(action, EVERY if name is None else name, author, str(error))
+            said = str(error)[:MOST_SAID]
+            self._refused(action, EVERY if name is None else name, author, said)
             raise
         return done
 

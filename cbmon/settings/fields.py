@@ -49,6 +49,8 @@ SWITCHES: Final[Mapping[str, bool]] = {
 }  # fmt: skip
 NULL: Final = "null"
 LONGEST: Final = format_duration(MAX_DURATION)
+MOST_HINTS: Final = 50
+"""Names that are compared with all that are known: a body may hold thousands."""
 LARGEST: Final = 10**300
 """An int beyond it may be no float; the policy refuses it as it is."""
 
@@ -112,7 +114,8 @@ def read(given: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any], list
     for written, value in given.items():
         name = ALIASES.get(written, written)
         if name not in FIELDS:
-            expected = f"the name of a setting{suggestion(written, FIELDS)}"
+            hint = suggestion(written, FIELDS) if len(problems) < MOST_HINTS else ""
+            expected = f"the name of a setting{hint}"
             problems.append(Problem(field=written, value=value, expected=expected))
         elif name in found:
             expected = f"only one of {written} and {name}"

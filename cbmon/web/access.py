@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 from cbmon.web.auth import Identity, Role
 from cbmon.web.control import peer_process
 from cbmon.web.credentials import Credentials
-from cbmon.web.errors import ApiError
+from cbmon.web.errors import ApiError, bad_request
 from cbmon.web.ids import REQUEST
 from cbmon.web.refusals import SAFE, Hook, refusal_of
 from cbmon.web.sessions import SESSION, Session, Sessions, key_in
@@ -155,9 +155,11 @@ class Access:
             )
 
     async def _identify(self, request: web.Request) -> Identity:
-        header = request.headers.get(hdrs.AUTHORIZATION)
-        if header is not None:
-            return await self.credentials.presented(request, header)
+        headers = request.headers.getall(hdrs.AUTHORIZATION, ())
+        if len(headers) > 1:
+            raise bad_request("there is more than one Authorization header")
+        if headers:
+            return await self.credentials.presented(request, headers[0])
         session = await self._session(request)
         if session is not None:
             request[SESSION] = session

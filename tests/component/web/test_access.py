@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,32 @@ async def test_a_wrong_credential_is_refused_even_for_reads(guarded: Any, header
     reply = await guarded.get("/api/v1/summary", headers={"Authorization": header})
     assert (reply.status, reply.code) == (401, "unauthorized")
     assert "wrong" not in reply.text
+
+
+async def test_two_credentials_are_none(guarded: Any) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", guarded.port)
+    writer.write(
+        b"GET /api/v1/session HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        b"Authorization: Bearer viewer-token\r\nAuthorization: Bearer operator-token\r\n\r\n"
+    )
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"more than one Authorization header" in answer
+
+
+async def test_a_body_that_cannot_be_unpacked_is_the_clients_fault(
+    guarded: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    reply = await guarded.post(
+        "/api/v1/breakers/api/reset",
+        data=b"{}",
+        token="operator-token",
+        headers={"Content-Encoding": "gzip"},
+    )
+    assert (reply.status, reply.code) == (400, "bad_request")
+    assert [one for one in caplog.records if one.levelname == "ERROR"] == []
 
 
 async def test_without_credentials_reads_are_served_and_writes_say_what_to_configure(

@@ -231,6 +231,17 @@ async def test_whatever_is_sent_is_refused_in_one_shape(web: Any, body: bytes, s
     fits("Error", reply.json)
 
 
+async def test_thousands_of_wrong_names_cost_little_and_fill_no_record(
+    web: Any, house: Any
+) -> None:
+    began = time.perf_counter()
+    reply = await put(web, API, {f"failure_thresh0ld{n}": 1 for n in range(2000)})
+    assert time.perf_counter() - began < 0.5
+    assert (reply.status, len(reply.json["error"]["details"]["problems"])) == (422, 2000)
+    (refusal,) = house.refusals
+    assert len(refusal.refused) == 2000
+
+
 async def test_two_hundred_wrong_settings_change_nothing_and_are_refused_at_once(
     web: Any, house: Any
 ) -> None:
