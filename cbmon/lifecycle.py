@@ -63,7 +63,7 @@ class Lifecycle:
             except TimeoutError:
                 clean = False
                 log.error("step did not stop in time", extra=fields(step=name))  # noqa: TRY400
-            except Exception:
+            except Exception:  # the steps below have to stop all the same
                 clean = False
                 log.exception("step failed to stop", extra=fields(step=name))
             else:

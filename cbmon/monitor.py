@@ -371,7 +371,7 @@ class Monitor:
         for sink in self._sinks:
             try:
                 sink(event)
-            except Exception:
+            except Exception:  # the bus: a sink that raises harms no other
                 log.exception("sink failed", extra=fields(event=event.kind, id=event.id))
 
     def _moved(self, component: Component, moved: TransitionEvent) -> None:

@@ -173,7 +173,7 @@ class BreakerConfigs:
             for callback in tuple(self._callbacks):
                 try:
                     callback(before, after)
-                except Exception:
+                except Exception:  # a callback of somebody else harms no other
                     log.exception("callback of a configuration change failed")
 
 

@@ -74,7 +74,7 @@ class McpLink:
             client = await asyncio.shield(ready)
         except asyncio.CancelledError:
             raise
-        except Exception:
+        except Exception:  # whatever it was, it is raised; the next call connects anew
             if self._ready is ready:
                 self._ready = None
             raise
