@@ -252,7 +252,7 @@ class Line:
     async def _treat(self, message: Message, own: list[Message]) -> bool:
         """Do the next step for a message; False if the receiver must not be tried now."""
         now = self._clock.time()
-        line = [*await self._absorbed(message, now), *own]
+        line = [*await self._absorbed(message, own, now), *own]
         past = past_of(message, line, self._going_on()) if sent_again(message) else frozenset()
         step = judge(message, line, now, self._limits, past)
         if step in {Step.DELIVER, Step.DELIVER_FOLDED}:
@@ -270,10 +270,12 @@ class Line:
     def _going_on(self) -> frozenset[str]:
         return frozenset(str(one.body["episode"]) for one in self._standing())
 
-    async def _absorbed(self, message: Message, now: float) -> list[Message]:
+    async def _absorbed(
+        self, message: Message, own: Sequence[Message], now: float
+    ) -> list[Message]:
         """The lines that a message takes over; what still waits in them is folded into it."""
         line: list[Message] = []
-        for thread in absorbed(message):
+        for thread in absorbed(message, own):
             for other in await self._store.line(self.name, thread):
                 if other.state is MessageState.PENDING:
                     await self._drop(other, Step.FOLD, now)

@@ -17,6 +17,8 @@ from cbmon.notify.policy import Why
 
 FOLDED_INTO = "told together with a later message"
 TOLD_SINCE = "what it says is over, or was told since"
+_OF_THE_MESSAGE = ("receiver", "instead_of", "absorbs")
+"""What a body says of its message, and not of what happened."""
 
 
 class Step(StrEnum):
@@ -116,7 +118,8 @@ def dressed(head: Message, entries: Sequence[Body], late: float | None) -> Messa
     if list(entries) == entries_of(head.body):
         body = {**head.body, **extra}
         return replace(head, body=body | ({"entries": said_now} if "entries" in body else {}))
-    body = combined(said_now, head.body.get("group_labels")) | extra
+    own = {name: head.body[name] for name in _OF_THE_MESSAGE if name in head.body}
+    body = combined(said_now, head.body.get("group_labels")) | extra | own
     return replace(head, kind=str(body.get("kind", head.kind)), body=body)
 
 
@@ -146,9 +149,11 @@ def past_of(head: Message, line: Sequence[Message], going_on: Collection[str]) -
     )
 
 
-def absorbed(head: Message) -> tuple[str, ...]:
-    """The lines of the outbox whose waiting messages this one takes over."""
-    return tuple(head.body.get("absorbs", ()))
+def absorbed(head: Message, line: Sequence[Message] = ()) -> tuple[str, ...]:
+    """The threads whose waiting messages this one takes over, also by those folded into it."""
+    folded = (m for m in line if m.sequence < head.sequence and m.last_error == FOLDED_INTO)
+    threads = (thread for one in (*folded, head) for thread in one.body.get("absorbs", ()))
+    return tuple(dict.fromkeys(threads))
 
 
 def needs_line(head: Message, now: float, limits: Limits) -> bool:

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbmon.model import Message, MessageState
-from cbmon.notify.outbox import FOLDED_INTO, Limits, Step, judge, needs_line, said
+from cbmon.notify.messages import entries_of
+from cbmon.notify.outbox import (
+    FOLDED_INTO,
+    Limits,
+    Step,
+    absorbed,
+    dressed,
+    judge,
+    needs_line,
+    past_of,
+    said,
+)
 
 LIMITS = Limits()
 NOW = 1_000_000.0
@@ -201,3 +212,47 @@ def test_what_is_said_at_a_delivery(line: list[Message], expected: list[str]) ->
         for one in said(line[-1], line)
     ]
     assert found == expected
+
+
+def test_what_is_said_of_the_message_itself_stays_when_others_are_folded_into_it() -> None:
+    head = message("recovered", 2, body={"receiver": "mail", "instead_of": "a/x", "absorbs": ["t"]})
+    whole: dict[str, Any] = {"receiver": "ops", "group_labels": {}, "external_url": None, "labels": {}}
+    more = {"category": "check", "incident": "i", "started_at": 0.0, "ended_at": 1.0, "at": 0.0}
+    entries = [{**entry(name, "recovered"), **whole, **more} for name in ("a", "b")]
+    told = dressed(head, entries, None)
+    assert len(told.body["entries"]) == 2
+    assert {name: told.body[name] for name in head.body} == head.body
+
+
+def test_what_a_folded_message_took_over_is_taken_over_with_it() -> None:
+    first = message("opened", 1, body={"absorbs": ["x", "y"]}, **FOLDED)
+    told = message("opened", 2, body={"absorbs": ["told"]}, state=DELIVERED)
+    head = message("opened", 3, body={"absorbs": ["y", "z"]})
+    assert absorbed(head, [first, told, head]) == ("x", "y", "z")
+
+
+AGAIN: dict[str, tuple[list[Message], set[str], set[str]]] = {
+    "it goes on": ([of(1, entry("a", "opened"))], {"a"}, set()),
+    "it is over, and nothing waits": ([of(1, entry("a", "opened"))], set(), {"a"}),
+    "its end waits behind it": (
+        [of(1, entry("a", "opened")), of(2, entry("a", "recovered"))],
+        set(),
+        set(),
+    ),
+    "it was told since": (
+        [of(1, entry("a", "opened")), of(2, entry("a", "unchanged"), state=DELIVERED)],
+        {"a"},
+        {"a"},
+    ),
+    "an end": ([of(1, entry("a", "recovered"))], set(), set()),
+    "one of two": ([of(1, entry("a", "opened"), entry("b", "opened"))], {"b"}, {"a"}),
+}
+
+
+@pytest.mark.parametrize(("line", "going_on", "past"), AGAIN.values(), ids=AGAIN.keys())
+def test_of_what_is_sent_again_there_is_nothing_to_tell_of(
+    line: list[Message], going_on: set[str], past: set[str]
+) -> None:
+    assert past_of(line[0], line, going_on) == past
+    whole = past == {"a"} and len(entries_of(line[0].body)) == 1
+    assert (judge(line[0], line, NOW, LIMITS, past) is Step.OVERTAKEN) is whole
