@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cbmon.cli import output, rendered
+from cbmon.cli.client import daemon_at, daemon_options
 from cbmon.cli.durations import Duration
 from cbmon.cli.problem import BAD_NEWS, USAGE, CommandError
+from cbmon.cli.recorded import recorded
 
 if TYPE_CHECKING:
     from cbmon.breaker import BreakerPolicy
@@ -45,7 +47,7 @@ ANY_PAST = Duration(0.001, 36_500 * 86_400.0)
     "--blip", default="1m", show_default=True, type=Duration(),
     help="Failures that are over within this time need no page.",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@daemon_options
 def simulate(
     *,
     check: str,
@@ -57,9 +59,15 @@ def simulate(
     step: float | None,
     candidates: Sequence[str],
     blip: float,
+    url: str | None,
+    socket_path: Path | None,
+    token_file: Path | None,
     as_json: bool,
 ) -> None:
     """Replay results of CHECK through its breaker, and through others.
+
+    The results are those that the running daemon has recorded, unless --from or --prometheus
+    names another source.
 
     Shows for each how many pages there would have been, how many of them for failures that were
     over by themselves at once, how long after the first failure an outage was told, and how many
@@ -67,16 +75,18 @@ def simulate(
     """
     from cbmon.simulation import replay
 
-    if (file is None) == (prometheus is None):
-        raise CommandError("say where results come from: --from FILE or --prometheus URL", USAGE)
+    if file is not None and prometheus is not None:
+        raise CommandError("--from and --prometheus exclude each other; keep one of them", USAGE)
     found = _check_of(config, check)
     policies = {"in force": found.policy}
     policies |= {text: _policy(text, found.policy) for text in candidates or _templates()}
     if file is not None:
         samples = _guarded(lambda: _file(file), USAGE)
-    else:
+    elif prometheus is not None:
         every = step or found.interval
         samples = _guarded(lambda: _asked(found, prometheus, query, since, every), BAD_NEWS)
+    else:
+        samples = recorded(daemon_at(url, socket_path, token_file), found, since)
     try:
         replays = {name: replay(samples, policy, blip=blip) for name, policy in policies.items()}
     except ValueError as error:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from cbmon.cli.root import cli
 from cbmon.model import Result
 
 DAY = 86_400.0
@@ -140,3 +145,22 @@ async def test_a_page_without_its_store_says_so(daemon: Any, web: Any) -> None:
     reply = await web.get("/components/api")
     assert reply.status == 200
     assert "history is not shown" in reply.text
+
+
+async def test_what_other_settings_had_made_of_the_recorded_results_is_simulated(
+    daemon: Any, fail_result: Any, web: Any, tmp_path: Path
+) -> None:
+    daemon.clock.advance(time.time() - 1200 - daemon.clock.time())  # the command looks from now
+    for number in range(40):
+        daemon.ran("api", fail_result() if number % 20 < 4 else Result(ok=True, duration=0.02))
+        daemon.clock.advance(30)
+    (tmp_path / "cbmon.yml").write_text(
+        "checks: [{name: api, interval: 30s, tcp: {address: '127.0.0.1:1'}}]"
+    )
+    arguments = ["simulate", "api", "--config.file", str(tmp_path / "cbmon.yml"), "--url", web.url]
+    arguments += ["--with", "failure_threshold=2"]
+    done = await asyncio.to_thread(CliRunner().invoke, cli, arguments)
+    assert done.exit_code == 0, done.output
+    assert "in force" in done.stdout
+    assert "failure_threshold=2" in done.stdout
+    assert "single results are there for the last" in done.stderr

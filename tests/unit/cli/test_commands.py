@@ -243,7 +243,7 @@ def test_every_template_is_tried_when_none_is_named(tmp_path: Path) -> None:
         (["shop", "--with", "failure_threshold=0"], "failure_threshold: 0", 2),
         (["shop", "--with", "threshold=1"], "threshold", 2),
         (["shop", "--with", "recovery_timeout=soon"], "recovery_timeout", 2),
-        (["shop", "--prometheus", "http://127.0.0.1:9"], "--from FILE or --prometheus URL", 2),
+        (["shop", "--prometheus", "http://127.0.0.1:9"], "--from and --prometheus exclude", 2),
         (["shop", "--since", "yesterday"], "--since", 2),
         (["shop", "--step", "0s"], "expected from 1ms to 36500d", 2),
         (["shop", "--from", "nowhere.csv"], "--from: cannot read nowhere.csv: No such file", 2),
