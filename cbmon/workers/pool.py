@@ -15,8 +15,9 @@ from typing import Final
 from cbmon.config.fields import Options
 from cbmon.errors import StartupError
 from cbmon.metrics.workers import WorkerRecord
+from cbmon.workers.runs import Delegate
 from cbmon.workers.wire import Settings
-from cbmon.workers.worker import READY_WITHIN, Delegate, Worker
+from cbmon.workers.worker import READY_WITHIN, Worker
 
 AWAY: Final = frozenset(
     {

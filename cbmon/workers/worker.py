@@ -8,29 +8,23 @@ because it may be what they died of.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 import socket
-import sys
-from collections.abc import Mapping
 from itertools import count
-from typing import Any, Final, cast
+from typing import Final
 
-from cbmon.config.fields import Options
-from cbmon.interfaces import Attempt
 from cbmon.logs import fields
 from cbmon.metrics.workers import WorkerRecord
-from cbmon.model import NO_FACTS, Reason, Result
-from cbmon.probes.run import ONCE, Elsewhere, Plan
+from cbmon.model import Reason, Result
+from cbmon.probes.run import Plan
+from cbmon.workers.line import Line, ended, spawned
+from cbmon.workers.runs import AwayRun, Delegate, Done
 from cbmon.workers.wire import (
     BrokenStreamError,
     Definition,
-    Frames,
     Health,
     Kind,
     Settings,
-    frame,
     numbers,
     pickled,
     read_results,
@@ -53,54 +47,6 @@ PING_EVERY: Final = 1.0
 SILENT: Final = 10
 """Questions without an answer after which a worker is taken for stuck."""
 _WRAP: Final = 1 << 32
-_NOT_INHERITED: Final = frozenset(
-    {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID"}
-)
-"""What the service manager tells the daemon alone."""
-
-
-class Delegate(Elsewhere):
-    """A check's runner that lets a worker look."""
-
-    __slots__ = ("_worker", "facts", "kind", "known", "number", "options")
-
-    def __init__(self, worker: Worker, number: int, kind: str, options: Options) -> None:
-        self._worker = worker
-        self.number = number
-        self.kind = kind
-        self.options = options
-        self.facts: Mapping[str, Any] = NO_FACTS
-        """Those of the last result."""
-        self.known: tuple[int, float, Plan] | None = None
-        """As which it is defined, and in which process of its worker."""
-
-    async def run(self, attempt: Attempt) -> Result:
-        """One look, under the worker's own stopwatch."""
-        return await self.run_planned(attempt.remaining, ONCE)
-
-    async def run_planned(self, timeout: float, plan: Plan) -> Result:
-        """A run with its deadline and its confirmations, all of it in the worker."""
-        return await self._worker.look(self, timeout, plan)
-
-    async def close(self) -> None:
-        """The worker need not know it any more."""
-        self._worker.forget(self)
-
-
-class _Run:
-    """A run that was ordered and has not ended."""
-
-    __slots__ = ("deaths", "delegate", "ended", "plan", "sent", "timeout")
-
-    def __init__(
-        self, delegate: Delegate, timeout: float, plan: Plan, ended: asyncio.Future[Result]
-    ) -> None:
-        self.delegate = delegate
-        self.timeout = timeout
-        self.plan = plan
-        self.ended = ended
-        self.sent = False
-        self.deaths = 0
 
 
 class Worker:
@@ -110,10 +56,10 @@ class Worker:
         self._settings = settings
         self._record = record
         self._delegates: dict[int, Delegate] = {}
-        self._runs: dict[int, _Run] = {}
+        self._runs: dict[int, AwayRun] = {}
         self._run_numbers = count()
         self._life = 0
-        self._line: _Line | None = None
+        self._line: Line | None = None
         self._orders: list[int] = []
         self._cancelled: list[int] = []
         self._forgotten: list[int] = []
@@ -156,8 +102,7 @@ class Worker:
                 return
             lived = asyncio.get_running_loop().time() - begun
             quick_deaths = quick_deaths + 1 if lived < SETTLED else 0
-            wait = min(LONGEST_WAIT, SHORTEST_WAIT * 2 ** (quick_deaths - 1))
-            wait = wait if quick_deaths > 1 else 0.0
+            wait = wait_after(quick_deaths)
             self._record.restarts += 1
             log.error(
                 "worker died and is replaced",
@@ -169,10 +114,10 @@ class Worker:
         """One process, from its start to its end; its exit code."""
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
-        line = _Line(self)
+        line = Line(self.heard)
         try:
             with theirs:
-                self.process = process = await _spawned(theirs)
+                self.process = process = await spawned(theirs)
         except OSError as error:
             ours.close()
             log.error("worker does not start", extra=fields(error=str(error)))  # noqa: TRY400
@@ -190,11 +135,11 @@ class Worker:
         finally:
             line.close()
             self._died(line)
-            code = await _ended(process)
+            code = await ended(process)
             self.process = None
         return code
 
-    async def _watch(self, line: _Line) -> None:
+    async def _watch(self, line: Line) -> None:
         """Hang up on a process that does not come up, or does not answer any more."""
         try:
             async with asyncio.timeout(READY_WITHIN):
@@ -210,7 +155,7 @@ class Worker:
         log.error("worker is stuck", extra=fields(worker=self._record.name))
         line.close()
 
-    def came_up(self, line: _Line) -> None:
+    def came_up(self, line: Line) -> None:
         """The process takes orders: those that wait, or were not finished, first."""
         self._life += 1
         self._line = line
@@ -227,7 +172,7 @@ class Worker:
         """That of the process that is there now."""
         return None if self.process is None else self.process.pid
 
-    def _died(self, line: _Line) -> None:
+    def _died(self, line: Line) -> None:
         if self._line is not line:
             return
         self._line = None
@@ -244,7 +189,7 @@ class Worker:
                 continue
             del self._runs[number]
             text = f"internal error: its worker died {DEATHS} times while this run was going on"
-            _tell(run, Result(ok=False, duration=0.0, reason=Reason.INTERNAL, error=text))
+            run.over(Result(ok=False, duration=0.0, reason=Reason.INTERNAL, error=text))
 
     # --- work ----------------------------------------------------------------------------
 
@@ -259,22 +204,22 @@ class Worker:
             self._forgotten.append(delegate.number)
             self._soon()
 
-    async def look(self, delegate: Delegate, timeout: float, plan: Plan) -> Result:
-        """Order a run and wait for its end; cancelled, it is cancelled in the worker too."""
+    def begin(self, delegate: Delegate, timeout: float, plan: Plan, done: Done) -> AwayRun:
+        """Order a run; ``done`` is told its result, None when it was cancelled."""
         number = next(self._run_numbers) % _WRAP
-        ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._runs[number] = _Run(delegate, timeout, plan, ended)
+        run = self._runs[number] = AwayRun(self, number, delegate, timeout, plan, done=done)
         self._orders.append(number)
-        self._soon()
-        try:
-            return await ended
-        except asyncio.CancelledError:
-            if (run := self._runs.pop(number, None)) is not None and run.sent:
-                self._cancelled.append(number)
-                self._soon()
-            raise
+        if not self._flushing:
+            self._soon()
+        return run
 
-    def heard(self, line: _Line, kind: Kind, content: bytes) -> None:
+    def cancel(self, run: AwayRun) -> None:
+        """Nobody wants to know how it ends."""
+        if self._runs.pop(run.number, None) is not None and run.sent:
+            self._cancelled.append(run.number)
+            self._soon()
+
+    def heard(self, line: Line, kind: Kind, content: bytes) -> None:
         """What the process says. Raises BrokenStreamError."""
         if kind is Kind.RESULTS:
             self._take_results(content)
@@ -299,7 +244,7 @@ class Worker:
                 delegate.facts = facts
             run = self._runs.pop(number, None)
             if run is not None:
-                _tell(run, result_of(row, run.delegate.facts))
+                run.over(result_of(row, run.delegate.facts))
         self._record.runs += len(rows)
         self._record.in_flight = len(self._runs)
 
@@ -325,7 +270,7 @@ class Worker:
         if self._orders:
             self._soon()
 
-    def _order(self, line: _Line, orders: list[int]) -> None:
+    def _order(self, line: Line, orders: list[int]) -> None:
         pairs: list[int] = []
         unknown: dict[int, Definition] = {}
         for number in orders:
@@ -348,68 +293,8 @@ class Worker:
         self._record.in_flight = len(self._runs)
 
 
-def _tell(run: _Run, result: Result) -> None:
-    if not run.ended.done():
-        run.ended.set_result(result)
-
-
-class _Line(asyncio.Protocol):
-    """The stream to one process."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._frames = Frames()
-        self._transport: asyncio.Transport | None = None
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.ready = asyncio.Event()
-        self.unanswered = 0
-        """Questions since the last answer."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The stream is there."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        """The process is gone, or its stream."""
-        if not self.ended.done():
-            self.ended.set_result(None)
-
-    def data_received(self, data: bytes) -> None:
-        """Hand on what it says; nonsense ends it."""
-        try:
-            for kind, content in self._frames.feed(data):
-                self._worker.heard(self, kind, content)
-        except BrokenStreamError as error:
-            log.error("worker speaks nonsense", extra=fields(error=str(error)))  # noqa: TRY400
-            self.close()
-
-    def send(self, kind: Kind, content: bytes = b"") -> None:
-        """One frame."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(frame(kind, content))
-
-    def close(self) -> None:
-        """Hang up at once, whatever waits to be sent."""
-        if self._transport is not None:
-            self._transport.abort()
-
-
-async def _spawned(theirs: socket.socket) -> asyncio.subprocess.Process:
-    """A process of this interpreter that sees the modules that this one sees."""
-    environ = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
-    environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "cbmon.workers.child", str(theirs.fileno()),
-        pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, env=environ,
-    )  # fmt: skip
-
-
-async def _ended(process: asyncio.subprocess.Process, grace: float = 1.0) -> int:
-    """Its exit code, once it has ended: by itself within ``grace`` seconds, or killed."""
-    try:
-        async with asyncio.timeout(grace):
-            return await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        return await process.wait()
+def wait_after(quick_deaths: int) -> float:
+    """Seconds until the next process is started, after so many that died soon, in a row."""
+    if quick_deaths < 2:
+        return 0.0
+    return min(LONGEST_WAIT, SHORTEST_WAIT * 2.0 ** min(quick_deaths - 1, 16))

@@ -15,7 +15,7 @@ from cbmon.model import Result
 from cbmon.probes import probe_type
 from cbmon.probes.run import ONCE, Plan
 from cbmon.workers.pool import Workers
-from cbmon.workers.worker import Delegate
+from cbmon.workers.runs import Delegate
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
