@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Any
 
 import click
 
 from cbmon.cli import output
 from cbmon.cli.client import daemon_at, daemon_options
 from cbmon.cli.problem import BAD_NEWS, FINE, USAGE, CommandError
-
-PAGE: Final = 500
 
 
 @click.group()
@@ -60,14 +57,8 @@ def list_(
         "until": until,
     }
     query = {key: value for key, value in wanted.items() if value is not None}
-    daemon, found = daemon_at(url, socket_path, token_file), list[dict[str, Any]]()
-    while len(found) < limit:
-        query["limit"] = str(min(PAGE, limit - len(found)))
-        answer = daemon.get(f"/api/v1/audit?{urlencode(query)}")
-        found += answer["audit"]
-        if answer["next_cursor"] is None:
-            break
-        query["cursor"] = answer["next_cursor"]
+    daemon = daemon_at(url, socket_path, token_file)
+    found = daemon.pages("/api/v1/audit", query, "audit", most=limit)
     if as_json:
         output.show_json(found)
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
 
 import click
 
@@ -31,7 +30,6 @@ STATES: Final = (
     "observe",
     "disabled",
 )
-PAGE: Final = 500
 
 
 @click.command()
@@ -120,14 +118,8 @@ def _check_usage(
 
 
 def _list(daemon: Daemon, filters: Mapping[str, str | None], as_json: bool) -> None:
-    query = {key: value for key, value in filters.items() if value} | {"limit": str(PAGE)}
-    found: list[dict[str, Any]] = []
-    while True:
-        answer = daemon.get(f"/api/v1/breakers?{urlencode(query)}")
-        found += answer["breakers"]
-        if answer["next_cursor"] is None:
-            break
-        query["cursor"] = answer["next_cursor"]
+    query = {key: value for key, value in filters.items() if value}
+    found = daemon.pages("/api/v1/breakers", query, "breakers")
     if as_json:
         output.show_json(found)
         return

@@ -15,7 +15,7 @@ from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import click
 
@@ -26,6 +26,7 @@ SOCKETS: Final = ("/run/cbmon/control.sock", "/var/lib/cbmon/control.sock")
 """Where the packaged daemon has its control socket."""
 TIMEOUT: Final = 10.0
 TRIES: Final = 3
+PAGE: Final = 500
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -93,6 +94,20 @@ class Daemon:
     def get(self, path: str) -> Any:
         """The JSON answer; raises CommandError for anything but success."""
         return self._ask("GET", path, None)
+
+    def pages(
+        self, path: str, query: Mapping[str, str], key: str, most: int | None = None
+    ) -> list[dict[str, Any]]:
+        """The entries of a list, page by page; of them the first ``most``."""
+        found: list[dict[str, Any]] = []
+        cursor: dict[str, str] = {}
+        while True:
+            size = PAGE if most is None else min(PAGE, most - len(found))
+            answer = self.get(f"{path}?{urlencode({**query, 'limit': size, **cursor})}")
+            found += answer[key]
+            if answer["next_cursor"] is None or len(found) == most:
+                return found
+            cursor = {"cursor": answer["next_cursor"]}
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The JSON answer to an order; raises CommandError for anything but success.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlencode
 
 import click
 
@@ -73,14 +72,7 @@ def _because(error: str | None) -> str:
 
 
 def _letters(daemon: Daemon) -> list[dict[str, str]]:
-    query = {"outcome": "dead", "limit": str(PAGE)}
-    found: list[dict[str, str]] = []
-    while True:
-        answer = daemon.get(f"/api/v1/notifications?{urlencode(query)}")
-        found += answer["notifications"]
-        if answer["next_cursor"] is None:
-            return found
-        query["cursor"] = answer["next_cursor"]
+    return daemon.pages("/api/v1/notifications", {"outcome": "dead"}, "notifications")
 
 
 def _dead(daemon: Daemon, *, as_json: bool) -> None:

@@ -7,20 +7,18 @@ token are told alike.
 from __future__ import annotations
 
 import asyncio
-from functools import cache
-from pathlib import Path
 from typing import Final
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from cbmon.web import assets, sessions
 from cbmon.web import query as q
+from cbmon.web import sessions
 from cbmon.web.access import Access, identity
 from cbmon.web.auth import Identity
 from cbmon.web.edge import answer
 from cbmon.web.errors import ApiError, bad_request
 from cbmon.web.keys import ACCESS, LIMITS, SERVICES
+from cbmon.web.rendering import template_of
 from cbmon.web.sessions import SESSION
 from cbmon.web.sites import arrived_locally, client_of, is_secure
 from cbmon.web.throttle import network_of
@@ -120,35 +118,17 @@ async def _who(
     raise credentials.wrong_token(request, client)
 
 
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    environment.globals.update(asset=assets.url)
-    return environment
-
-
 def _page(
     request: web.Request, *, target: str, problem: str = "", status: int = 200
 ) -> web.Response:
     access = request.app[ACCESS]
     clear = not arrived_locally(request) and not is_secure(request, access.external_url())
-    text = (
-        _environment()
-        .get_template("login.html")
-        .render(
-            target=target,
-            problem=problem,
-            clear=clear,
-            possible=access.credentials.for_people,
-            who=None if identity(request).anonymous else identity(request),
-            version=request.app[SERVICES].version,
-        )
+    text = template_of("login.html").render(
+        target=target,
+        problem=problem,
+        clear=clear,
+        possible=access.credentials.for_people,
+        who=None if identity(request).anonymous else identity(request),
+        version=request.app[SERVICES].version,
     )
     return web.Response(text=text, status=status, content_type="text/html")
