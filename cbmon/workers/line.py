@@ -78,7 +78,7 @@ async def spawned(theirs: socket.socket) -> asyncio.subprocess.Process:
     )  # fmt: skip
 
 
-async def ended(process: asyncio.subprocess.Process, grace: float = 1.0) -> int:
+async def ended(process: asyncio.subprocess.Process, grace: float) -> int:
     """Its exit code, once it has ended: by itself within ``grace`` seconds, or killed."""
     try:
         async with asyncio.timeout(grace):

@@ -43,6 +43,8 @@ AT_ONCE: Final = 200
 """Orders that are said in one turn of the event loop: after a death, each takes a definition."""
 READY_WITHIN: Final = 30.0
 """Seconds that a process gets to take its first order."""
+ENDS_WITHIN: Final = 1.0
+"""Seconds that a process gets to end by itself after its stream has."""
 PING_EVERY: Final = 1.0
 SILENT: Final = 10
 """Questions without an answer after which a worker is taken for stuck."""
@@ -82,16 +84,16 @@ class Worker:
         await self._ready.wait()
 
     async def stop(self, grace: float) -> None:
-        """Let the process end within ``grace`` seconds, or end it."""
+        """Let the process end within ``grace`` seconds, or end it; at once if it is not ready."""
         self._stopping = True
-        if self._line is not None:
-            self._line.send(Kind.END)
         if self._keeper is None:
             return
-        _, late = await asyncio.wait([self._keeper], timeout=grace)
-        if late:
+        if self._line is not None:
+            self._line.send(Kind.END)
+            await asyncio.wait([self._keeper], timeout=grace)
+        if not self._keeper.done():
             self._keeper.cancel()
-            await asyncio.wait(late)
+            await asyncio.wait([self._keeper])
 
     async def _keep(self) -> None:
         quick_deaths = 0
@@ -135,7 +137,7 @@ class Worker:
         finally:
             line.close()
             self._died(line)
-            code = await ended(process)
+            code = await ended(process, ENDS_WITHIN if line.ready.is_set() else 0.0)
             self.process = None
         return code
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from cbmon.metrics.workers import WorkerRecord
 from cbmon.model import Reason
 from cbmon.workers import worker as workers
+from cbmon.workers.pool import STOP_WITHIN, Workers
 from cbmon.workers.worker import DEATHS
 from tests.component.workers.conftest import Bench, Silent, eventually, hang_up, look
 
@@ -122,6 +124,17 @@ async def test_a_stop_ends_the_process(bench: Bench) -> None:
     await bench.pool.stop()
     assert not alive(pid)
     assert bench.records[0].restarts == 0
+
+
+async def test_a_stop_ends_a_process_that_is_not_ready_yet() -> None:
+    pool = Workers([WorkerRecord("1")])
+    await pool.start()
+    await eventually(lambda: pool.processes)
+    (pid,) = pool.processes
+    begun = asyncio.get_running_loop().time()
+    await pool.stop()
+    assert asyncio.get_running_loop().time() - begun < STOP_WITHIN
+    assert not alive(pid)
 
 
 async def test_a_stop_ends_a_process_that_is_stuck(bench: Bench) -> None:
