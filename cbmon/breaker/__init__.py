@@ -7,6 +7,7 @@ from cbmon.breaker.breaker import CircuitBreaker
 from cbmon.breaker.clock import Clock, SystemClock
 from cbmon.breaker.decorator import circuit_breaker
 from cbmon.breaker.errors import (
+    BreakerWarning,
     CircuitOpenError,
     InvalidTransitionError,
     NeutralError,
@@ -26,6 +27,7 @@ from cbmon.breaker.states import State, Trigger
 __all__ = [
     "BreakerEvent",
     "BreakerPolicy",
+    "BreakerWarning",
     "CallEvent",
     "CircuitBreaker",
     "CircuitOpenError",

@@ -17,7 +17,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from cbmon.breaker.guard import NOTHING, fail, rejection, settle
+from cbmon.breaker.guard import NOTHING, fail, rejection, settle, warn_of_timeout
 from cbmon.breaker.identity import here, holder, running_task, seen
 from cbmon.breaker.lanes import count_success
 
@@ -121,7 +121,7 @@ async def _enter_async(core: Core) -> Call:
     if _ready.left is None and running_task() is not None:
         _prepare()
     scope = core.timeout()  # raises outside a loop, so before there is a permit to lose
-    block = enter(core)
+    block = _enter(core)
     if scope is not None and block.permit:
         try:
             await scope.__aenter__()
@@ -150,21 +150,15 @@ async def _leave_async(core: Core, ending: Ending) -> None:
 
 def enter(core: Core) -> Call:
     """Take a permit for a block, or raise the rejection."""
-    key = holder(core)
-    if key is not None:
-        outer = _block_of(core, key)
-        if outer is not None:
-            outer.depth += 1
-        return Call(0, None)
-    machine, owners, me = core.machine, core.owners, here()
-    if (permit := machine.door) and machine.inside is None and not owners:  # at once
+    machine = core.machine
+    me = here()
+    if (permit := machine.door) and machine.inside is None and not core.owners:  # at once
         machine.inside = me
         machine.block = permit
         return UNJUDGED
-    permit = machine.free or core.enter()
-    if not permit:
-        raise rejection(core)
-    block = owners[me] = Call(permit, core.begin())
+    block = _enter(core)
+    if block.permit and machine.policy.call_timeout is not None:
+        warn_of_timeout(core, "this block", "a plain `with`", stacklevel=4)
     return block
 
 
@@ -181,6 +175,21 @@ def leave(core: Core, error: BaseException | None) -> None:
 
 
 # --- inside --------------------------------------------------------------------------------
+
+
+def _enter(core: Core) -> Call:
+    """The long way in."""
+    key = holder(core)
+    if key is not None:
+        outer = _block_of(core, key)
+        if outer is not None:
+            outer.depth += 1
+        return Call(0, None)
+    permit = core.machine.free or core.enter()
+    if not permit:
+        raise rejection(core)
+    block = core.owners[here()] = Call(permit, core.begin())
+    return block
 
 
 def _block_of(core: Core, key: object) -> Call | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from cbmon.breaker import blocks, commands
+from cbmon.breaker import arguments, blocks, commands
 from cbmon.breaker import snapshot as snapshots
 from cbmon.breaker.blocks import Call
 from cbmon.breaker.clock import SYSTEM_CLOCK, Clock
@@ -19,7 +19,9 @@ from cbmon.breaker.explain import describe, explain
 from cbmon.breaker.gate import refresh, reshape
 from cbmon.breaker.histogram import Histogram
 from cbmon.breaker.machine import Machine
+from cbmon.breaker.permits import given, take_back
 from cbmon.breaker.policy import BreakerPolicy
+from cbmon.breaker.settings import check_policy, merged
 from cbmon.breaker.states import State, Trigger
 from cbmon.breaker.wrapping import bare, wrap
 
@@ -27,7 +29,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_DEFAULT = BreakerPolicy()
 
 
 class CircuitBreaker:
@@ -35,8 +36,9 @@ class CircuitBreaker:
 
     ``policy_fields`` replace single fields of ``policy``. ``seed`` makes jitter reproducible.
     ``listeners`` hear every event unless they carry an attribute ``kinds``. ``fallback(error)``
-    gives the value for a rejected or failed call. Raises ValueError for a bad field or state,
-    TypeError for a name that is not text, or a listener or fallback that cannot be called.
+    gives the value for a rejected or failed call. Raises ValueError for a bad field or state and
+    for a name that is not 1 to 300 printable characters, TypeError for a field that there is not
+    and for arguments of the wrong type. A field that the kind has no use for is a BreakerWarning.
     """
 
     __slots__ = ("__weakref__", "_core", "category")
@@ -54,18 +56,21 @@ class CircuitBreaker:
         category: str = "app",
         **policy_fields: Any,
     ) -> None:
-        if not isinstance(name, str):
-            raise TypeError(f"name: {name!r} is not allowed; expected text")
+        arguments.check_name(name)
+        if not isinstance(category, str):
+            arguments.refuse_type("category", category, "a string")
         if fallback is not None and not callable(fallback):
             raise TypeError(f"fallback: {fallback!r} is not callable; expected fallback(error)")
-        base = _DEFAULT if policy is None else policy
-        chosen = base.replace(**policy_fields) if policy_fields else base
-        machine = Machine(name, chosen, seed, State(initial_state))
+        if clock is not None:
+            arguments.check_clock(clock)
+        arguments.check_seed(seed)
+        chosen = merged(policy, policy_fields)
+        machine = Machine(name, chosen, seed, arguments.state_of(initial_state, "initial_state"))
         self._core = Core(machine, SYSTEM_CLOCK if clock is None else clock, fallback)
         self.category = category
         if machine.state is State.OPEN:
             self._core.do(Machine.open_at, None)
-        for listener in listeners:
+        for listener in arguments.several(listeners, "listeners", "functions"):
             self.add_listener(listener, getattr(listener, "kinds", None))
 
     def __repr__(self) -> str:
@@ -168,12 +173,11 @@ class CircuitBreaker:
         core = self._core
         with core.lock:
             machine = core.advance()
-            permit = machine.acquire()
-            if permit:
-                machine.out += 1
+            generation = machine.acquire()
+            permit = given(core, generation) if generation else None
             refresh(machine)
         core.tell()
-        return permit or None
+        return permit
 
     def record(
         self,
@@ -184,22 +188,24 @@ class CircuitBreaker:
         reason: str | None = None,
         error: str | None = None,
     ) -> None:
-        """The outcome of an admitted call, which took ``duration`` seconds."""
+        """The outcome of an admitted call, which took ``duration`` seconds. Raises ValueError for
+        a permit of another breaker, and for one that has been given back."""
         core = self._core
         with core.lock:
+            generation = take_back(core, permit)
             machine = core.advance()
-            machine.out = max(0, machine.out - 1)
-            core.count_outcome(permit, duration, failed=failed, reason=reason, error=error)
+            core.count_outcome(generation, duration, failed=failed, reason=reason, error=error)
             refresh(machine)
         core.tell()
 
     def release(self, permit: int, *, ignored: bool = False) -> None:
-        """The admitted call ended without a verdict: cancelled, or ignored."""
+        """The admitted call ended without a verdict: cancelled, or ignored. Raises ValueError as
+        :meth:`record` does."""
         core = self._core
         with core.lock:
+            generation = take_back(core, permit)
             machine = core.advance()
-            machine.out = max(0, machine.out - 1)
-            machine.release(permit, ignored=ignored)
+            machine.release(generation, ignored=ignored)
             refresh(machine)
         core.tell()
 
@@ -265,7 +271,9 @@ class CircuitBreaker:
         self, policy: BreakerPolicy, *, actor: str | None = None, reason: str | None = None
     ) -> None:
         """Another policy from now on; state, counters, listeners and what fits of the window
-        stay. A shorter wait shortens a running one, a longer one does not lengthen it."""
+        stay. A shorter wait shortens a running one, a longer one does not lengthen it. Raises
+        TypeError for what is no BreakerPolicy."""
+        check_policy(policy)
         self._core.do(commands.reconfigure, policy, actor, reason)
 
     def follow(self, *, openings: int, cycles: int) -> None:

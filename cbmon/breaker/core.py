@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from cbmon.breaker.arguments import check_called, several
 from cbmon.breaker.counts import Counts, count
 from cbmon.breaker.events import KINDS, BreakerEvent
 from cbmon.breaker.gate import hold, refresh, reshape
@@ -228,9 +229,8 @@ class Core:
 
     def listen(self, listener: Listener, kinds: Iterable[str] | None) -> None:
         """Add a listener for some kinds, or for all."""
-        if not callable(listener):
-            raise TypeError(f"listener: {listener!r} is not callable; expected listener(event)")
-        asked = KINDS if kinds is None else frozenset(kinds)
+        check_called(listener, "listener", "listener(event)")
+        asked = KINDS if kinds is None else frozenset(several(kinds, "kinds", "kinds of event"))
         if unknown := asked - KINDS:
             raise ValueError(f"kinds: {sorted(unknown)} are not allowed; expected {sorted(KINDS)}")
         wanted = _shared(asked)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
+from cbmon.breaker.arguments import check_name
 from cbmon.breaker.breaker import CircuitBreaker
 from cbmon.breaker.clock import Clock
 from cbmon.breaker.core import Listener
 from cbmon.breaker.policy import BreakerPolicy
+from cbmon.breaker.settings import merged
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -55,7 +57,7 @@ def circuit_breaker(
     """Protect a function with a breaker of its own, found as ``function.breaker``.
 
     ``name`` is ``module.qualname`` of the function by default. The rest is as for
-    :class:`CircuitBreaker`. Raises TypeError when used without parentheses.
+    :class:`CircuitBreaker`, whose errors it raises. Raises TypeError without parentheses.
 
         >>> @circuit_breaker(failure_threshold=3)
         ... def fetch(path: str) -> str:
@@ -65,17 +67,19 @@ def circuit_breaker(
     """
     if callable(name):
         raise TypeError("circuit_breaker needs parentheses: @circuit_breaker()")
+    chosen = merged(policy, policy_fields)
+    if name is not None:
+        check_name(name)
 
     def decorate(func: Callable[P, R], /) -> Guarded[P, R]:
         breaker = CircuitBreaker(
             _name_of(func) if name is None else name,
-            policy,
+            chosen,
             clock=clock,
             seed=seed,
             listeners=listeners,
             fallback=fallback,
             category=category,
-            **policy_fields,
         )
         guarded: Any = breaker(func)
         guarded.breaker = breaker

@@ -40,6 +40,10 @@ class CircuitOpenError(Exception):
         return text if seconds is None else f"{text}; retry after {seconds:.3f} s"
 
 
+class BreakerWarning(UserWarning):
+    """A setting does nothing where it was given; the text says why and what to do instead."""
+
+
 class InvalidTransitionError(Exception):
     """A move that the table of moves does not know; nothing has changed."""
 

@@ -6,7 +6,8 @@ Rules:
   and its own calls are not nested.
 * An exception from the body is a failure as the policy says. Closing is a success after at
   least one item and nothing before.
-* ``call_timeout`` and ``fallback`` do not apply to generators.
+* A generator cannot be cut off, so ``call_timeout`` is a warning; it has no value that a
+  fallback could stand in for, so :mod:`cbmon.breaker.wrapping` refuses that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from cbmon.breaker.guard import NOTHING, fail, rejection, settle
+from cbmon.breaker.guard import NOTHING, fail, rejection, settle, warn_of_timeout
 from cbmon.breaker.identity import caller, here, is_inside, is_task_inside
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class _Stream:
         self.permit = 0 if nested else core.enter()
         if not (nested or self.permit):
             raise rejection(core)
+        if self.permit and core.machine.policy.call_timeout is not None:
+            warn_of_timeout(core, "this call", "a generator", stacklevel=5)
         self.delivered = False
         self.lent = False
         self.since: float | None = None

@@ -6,16 +6,19 @@ Rules:
   predicate that raises.
 * A nested call in the same task or thread passes uncounted.
 * What the protected function raises is what the caller gets, unless there is a fallback.
+* ``call_timeout`` cuts off what can be cancelled; for what cannot it is a warning, told after the
+  call has been counted.
 
 :mod:`cbmon.breaker.lanes` does the same for the plain case, faster.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from cbmon.breaker.errors import CircuitOpenError
+from cbmon.breaker.errors import BreakerWarning, CircuitOpenError
 from cbmon.breaker.identity import caller, here, is_inside, is_task_inside
 from cbmon.breaker.outcomes import Outcome, classify, in_words
 
@@ -47,6 +50,8 @@ def call(core: Core, func: Function, args: tuple[Any, ...], kwargs: dict[str, An
     if isinstance(result, Awaitable):
         return postpone(core, me, permit, result)
     settle(core, me, permit, begun, result)
+    if core.machine.policy.call_timeout is not None:
+        warn_of_timeout(core, getattr(func, "__qualname__", repr(func)), "a plain function")
     return result
 
 
@@ -156,6 +161,16 @@ def settle(
             raise
     said = "is_failure said so" if failed else None
     core.record(me, permit, begun, failed=failed, error=said, ended=ended)
+
+
+def warn_of_timeout(core: Core, what: str, kind: str, *, stacklevel: int = 4) -> None:
+    """Say that ``call_timeout`` cannot be kept here: nothing can be stopped from outside."""
+    seconds = core.machine.policy.call_timeout
+    text = (
+        f"call_timeout={seconds} of circuit breaker {core.machine.name!r} does nothing for {what}, "
+        f"which is {kind}; use the timeout of what it calls, or a coroutine function"
+    )
+    warnings.warn(text, BreakerWarning, stacklevel=stacklevel)
 
 
 def is_late(scope: Timeout | None) -> bool:

@@ -7,9 +7,10 @@ bound. Policies are shared: ten thousand breakers may hold the same one.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from cbmon.breaker.validation import check_fields
+from cbmon.breaker.arguments import refuse_unknown
+from cbmon.breaker.validation import check_fields, ignored_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +94,12 @@ class BreakerPolicy:
     adaptive_latency_ceiling: float = 10.0
     """``latency``: always drift at this multiple of the baseline, above the floor."""
 
+    def __new__(cls, *_: object, **given: object) -> Self:
+        """Refuse a field that there is not, with the one that was probably meant."""
+        if unknown := given.keys() - cls.__dataclass_fields__.keys():
+            refuse_unknown(unknown, cls.__dataclass_fields__, "BreakerPolicy")
+        return object.__new__(cls)
+
     def __post_init__(self) -> None:
         check_fields(self)
 
@@ -120,6 +127,15 @@ class BreakerPolicy:
         """Whether a call's duration plays a part."""
         return self.slow_call_seconds is not None or (
             self.kind == "adaptive" and "latency" in self.adaptive_rules
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is set and does nothing, because the kind has no use for it: one text a field."""
+        return tuple(
+            f"{name}: {getattr(self, name)!r} has no effect, because {why}"
+            for name, why in ignored_fields(self.kind).items()
+            if getattr(self, name) != self.__dataclass_fields__[name].default
         )
 
     def replace(self, **changes: Any) -> BreakerPolicy:

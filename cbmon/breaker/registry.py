@@ -10,13 +10,21 @@ import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Any, Final
 
+from cbmon.breaker.arguments import (
+    check_called,
+    check_clock,
+    check_name,
+    check_seed,
+    refuse_type,
+    several,
+)
 from cbmon.breaker.breaker import CircuitBreaker
 from cbmon.breaker.clock import Clock
 from cbmon.breaker.errors import RegistryFullError
 from cbmon.breaker.policy import BreakerPolicy
+from cbmon.breaker.settings import check_policy, merged
 from cbmon.breaker.states import State
 
 Listener = Callable[[Any], object]
@@ -56,12 +64,19 @@ class BreakerRegistry:
         category: str = "app",
         **policy_fields: Any,
     ) -> None:
+        if clock is not None:
+            check_clock(clock)
+        check_seed(seed)
+        if not isinstance(category, str):
+            refuse_type("category", category, "a string")
         if max_keys is not None and (type(max_keys) is not int or max_keys < 1):
             raise ValueError(f"max_keys: got {max_keys!r}, expected an integer >= 1 or None")
-        self.policy = _policy(policy, policy_fields)
+        self.policy = merged(policy, policy_fields)
         self.max_keys = max_keys
         self._clock = clock
-        self._listeners = tuple(listeners)
+        self._listeners = several(listeners, "listeners", "functions")
+        for listener in self._listeners:
+            check_called(listener, "listeners", "listener(event)")
         self._seed = seed
         self._category = category
         self._lock = threading.RLock()
@@ -73,13 +88,15 @@ class BreakerRegistry:
     def get(self, key: str, policy: BreakerPolicy | None = None) -> CircuitBreaker:
         """The breaker of ``key``, made if there is none.
 
-        Raises ValueError if it exists with another policy than the one given, TypeError if the
-        key is not a string, :class:`RegistryFullError` if there is no room for a new one.
+        Raises ValueError if it exists with another policy than the one given, or if the key is
+        not 1 to 300 printable characters; TypeError if it is not a string;
+        :class:`RegistryFullError` if there is no room for a new one.
         """
         breaker = self._breakers.get(key)
         if breaker is None or self._order is not None:
             breaker = self._touched(key, policy)
         if policy is not None and breaker.policy != policy:
+            check_policy(policy)
             raise ValueError(
                 f"policy: breaker {key!r} exists with another one; change it by reconfigure()"
             )
@@ -97,6 +114,7 @@ class BreakerRegistry:
 
     def on_removal(self, listener: RemovalListener) -> None:
         """Call ``listener`` with each breaker that is evicted or removed, outside any lock."""
+        check_called(listener, "listener", "listener(breaker)")
         with self._lock:
             self._removal_listeners = (*self._removal_listeners, listener)
 
@@ -149,6 +167,7 @@ class BreakerRegistry:
         with self._lock:
             breaker = self._breakers.get(key)
             if breaker is None:
+                check_name(key, "key")
                 evicted = self._make_room(key)
                 breaker = self._breakers[key] = self._made(key, policy)
             if self._order is not None:
@@ -166,8 +185,6 @@ class BreakerRegistry:
         return self._breakers.pop(victim)
 
     def _made(self, key: str, policy: BreakerPolicy | None) -> CircuitBreaker:
-        if not isinstance(key, str):
-            raise TypeError(f"key: got {key!r}, expected a string")
         breaker = CircuitBreaker(
             key,
             self.policy if policy is None else policy,
@@ -261,9 +278,3 @@ class _EvictionOrder:
 
 def _idle(breaker: CircuitBreaker) -> bool:
     return breaker.state is State.CLOSED and not breaker.counts.in_flight
-
-
-def _policy(policy: BreakerPolicy | None, fields: dict[str, Any]) -> BreakerPolicy:
-    if policy is None:
-        return BreakerPolicy(**fields)
-    return replace(policy, **fields) if fields else policy

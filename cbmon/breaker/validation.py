@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from cbmon.breaker.arguments import is_coroutine_function
+
 if TYPE_CHECKING:
     from cbmon.breaker.policy import BreakerPolicy
 
@@ -83,6 +85,27 @@ BOUNDS: Final[dict[str, Bound]] = {
 }
 
 
+_RATES: Final = ("failure_rate_threshold", "minimum_calls", "slow_call_rate_threshold")
+_LEARNT: Final = tuple(name for name in BOUNDS if name.startswith("adaptive_"))
+_NO_EFFECT: Final[dict[str, tuple[str, ...]]] = {
+    "count": (*_RATES, "window_size", "window_seconds", "adaptive_rules", *_LEARNT),
+    "time": ("failure_threshold", "window_size", "adaptive_rules", *_LEARNT),
+    "percentage": ("failure_threshold", "window_seconds", "adaptive_rules", *_LEARNT),
+    "adaptive": ("failure_threshold", "failure_rate_threshold", "window_size"),
+}
+_BECAUSE: Final = {
+    "count": "kind 'count' counts consecutive failures and has no rates and no window",
+    "time": "kind 'time' judges rates over window_seconds",
+    "percentage": "kind 'percentage' judges rates over window_size calls",
+    "adaptive": "kind 'adaptive' learns its thresholds over window_seconds",
+}
+
+
+def ignored_fields(kind: str) -> dict[str, str]:
+    """The fields that a kind has no use for, and why."""
+    return dict.fromkeys(_NO_EFFECT[kind], _BECAUSE[kind])
+
+
 def check_fields(policy: BreakerPolicy) -> None:
     """Refuse what is wrong, and bring ints to floats and single classes to tuples."""
     kind: object = policy.kind
@@ -94,8 +117,15 @@ def check_fields(policy: BreakerPolicy) -> None:
         _refuse("auto_disable_enabled", policy.auto_disable_enabled, "True or False")
     if policy.is_failure is not None and not callable(policy.is_failure):
         _refuse("is_failure", policy.is_failure, "a callable or None")
+    if is_coroutine_function(policy.is_failure):
+        text = "a plain function: what a coroutine function gives is always true"
+        _refuse("is_failure", policy.is_failure, text)
     for name in ("expected_exceptions", "ignored_exceptions"):
         _set(policy, name, _classes(name, getattr(policy, name)))
+    others = (policy.is_failure, policy.slow_call_seconds, policy.call_timeout)
+    if not policy.expected_exceptions and others == (None, None, None):
+        text = "at least one exception class, or nothing is ever a failure"
+        _refuse("expected_exceptions", policy.expected_exceptions, text)
     _set(policy, "adaptive_rules", _rules(policy.adaptive_rules))
     _check_pairs(policy)
 

@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from cbmon.breaker import lanes
+from cbmon.breaker.arguments import is_coroutine_function
 from cbmon.breaker.generators import async_generator_guard, generator_guard
 from cbmon.breaker.specialise import specialised
 
@@ -26,7 +27,8 @@ R = TypeVar("R")
 
 
 def wrap(core: Core, func: Callable[P, R]) -> Callable[P, R]:
-    """``func`` behind the breaker. Raises TypeError for what cannot be called."""
+    """``func`` behind the breaker. Raises TypeError for what cannot be called, and where the
+    breaker's fallback could not stand in."""
     if isinstance(func, staticmethod | classmethod):
         return cast("Callable[P, R]", type(func)(wrap(core, func.__func__)))
     if isinstance(func, type) or not callable(func):
@@ -34,13 +36,38 @@ def wrap(core: Core, func: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", _dressed(_lane(core, func), func))
 
 
+def _maker_for(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
+    kind = kind_of(func)
+    if core.fallback is not None:
+        _check_fallback(core, core.fallback, func, kind)
+    return _MAKERS[kind]
+
+
+def _check_fallback(
+    core: Core, fallback: Callable[..., Any], func: Callable[..., Any], kind: int
+) -> None:
+    """TypeError where the fallback's value could not stand in for the function's."""
+    name = getattr(func, "__qualname__", repr(func))
+    who = f"fallback: circuit breaker {core.machine.name!r} has one"
+    if kind in {inspect.CO_GENERATOR, inspect.CO_ASYNC_GENERATOR}:
+        raise TypeError(
+            f"{who}, but {name} is a generator and has no value that it could stand in for; "
+            "guard it by a breaker without a fallback and catch the error where it is read"
+        )
+    if not kind and is_coroutine_function(fallback):
+        raise TypeError(
+            f"{who} that is a coroutine function, but {name} is a plain function and nobody would "
+            "await its value; give a plain fallback, or make the function a coroutine function"
+        )
+
+
 def bare(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
     """``func`` behind the breaker, without its name and signature."""
-    return _MAKERS[kind_of(func)](core, func)
+    return _maker_for(core, func)(core, func)  # type: ignore[no-any-return]
 
 
 def _lane(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
-    maker = _MAKERS[kind_of(func)]
+    maker = _maker_for(core, func)
     return specialised(maker, core, func) if maker in _LANES else maker(core, func)
 
 

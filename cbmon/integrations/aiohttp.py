@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from cbmon.breaker import CircuitBreaker, CircuitOpenError
 from cbmon.errors import MissingExtraError
-from cbmon.integrations.calls import Breakers, admit, breaker_of
+from cbmon.integrations.calls import Breakers, admit, breaker_of, checked
 from cbmon.integrations.http_calls import Exchange
 from cbmon.integrations.http_rules import DEFAULT_RULES, HttpRules
 from cbmon.integrations.verdicts import (
@@ -45,7 +45,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("cbmon.integrations.aiohttp", "aiohttp") from error
 
-__all__ = ["AiohttpCircuitOpenError", "BreakerMiddleware", "judge"]
+__all__ = ["AiohttpCallTimeoutError", "AiohttpCircuitOpenError", "BreakerMiddleware", "judge"]
 
 _SWITCHING_PROTOCOLS: Final = 101
 _SAYS: Final[Table] = (
@@ -59,8 +59,14 @@ _SAYS: Final[Table] = (
 )
 
 
+class AiohttpCallTimeoutError(aiohttp.ServerTimeoutError):
+    """The policy's ``call_timeout`` ran out before the head of the answer came; a TimeoutError."""
+
+
 class AiohttpCircuitOpenError(CircuitOpenError, aiohttp.ClientConnectionError):
     """The breaker rejected the request; nothing was sent."""
+
+    late = AiohttpCallTimeoutError
 
 
 class BreakerMiddleware:
@@ -78,7 +84,7 @@ class BreakerMiddleware:
         key: Callable[[aiohttp.ClientRequest], str] | None = None,
         rules: HttpRules = DEFAULT_RULES,
     ) -> None:
-        self._breakers = breakers
+        self._breakers = checked(breakers)
         self._single = breakers if isinstance(breakers, CircuitBreaker) else None
         self._key = host_of if key is None else key
         self._rules = rules

@@ -23,7 +23,14 @@ from typing import Any, ClassVar, Final
 
 from cbmon.breaker import CircuitBreaker, CircuitOpenError, State
 from cbmon.errors import MissingExtraError
-from cbmon.integrations.calls import Breakers, admit_unless_shut, awaited, breaker_of, run_async
+from cbmon.integrations.calls import (
+    Breakers,
+    admit_unless_shut,
+    awaited,
+    breaker_of,
+    checked,
+    run_async,
+)
 from cbmon.integrations.databases import judge_database
 
 try:
@@ -32,7 +39,13 @@ try:
 except ImportError as error:
     raise MissingExtraError("cbmon.integrations.asyncpg", "asyncpg") from error
 
-__all__ = ["AsyncpgCircuitOpenError", "connect", "connection_class", "create_pool"]
+__all__ = [
+    "AsyncpgCallTimeoutError",
+    "AsyncpgCircuitOpenError",
+    "connect",
+    "connection_class",
+    "create_pool",
+]
 
 _NEVER_REFUSED: Final = ("COMMIT", "ROLLBACK", "RELEASE", "END", "ABORT")
 """What ends a transaction or a part of it."""
@@ -40,8 +53,14 @@ _NEVER_REFUSED: Final = ("COMMIT", "ROLLBACK", "RELEASE", "END", "ABORT")
 Method = Callable[..., Coroutine[Any, Any, Any]]
 
 
+class AsyncpgCallTimeoutError(asyncpg.QueryCanceledError, TimeoutError):  # type: ignore[misc]
+    """The policy's ``call_timeout`` ran out before the database answered."""
+
+
 class AsyncpgCircuitOpenError(CircuitOpenError, asyncpg.PostgresConnectionError):  # type: ignore[misc]
     """The breaker rejected the statement or the connection; nothing was sent."""
+
+    late = AsyncpgCallTimeoutError
 
     def __init__(self, name: str, state: State, retry_after: float | None) -> None:
         Exception.__init__(self, name, state, retry_after)
@@ -76,7 +95,7 @@ def create_pool(breakers: Breakers, dsn: str | None = None, **options: Any) -> A
 
 def connection_class(breakers: Breakers) -> type[Any]:
     """A class of connections whose statements are calls, for ``connection_class=``."""
-    return type("BreakerConnection", (_Connection,), {"cbmon_breakers": breakers})
+    return type("BreakerConnection", (_Connection,), {"cbmon_breakers": checked(breakers)})
 
 
 def _call(method: Method) -> Method:

@@ -11,10 +11,12 @@ Rules:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
-from cbmon.breaker import CircuitBreaker, CircuitOpenError, State
+from cbmon.breaker import BreakerWarning, CircuitBreaker, CircuitOpenError, State
+from cbmon.breaker.arguments import refuse_type, shown
 from cbmon.breaker.identity import is_inside
 from cbmon.breaker.lanes import count_success
 from cbmon.breaker.outcomes import Outcome, classify, in_words
@@ -29,7 +31,8 @@ Breakers = CircuitBreaker | BreakerRegistry
 Judge = Callable[[BaseException], Verdict]
 """What an exception says of the target."""
 Refusal = Callable[[str, State, float | None], CircuitOpenError]
-"""Makes the client's own kind of rejection from name, state and seconds to wait."""
+"""Makes the client's own kind of rejection from name, state and seconds to wait. Its attribute
+``late``, if it has one, makes the client's own kind of TimeoutError for ``call_timeout``."""
 
 _MOVABLE: Final = frozenset({State.CLOSED, State.HALF_OPEN, State.OPEN})
 """The states that the breaker decides by itself: others a person has set."""
@@ -39,12 +42,15 @@ _REFUSING: Final = frozenset({State.OPEN, State.FORCED_OPEN, State.DISABLED})
 class HeldCall:
     """One admitted call. The first verdict counts, later ones do nothing."""
 
-    __slots__ = ("_begun", "_breaker", "_paused", "_permit", "_token", "timed")
+    __slots__ = ("_begun", "_breaker", "_paused", "_permit", "_refusal", "_token", "timed")
 
-    def __init__(self, breaker: CircuitBreaker, permit: int) -> None:
+    def __init__(
+        self, breaker: CircuitBreaker, permit: int, refusal: Refusal | None = None
+    ) -> None:
         core = breaker._core  # noqa: SLF001 - the shell's own registration, which is what is cheap
         self._breaker = breaker
         self._permit = permit
+        self._refusal = refusal
         self._begun: float | None = None
         self._paused: float | None = None
         self._token = object()
@@ -126,6 +132,15 @@ class HeldCall:
         else:
             self.give_back()
 
+    def late(self) -> TimeoutError:
+        """The policy's ``call_timeout`` ran out: a failure, as the client's own kind of error."""
+        breaker = self._breaker
+        seconds = breaker.policy.call_timeout
+        make: Callable[[str], TimeoutError] = getattr(self._refusal, "late", TimeoutError)
+        error = make(f"no answer within the {seconds} s of circuit breaker {breaker.name!r}")
+        self.end(TIMEOUT, in_words(error))
+        return error
+
     def said(self, result: object) -> Verdict | None:
         """What the policy's ``is_failure`` says of a result; None if it has none.
 
@@ -170,7 +185,7 @@ def admit(breaker: CircuitBreaker, refusal: Refusal) -> HeldCall:
         return HeldCall(breaker, 0)
     permit = machine.free or core.enter()
     if permit:
-        return HeldCall(breaker, permit)
+        return HeldCall(breaker, permit, refusal)
     raise refusal(machine.name, machine.state, machine.retry_after)
 
 
@@ -194,6 +209,22 @@ def tell_loss(breaker: CircuitBreaker, error: BaseException, judge: Judge) -> No
 def breaker_of(breakers: Breakers, key: str) -> CircuitBreaker:
     """The breaker of a key: asked for each call, since a registry may have evicted it."""
     return breakers if isinstance(breakers, CircuitBreaker) else breakers.get(key)
+
+
+def checked(breakers: Any, unstoppable: str | None = None) -> Breakers:
+    """TypeError for what is neither a breaker nor a registry.
+
+    ``unstoppable`` names a client whose calls nobody can cut off, with what to use instead: a
+    ``call_timeout`` is a warning then.
+    """
+    if not isinstance(breakers, CircuitBreaker | BreakerRegistry):
+        hint = f"; CircuitBreaker({shown(breakers)}) is one" if isinstance(breakers, str) else ""
+        refuse_type("breakers", breakers, f"a CircuitBreaker or a BreakerRegistry{hint}")
+    if unstoppable is not None and breakers.policy.call_timeout is not None:
+        text = f"call_timeout={breakers.policy.call_timeout} does nothing for {unstoppable}"
+        warnings.warn(text, BreakerWarning, stacklevel=3)
+    found: Breakers = breakers
+    return found
 
 
 def run(
@@ -246,9 +277,8 @@ async def awaited(
             return await func(*args, **kwargs)
     except BaseException as error:
         if scope is not None and scope.expired() and isinstance(error, TimeoutError):
-            held.end(TIMEOUT, in_words(error))
-        else:
-            held.raised(error, judge)
+            raise held.late() from error
+        held.raised(error, judge)
         raise
 
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from cbmon.breaker import CircuitBreaker, CircuitOpenError, State
 from cbmon.errors import MissingExtraError
-from cbmon.integrations.calls import Breakers, HeldCall, admit, awaited
+from cbmon.integrations.calls import Breakers, HeldCall, admit, awaited, checked
 from cbmon.integrations.verdicts import ANSWERED, CONNECT, NEUTRAL, STATUS, TIMEOUT, Verdict
 
 try:
@@ -32,6 +32,7 @@ except ImportError as error:
 
 __all__ = [
     "FAILURE_CODES",
+    "AioCallTimeoutError",
     "AioCircuitOpenError",
     "BreakerInterceptor",
     "GrpcCircuitOpenError",
@@ -68,8 +69,21 @@ class GrpcCircuitOpenError(CircuitOpenError, grpc.RpcError):  # type: ignore[mis
         """Nothing was received."""
 
 
+class AioCallTimeoutError(grpc.aio.AioRpcError, TimeoutError):  # type: ignore[misc]
+    """The policy's ``call_timeout`` ran out; its code is DEADLINE_EXCEEDED."""
+
+    def __init__(self, details: str) -> None:
+        grpc.aio.AioRpcError.__init__(self, grpc.StatusCode.DEADLINE_EXCEEDED, details=details)
+        self.args = (details,)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args
+
+
 class AioCircuitOpenError(CircuitOpenError, grpc.aio.AioRpcError):  # type: ignore[misc]
     """The same for asyncio."""
+
+    late = AioCallTimeoutError
 
     def __init__(self, name: str, state: State, retry_after: float | None) -> None:
         grpc.aio.AioRpcError.__init__(self, grpc.StatusCode.UNAVAILABLE)
@@ -83,6 +97,8 @@ class AioCircuitOpenError(CircuitOpenError, grpc.aio.AioRpcError):  # type: igno
 class _Guard:
     """Which breaker an RPC belongs to, and what its status means."""
 
+    unstoppable: ClassVar[str | None] = None
+
     def __init__(
         self,
         breakers: Breakers,
@@ -90,7 +106,7 @@ class _Guard:
         key: Callable[[str], str] | None = None,
         failure_codes: frozenset[Any] = FAILURE_CODES,
     ) -> None:
-        self._breakers = breakers
+        self._breakers = checked(breakers, self.unstoppable)
         self._key = service_of if key is None else key
         self._failure_codes = failure_codes
 
@@ -140,6 +156,8 @@ class BreakerInterceptor(
     for the method's full name, ``/package.Service/Method`` (default: ``package.Service``).
     ``failure_codes`` are the status codes that are failures.
     """
+
+    unstoppable = "gRPC without asyncio; use the deadline timeout="
 
     def _intercept(self, continuation: Any, details: Any, request: Any) -> Any:
         """Send it if its breaker lets it; raises :class:`GrpcCircuitOpenError` if not."""

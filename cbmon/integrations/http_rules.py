@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Final, Protocol
 
+from cbmon.breaker.arguments import refuse_type, several
 from cbmon.integrations.verdicts import ANSWERED, STATUS, Verdict
 
 SERVER_ERRORS: Final = frozenset(range(500, 600))
@@ -54,6 +55,11 @@ class HttpRules:
     """Makes, from an answer's headers, what reads its body along; None for nothing."""
 
     def __post_init__(self) -> None:
+        for name in ("failure_statuses", "retry_after_statuses"):
+            statuses = several(getattr(self, name), name, "statuses")
+            if wrong := [each for each in statuses if not isinstance(each, int)]:
+                refuse_type(name, wrong[0], "a status as a number")
+            object.__setattr__(self, name, frozenset(statuses))
         if not (isfinite(self.longest_retry_after) and 0 < self.longest_retry_after <= DAY):
             raise ValueError(
                 f"longest_retry_after: got {self.longest_retry_after!r}, expected seconds in "

@@ -33,13 +33,24 @@ try:
 except ImportError as error:
     raise MissingExtraError("cbmon.integrations.httpx", "httpx") from error
 
-__all__ = ["AsyncBreakerTransport", "BreakerTransport", "HttpxCircuitOpenError"]
+__all__ = [
+    "AsyncBreakerTransport",
+    "BreakerTransport",
+    "HttpxCallTimeoutError",
+    "HttpxCircuitOpenError",
+]
 
 _JUDGE: Final = judge_for(httpx)
 
 
+class HttpxCallTimeoutError(httpx.ReadTimeout, TimeoutError):
+    """The policy's ``call_timeout`` ran out before the head of the answer came."""
+
+
 class HttpxCircuitOpenError(CircuitOpenError, httpx.ConnectError):
     """The breaker rejected the request; nothing was sent."""
+
+    late = HttpxCallTimeoutError
 
     def __init__(self, name: str, state: State, retry_after: float | None) -> None:
         httpx.ConnectError.__init__(self, "rejected")

@@ -25,13 +25,24 @@ try:
 except ImportError as error:
     raise MissingExtraError("cbmon.integrations.httpx2", "httpx2") from error
 
-__all__ = ["AsyncBreakerTransport", "BreakerTransport", "Httpx2CircuitOpenError"]
+__all__ = [
+    "AsyncBreakerTransport",
+    "BreakerTransport",
+    "Httpx2CallTimeoutError",
+    "Httpx2CircuitOpenError",
+]
 
 _JUDGE: Final = judge_for(httpx2)
 
 
+class Httpx2CallTimeoutError(httpx2.ReadTimeout, TimeoutError):
+    """The policy's ``call_timeout`` ran out before the head of the answer came."""
+
+
 class Httpx2CircuitOpenError(CircuitOpenError, httpx2.ConnectError):
     """The breaker rejected the request; nothing was sent."""
+
+    late = Httpx2CallTimeoutError
 
     def __init__(self, name: str, state: State, retry_after: float | None) -> None:
         httpx2.ConnectError.__init__(self, "rejected")

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from cbmon.breaker import CircuitBreaker
-from cbmon.integrations.calls import Breakers, Judge, Refusal, admit, breaker_of
+from cbmon.integrations.calls import Breakers, Judge, Refusal, admit, breaker_of, checked
 from cbmon.integrations.http_calls import Exchange, pieces, pieces_async
 from cbmon.integrations.http_rules import DEFAULT_RULES, HttpRules
 from cbmon.integrations.verdicts import (
@@ -53,6 +53,7 @@ class Transport(Generic[RequestT, TransportT]):
     """
 
     library: ClassVar[Library]
+    unstoppable: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class Transport(Generic[RequestT, TransportT]):
         key: Callable[[RequestT], str] | None = None,
         rules: HttpRules = DEFAULT_RULES,
     ) -> None:
-        self._breakers = breakers
+        self._breakers = checked(breakers, self.unstoppable)
         self._single = breakers if isinstance(breakers, CircuitBreaker) else None
         self._key = host_of if key is None else key
         self._rules = rules
@@ -81,6 +82,8 @@ class Transport(Generic[RequestT, TransportT]):
 
 class SyncTransport(Transport[RequestT, TransportT]):
     """For the library's ``Client``."""
+
+    unstoppable = "a Client without asyncio; use its own timeout="
 
     def handle_request(self, request: RequestT) -> Any:
         """Send it if its breaker lets it, else raise the rejection."""

@@ -24,9 +24,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from cbmon.breaker import CircuitOpenError, State
+from cbmon.breaker.arguments import refuse_type
 from cbmon.breaker.registry import BreakerRegistry
 from cbmon.errors import MissingExtraError
-from cbmon.integrations.calls import HeldCall, admit
+from cbmon.integrations.calls import HeldCall, admit, checked
 from cbmon.integrations.verdicts import BODY, CONNECT, NEUTRAL, STATUS, TIMEOUT
 from cbmon.resilience import Bulkhead
 
@@ -96,7 +97,10 @@ class McpClient:
     ) -> None:
         if not servers:
             raise ValueError("servers: got none, expected at least one")
+        if not isinstance(breakers, BreakerRegistry):
+            refuse_type("breakers", breakers, "a BreakerRegistry: a server has a breaker and tools")
         self._breakers = breakers
+        checked(breakers, "MCP; use tool_timeout=")
         self._timeout = tool_timeout
         self._timeouts = dict(tool_timeouts or {})
         self._resend = frozenset(resend)

@@ -11,8 +11,9 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, Final, TypeVar, cast
 
 from cbmon.breaker import CircuitBreaker, CircuitOpenError
+from cbmon.breaker.arguments import refuse_type, several
 from cbmon.breaker.registry import BreakerRegistry
-from cbmon.integrations.calls import Breakers
+from cbmon.integrations.calls import Breakers, checked
 
 T = TypeVar("T")
 
@@ -51,11 +52,18 @@ def protect(
         ...     print(type(error).__name__, "-", error)
         OpenConnectionError - circuit breaker 'prices' is forced_open
     """
-    names = None if methods is None else frozenset(methods)
+    checked(breakers)
+    names = None if methods is None else frozenset(several(methods, "methods", "names"))
+    if kind is not None and not _is_exception(kind):
+        refuse_type("kind", kind, "an exception class of the client, or None")
     for name in sorted(names or ()):
         if not hasattr(obj, name):
             raise AttributeError(f"methods: {type(obj).__name__!r} has no method {name!r}")
     return cast("T", _stand_in_class(type(obj))(obj, breakers, names, kind))
+
+
+def _is_exception(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Exception)
 
 
 class _StandIn:

@@ -12,7 +12,8 @@ Rules:
   only a connection that is lost meanwhile counts.
 * Constraint errors, deadlocks and bad SQL say nothing bad of the database; see
   :func:`cbmon.integrations.databases.judge_database`.
-* The policy's ``call_timeout`` does not apply: use ``connect_timeout`` and ``statement_timeout``.
+* The policy's ``call_timeout`` is for connecting by asyncio only: else use ``connect_timeout``
+  and ``statement_timeout``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from cbmon.integrations.calls import (
     admit,
     admit_unless_shut,
     breaker_of,
+    checked,
     run,
     run_async,
     tell_loss,
@@ -54,8 +56,14 @@ _PARTS: Final = frozenset(
 """What goes on with a statement that was a call, or waits for somebody else."""
 
 
+class PsycopgCallTimeoutError(psycopg.errors.ConnectionTimeout, TimeoutError):
+    """The policy's ``call_timeout`` ran out while an AsyncConnection was made."""
+
+
 class PsycopgCircuitOpenError(CircuitOpenError, psycopg.OperationalError):
     """The breaker rejected the statement or the connection; nothing was sent."""
+
+    late = PsycopgCallTimeoutError
 
     def __init__(self, name: str, state: State, retry_after: float | None) -> None:
         psycopg.OperationalError.__init__(self, "rejected")
@@ -70,11 +78,13 @@ def connection_class(breakers: Breakers) -> type[psycopg.Connection[Any]]:
 
     A registry gives the breaker named ``host:port/database``.
     """
+    checked(breakers, "psycopg; use connect_timeout and statement_timeout")
     return type("BreakerConnection", (_Connection,), {"cbmon_breakers": breakers})
 
 
 def async_connection_class(breakers: Breakers) -> type[psycopg.AsyncConnection[Any]]:
     """The same for asyncio."""
+    checked(breakers, "statements of psycopg; use statement_timeout")
     return type("AsyncBreakerConnection", (_AsyncConnection,), {"cbmon_breakers": breakers})
 
 

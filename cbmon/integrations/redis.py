@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from cbmon.breaker import CircuitBreaker, CircuitOpenError, State
+from cbmon.breaker.arguments import refuse_type
 from cbmon.errors import MissingExtraError
 from cbmon.integrations.calls import (
     Breakers,
@@ -27,6 +28,7 @@ from cbmon.integrations.calls import (
     admit,
     awaited,
     breaker_of,
+    checked,
     finish,
     run,
     run_async,
@@ -51,7 +53,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("cbmon.integrations.redis", "redis") from error
 
-__all__ = ["RedisCircuitOpenError", "judge", "protect_redis"]
+__all__ = ["RedisCallTimeoutError", "RedisCircuitOpenError", "judge", "protect_redis"]
 
 C = TypeVar("C")
 
@@ -93,8 +95,14 @@ _SAYS: Final[Table] = (
 )
 
 
+class RedisCallTimeoutError(redis.TimeoutError, TimeoutError):
+    """The policy's ``call_timeout`` ran out before the reply came."""
+
+
 class RedisCircuitOpenError(CircuitOpenError, redis.ConnectionError):
     """The breaker rejected the command; nothing was sent."""
+
+    late = RedisCallTimeoutError
 
     def __init__(self, name: str, state: State, retry_after: float | None) -> None:
         redis.ConnectionError.__init__(self, "rejected")
@@ -108,12 +116,16 @@ def protect_redis(client: C, breakers: Breakers) -> C:
     Pipelines, transactions, locks, scripts and subscriptions made from it are behind the breaker
     too; ``monitor()`` is not. A registry gives the breaker named ``host:port``.
     """
+    awaits = isinstance(client, redis.asyncio.Redis | redis.asyncio.RedisCluster)
+    if not (awaits or hasattr(client, "execute_command")):
+        refuse_type("client", client, "a client of redis-py")
+    checked(breakers, None if awaits else "a client without asyncio; use its socket_timeout=")
     key = _address(client)
 
     def breaker() -> CircuitBreaker:
         return breaker_of(breakers, key)
 
-    if isinstance(client, redis.asyncio.Redis | redis.asyncio.RedisCluster):
+    if awaits:
         _protect_commands_async(client, breaker)
     else:
         _protect_commands(client, breaker)

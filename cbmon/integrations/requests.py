@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from cbmon.breaker import CircuitBreaker, CircuitOpenError, State
 from cbmon.errors import MissingExtraError
-from cbmon.integrations.calls import Breakers, HeldCall, admit, breaker_of
+from cbmon.integrations.calls import Breakers, HeldCall, admit, breaker_of, checked
 from cbmon.integrations.http_calls import Exchange, pieces
 from cbmon.integrations.http_rules import DEFAULT_RULES, HttpRules
 from cbmon.integrations.verdicts import (
@@ -89,7 +89,7 @@ class BreakerAdapter(BaseAdapter):
         rules: HttpRules = DEFAULT_RULES,
     ) -> None:
         super().__init__()
-        self._breakers = breakers
+        self._breakers = checked(breakers, "requests; use its own timeout=")
         self._single = breakers if isinstance(breakers, CircuitBreaker) else None
         self._adapter = HTTPAdapter() if adapter is None else adapter
         self._key = host_of if key is None else key

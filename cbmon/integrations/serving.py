@@ -11,8 +11,10 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final, Literal
 
 from cbmon.breaker import BreakerPolicy, CircuitBreaker
+from cbmon.breaker.arguments import check_name, refuse_type, several
 from cbmon.breaker.outcomes import Outcome, classify, in_words
 from cbmon.breaker.registry import BreakerRegistry
+from cbmon.breaker.settings import merged
 from cbmon.integrations.replies import Fallback, Rejection
 from cbmon.resilience import Bulkhead
 
@@ -80,7 +82,10 @@ class ProtectedRoute:
         if isinstance(failure_statuses, int):
             text = f"failure_statuses: got {failure_statuses}, expected several, such as "
             raise TypeError(f"{text}[{failure_statuses}]")
+        if not isinstance(pattern, str):
+            refuse_type("pattern", pattern, "a path")
         compiled(pattern)
+        check_name(pattern if name is None else name)
         self.pattern = pattern
         self.name = pattern if name is None else name
         self.methods = None if methods is None else frozenset(map(str.upper, methods))
@@ -90,8 +95,8 @@ class ProtectedRoute:
         self.failure_statuses = failure_statuses
         self.judge = judge
         self.policy = policy
-        if policy_fields:
-            self.policy = (policy or BreakerPolicy()).replace(**policy_fields)
+        if policy is not None or policy_fields:
+            self.policy = merged(policy, policy_fields)
 
 
 class Guard:
@@ -157,6 +162,12 @@ class RouteTable:
     """The guards of an application by path and method."""
 
     def __init__(self, routes: Iterable[ProtectedRoute], registry: BreakerRegistry) -> None:
+        if not isinstance(registry, BreakerRegistry):
+            refuse_type("registry", registry, "a BreakerRegistry or None")
+        routes = several(routes, "routes", "ProtectedRoute(…)")
+        for route in routes:
+            if not isinstance(route, ProtectedRoute):
+                refuse_type("routes", route, "a ProtectedRoute(pattern, …)")
         self.breakers = registry
         self.guards = [Guard(route, registry.get(route.name, route.policy)) for route in routes]
         parts = [f"(?P<r{n}>{compiled(g.route.pattern)})" for n, g in enumerate(self.guards)]

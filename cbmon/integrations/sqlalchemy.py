@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from cbmon.breaker import CircuitBreaker, CircuitOpenError, State
 from cbmon.errors import MissingExtraError
-from cbmon.integrations.calls import Breakers, admit, admit_unless_shut, breaker_of
+from cbmon.integrations.calls import Breakers, admit, admit_unless_shut, breaker_of, checked
 from cbmon.integrations.databases import judge_database
 
 try:
@@ -52,6 +52,7 @@ def protect_engine(engine: E, breakers: Breakers) -> E:
 
     A registry gives the breaker named ``host:port/database`` of the engine's URL.
     """
+    checked(breakers, "SQLAlchemy; use the timeouts of the driver")
     sync: Any = getattr(engine, "sync_engine", engine)
     key = _address(sync.url)
 

@@ -42,7 +42,7 @@ async def test_blocks_are_counted_one_by_one(make: Make, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_block_that_raises_is_a_failure(make: Make, kind: str) -> None:
-    breaker = make(kind=kind, minimum_calls=3)
+    breaker = make(kind=kind)
     await used(breaker)
     with pytest.raises(OSError, match="refused"):
         async with breaker:

@@ -49,8 +49,8 @@ def together(number: int, function: Callable[[int], None]) -> None:
     {"kind": "adaptive", "adaptive_rules": ("error_rate", "throttling", "latency")},
 ], ids=lambda fields: "-".join(map(str, fields.values())) or "count")  # fmt: skip
 def test_32_threads_lose_no_call(fields: dict[str, Any]) -> None:
-    breaker = CircuitBreaker("x", BreakerPolicy(failure_threshold=10**6), **fields,
-                             failure_rate_threshold=1.0, adaptive_ceiling=1.0)  # fmt: skip
+    limits: dict[str, Any] = {"failure_threshold": 10**6, "failure_rate_threshold": 1.0}
+    breaker = CircuitBreaker("x", BreakerPolicy(**limits, adaptive_ceiling=1.0, **fields))
     breaker.observe()
     seen: list[int] = []
     done = threading.Event()
@@ -107,7 +107,8 @@ async def test_100_tasks_lose_no_call() -> None:
 def test_20_threads_that_fail_together_make_one_transition(make: Make) -> None:
     for kind in ("count", "percentage"):
         recorder = StateRecorder()
-        breaker = make(kind=kind, failure_threshold=5, minimum_calls=5, listeners=[recorder])
+        policy = BreakerPolicy(kind=kind, failure_threshold=5, minimum_calls=5)
+        breaker = make(policy=policy, listeners=[recorder])
         inside = threading.Barrier(20)
 
         @breaker

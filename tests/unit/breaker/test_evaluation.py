@@ -107,7 +107,8 @@ class TestR4:
     def test_the_count_kind_counts_slow_calls_without_a_rate(
         self, make: Make, drive: Driver
     ) -> None:
-        breaker = make(slow_call_seconds=2.0, slow_call_rate_threshold=0.1)
+        policy = BreakerPolicy(slow_call_seconds=2.0, slow_call_rate_threshold=0.1)
+        breaker = make(policy=policy)
         drive.run(breaker, "s" * 20)
         assert (breaker.state, breaker.counts.slow_calls) == ("closed", 20)
 

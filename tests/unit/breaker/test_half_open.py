@@ -43,13 +43,14 @@ class TestR10:
         breaker.release(permit, ignored=ignored)
         assert breaker.try_acquire() is not None
 
-    def test_giving_back_twice_makes_no_extra_room(self, make: Make) -> None:
+    def test_giving_back_twice_is_refused_and_makes_no_extra_room(self, make: Make) -> None:
         breaker = half_open(make, half_open_max_calls=2, success_threshold=2)
         permit = breaker.try_acquire()
         assert permit is not None
         breaker.record(permit, failed=False)
-        breaker.release(permit)
-        breaker.release(permit)
+        for _ in range(2):
+            with pytest.raises(ValueError, match="none that circuit breaker 'target' waits for"):
+                breaker.release(permit)
         assert [breaker.try_acquire() is not None for _ in range(3)] == [True, False, False]
 
     def test_a_rejected_trial_gets_the_ordinary_error(self, make: Make) -> None:

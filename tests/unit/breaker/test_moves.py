@@ -172,7 +172,7 @@ def test_an_initial_state_is_no_transition_and_an_odd_one_is_refused(
     assert breaker.counts.last_transition_at is None
     clock.advance(5.0)
     assert breaker.state == "half_open"
-    with pytest.raises(ValueError, match="'ajar' is not a valid State"):
+    with pytest.raises(ValueError, match="'ajar' is not allowed; expected one of closed, open"):
         make(initial_state="ajar")
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbmon import CircuitBreaker, State
+from cbmon import BreakerPolicy, CircuitBreaker, State
 from cbmon.testing import ManualClock, StateRecorder
 from tests.unit.breaker.support import Driver, Make
 
@@ -119,7 +119,7 @@ class TestR24:
         breaker = make(kind="percentage", minimum_calls=1, failure_rate_threshold=1.0)
         drive.run(breaker, ".x")
         for kind in ("count", "time", "adaptive"):
-            twin = make(kind=kind, minimum_calls=1)
+            twin = make(policy=BreakerPolicy(kind=kind, minimum_calls=1))
             twin.restore(breaker.snapshot())
             assert (twin.counts.failure_ratio, twin.counts.failures) == (None, 1)
 

@@ -114,7 +114,7 @@ class TestR26:
     def test_any_kind_may_follow_any_kind(
         self, make: Make, drive: Driver, old: str, new: str
     ) -> None:
-        breaker = make(kind=old, minimum_calls=5)
+        breaker = make(policy=BreakerPolicy(kind=old, minimum_calls=5))  # type: ignore[arg-type]
         drive.run(breaker, "x..")
         breaker.reconfigure(BreakerPolicy(kind=new, minimum_calls=5))  # type: ignore[arg-type]
         drive.opened(breaker)

@@ -1,0 +1,39 @@
+"""Permits for drivers: who gave them, and whether they are still out.
+
+Rule: a permit is given back once, to the breaker that gave it; anything else is refused and
+changes nothing. Guarded calls have their permits inside and need none of this.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cbmon.breaker.core import Core
+
+
+class Permit(int):
+    """The generation that a call was admitted in; ``giver`` is None when it has been given back."""
+
+    giver: Core | None = None
+
+
+def given(core: Core, generation: int) -> Permit:
+    """A permit that is out from now on; hold the lock."""
+    permit = Permit(generation)
+    permit.giver = core
+    core.machine.out += 1
+    return permit
+
+
+def take_back(core: Core, permit: object) -> int:
+    """The generation of a permit that is out no more; hold the lock. Raises ValueError."""
+    if not isinstance(permit, Permit) or permit.giver is not core:
+        name = core.machine.name
+        raise ValueError(
+            f"permit: {permit!r} is none that circuit breaker {name!r} waits for; expected what "
+            "its try_acquire() gave, once"
+        )
+    permit.giver = None
+    core.machine.out -= 1
+    return int(permit)
