@@ -1,11 +1,14 @@
 """Many checks on one core: start, load, reload, a steady while with scrapes, stop.
 
 Run: python benchmarks/scale.py [--checks 10000] [--interval 10] [--seconds 60]
+     python benchmarks/scale.py --checks 50000 --interval 60
+     python benchmarks/scale.py --minutes 30      (the slope of the memory, and nothing else)
 
 Local servers in a process of their own answer on the other core; of one check in twenty the
 target accepts and never answers. Lateness is the daemon's own histogram; lag is how late it
 answers /-/healthy, asked ten times a second from outside; a scrape is read without compression
-every 5 s. Wall-clock figures (lateness, lag, scrape, ready) need a machine that does nothing else.
+every 5 s, by a client that only takes the bytes. Wall-clock figures (lateness, lag, scrape, ready,
+reload, stop) need a machine that does nothing else: its load is told with them.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import json
 import os
 import platform
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +30,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
+from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -38,11 +43,15 @@ BARS = {
     "share of a core": 0.15,
     "lateness p99, s": 0.050,
     "lag p99, s": 0.020,
+    "missed runs": 0.0,
     "resident, MB": 150.0,
     "scrape, s": 0.100,
     "reload of one changed check, s": 0.200,
-    "stop with runs in flight, s": 12.0,
+    "stop with runs in flight, s": 10.0,
+    "slope of the memory, MB/h": 1.0,
 }
+SETTLING: Final = 600.0
+"""Seconds of a long run after which its memory should not grow any more."""
 LOAD = """
 import sys, time
 from pathlib import Path
@@ -110,35 +119,51 @@ class Place:
                 child.send_signal(signal.SIGTERM)
                 child.wait(60)
 
-    def scrape(self) -> tuple[float, str]:
-        begun = time.perf_counter()
+    def scrape(self) -> float:
+        """Seconds to the last byte, for a client to whom they are nothing but bytes."""
+        asked = (
+            f"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:{self.daemon}\r\nConnection: close\r\n\r\n"
+        )
+        taken, size = bytearray(1 << 20), 0
+        with socket.create_connection(("127.0.0.1", self.daemon), timeout=60) as connection:
+            begun = time.perf_counter()
+            connection.sendall(asked.encode())
+            while got := connection.recv_into(taken):
+                size += got
+            took = time.perf_counter() - begun
+        if size < 10_000:
+            raise SystemExit(f"no metrics: {bytes(taken[:size])!r}")
+        return took
+
+    def numbers(self) -> str:
+        """What a scrape says."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.daemon}/metrics", timeout=60) as got:
-            parts = [got.read(1 << 20)]
-            while parts[-1]:
-                parts.append(got.read(1 << 20))
-        return time.perf_counter() - begun, b"".join(parts).decode()
+            text: str = got.read().decode()
+        return text
 
 
 class Lag(threading.Thread):
-    """Asks /-/healthy ten times a second over one connection; how long the answers took."""
+    """Asks /-/healthy every so many seconds over one connection; how long the answers took."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, every: float = 0.1) -> None:
         super().__init__(daemon=True)
+        self._every = every
         self.took: list[float] = []
         self.ended = threading.Event()
         self._connection = HTTPConnection("127.0.0.1", port, timeout=30)
 
     def run(self) -> None:
-        while not self.ended.wait(0.1):
+        while not self.ended.wait(self._every):
             begun = time.perf_counter()
             self._connection.request("GET", "/-/healthy")
             self._connection.getresponse().read()
             self.took.append(time.perf_counter() - begun)
 
-    def ninety_ninth(self) -> float:
+    def stop(self) -> list[float]:
+        """Every answer's seconds, the quickest first."""
         self.ended.set()
         self.join(30)
-        return sorted(self.took)[int(len(self.took) * 0.99)]
+        return sorted(self.took)
 
 
 def loading(place: Place, checks: int) -> float:
@@ -156,15 +181,15 @@ def steady(place: Place, pid: int, given: argparse.Namespace) -> dict[str, float
     """A while of it, after a turn of every check."""
     time.sleep(2.0 * given.interval)
     lag = Lag(place.daemon)
-    _, first = place.scrape()
+    first = place.numbers()
     lag.start()
     before, begun, scrapes, memory = cpu(pid), time.monotonic(), [], []
     while time.monotonic() - begun < given.seconds:
         time.sleep(5)
-        took, text = place.scrape()
-        scrapes.append(took)
+        scrapes.append(place.scrape())
         memory.append(resident(pid))
     spent, passed = cpu(pid) - before, time.monotonic() - begun
+    lags, text = lag.stop(), place.numbers()
     lateness = "cbmon_scheduler_lateness_seconds"
     runs = total(text, "cbmon_check_runs_total") - total(first, "cbmon_check_runs_total")
     return {
@@ -173,7 +198,7 @@ def steady(place: Place, pid: int, given: argparse.Namespace) -> dict[str, float
         "share of a core": spent / passed,
         "CPU ms per run": spent / runs * 1000,
         "lateness p99, s": quantile(histogram(first, lateness), histogram(text, lateness), 0.99),
-        "lag p99, s": lag.ninety_ninth(),
+        "lag p99, s": lags[int(len(lags) * 0.99)],
         "resident, MB": max(memory),
         "scrape, s": median(scrapes),
     }
@@ -187,9 +212,40 @@ def missed(text: str) -> float:
     )
 
 
+def slope(seconds: list[float], values: list[float]) -> float:
+    """Of the line of least squares, per hour."""
+    early, low = fmean(seconds), fmean(values)
+    pairs = [(at - early, value - low) for at, value in zip(seconds, values, strict=True)]
+    return 3600 * sum(x * y for x, y in pairs) / sum(x * x for x, _ in pairs)
+
+
+def long_run(place: Place, given: argparse.Namespace) -> dict[str, float]:
+    """How its memory goes over many minutes of checks and scrapes."""
+    moments, sizes = [], []
+    with place.watching(place.configure("long", given.checks, given.interval)) as (child, _):
+        begun, before = time.monotonic(), cpu(child.pid)
+        while (passed := time.monotonic() - begun) < 60 * given.minutes:
+            time.sleep(5)
+            place.scrape()
+            moments.append(passed)
+            sizes.append(resident(child.pid))
+            if len(sizes) % 60 == 0:
+                print(f"  after {passed / 60:4.1f} min {sizes[-1]:7.1f} MB", flush=True)
+        text, spent = place.numbers(), cpu(child.pid) - before
+    settled = next((i for i, at in enumerate(moments) if at >= SETTLING), len(moments) // 2)
+    return {
+        "resident, MB": max(sizes),
+        "slope of the memory, MB/h": slope(moments[settled:], sizes[settled:]),
+        "missed runs": missed(text),
+        "share of a core, scrapes included": spent / passed,
+    }
+
+
 def reloading(place: Place, path: Path, pid: int) -> dict[str, float]:
-    """From a changed file to the answer that it is in force."""
-    text = path.read_text()
+    """From a changed file to the answer that it is in force, and whom that holds up."""
+    lag, text = Lag(place.daemon, every=0.005), path.read_text()
+    lag.start()
+    time.sleep(0.1)
     path.write_text(
         text.replace(
             "check-00001, http: {url: 'http", "check-00001, http: {method: HEAD, url: 'http"
@@ -202,7 +258,11 @@ def reloading(place: Place, path: Path, pid: int) -> dict[str, float]:
     took, spent = time.perf_counter() - begun, cpu(pid) - before
     if "1 changed" not in said:
         raise SystemExit(f"one check should have changed: {said}")
-    return {"reload of one changed check, s": took, "the same, CPU s of the daemon": spent}
+    return {
+        "reload of one changed check, s": took,
+        "the same, CPU s of the daemon": spent,
+        "longest lag meanwhile, s": max(lag.stop()),
+    }
 
 
 def measured(place: Place, given: argparse.Namespace) -> dict[str, float]:
@@ -230,16 +290,19 @@ def main() -> int:
     parser.add_argument("--checks", type=int, default=10_000)
     parser.add_argument("--interval", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--minutes", type=float, help="only the slope of the memory, so long")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder))
         with place.answering():
-            found = measured(place, given)
+            found = long_run(place, given) if given.minutes else measured(place, given)
     if given.json:
         print(json.dumps(found, indent=2))
     print(f"{given.checks:,} checks every {given.interval} s, one in twenty hangs")
+    load = os.getloadavg()[0]
     print(f"Python {platform.python_version()}, {os.cpu_count()} processors, the daemon on one")
+    print(f"load of the machine at the end, this included: {load:.1f}")
     over = 0
     for name, value in found.items():
         bar = BARS.get(name)
