@@ -22,6 +22,7 @@ from cbmon.blackbox.modules import Module, QueryResponse, UnixModule
 from cbmon.model import Phase, Reason
 from cbmon.probes.dial import Link, Route, Tls, dial, secure
 from cbmon.probes.failure import ProbeError, shown
+from cbmon.probes.streams import breathe
 
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
@@ -121,8 +122,12 @@ class _Dialogue:
 
     async def _expected(self, link: Link[Talk], step: QueryResponse) -> Found | None:
         self._look.attempt.begin(Phase.TRANSFER)
+        count = 0
         while (line := await link.protocol.line()) is not None:
-            self._look.say("Read line", "debug", line=shown(line))
+            count += 1
+            await breathe(count)
+            if self._look.has_room:
+                self._look.say("Read line", "debug", line=shown(line))
             found = search(step.expect, line)
             if found is not None:
                 self._look.gauges.set("probe_failed_due_to_regex", 0)

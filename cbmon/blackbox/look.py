@@ -57,9 +57,14 @@ class Look:
         """The probe's deadline, for ``async with``."""
         return asyncio.timeout_at(self._until)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another line is kept."""
+        return len(self.lines) < MOST_LINES
+
     def say(self, text: str, level: str = "info", **more: object) -> None:
         """A line for the log of this probe; holds no secret."""
-        if len(self.lines) < MOST_LINES:
+        if self.has_room:
             self.lines.append((self.environment.clock.time(), level, text, more))
 
     def fail(self, reason: Reason, text: str, **more: object) -> bool:

@@ -109,3 +109,10 @@ def pytest_asyncio_loop_factories(
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Both loops: they differ in when they send and how they report connections."""
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """asyncio's own loop takes its turn with the crowds in the long tier."""
+    for item in items:
+        if item.path.name == "test_hostile_crowds.py" and "[asyncio" in item.name:
+            item.add_marker(pytest.mark.long)
