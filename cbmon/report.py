@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 from cbmon.breaker import CircuitBreaker, InvalidTransitionError, TransitionEvent
 from cbmon.reporting.daemon import Daemon, DaemonError, RefusedError
-from cbmon.reporting.wire import batches, breaker_report, move_report
+from cbmon.reporting.wire import batches, breaker_report, move_report, wire_name
 
 __all__ = ["BreakerReporter", "DaemonError", "RefusedError"]
 
@@ -100,6 +100,7 @@ class BreakerReporter:
         self._obeyed: deque[str] = deque(maxlen=1000)
         """Orders that were seen: an answer that was on its way may bring one again."""
         self._heard: WeakSet[CircuitBreaker] = WeakSet()
+        self._told_refused: set[str] = set()
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -176,17 +177,34 @@ class BreakerReporter:
         for one in told:
             one["moves"] = by_name.get(one["name"], [])
         orders: list[dict[str, Any]] = []
+        refused: list[str] = []
+        trouble: RefusedError | None = None
         parts = list(batches(told))
         for number, part in enumerate(parts):
             body = {**self._head, "done": done, "breakers": part}
             body["final"] = final and number == len(parts) - 1
-            orders = self._daemon.post(body)
+            try:
+                orders, words = self._daemon.post(body)
+            except RefusedError as error:
+                trouble = trouble or error  # the other portions may be welcome
+            else:
+                refused += words
+        self._say_refused(refused)
+        if trouble is not None:
+            raise trouble
         with self._lock:
             self._forget(moves, done)
         if orders:
             self._obey(orders)
             self._wake.set()  # the daemon wants to hear that it was done
         return len(told)
+
+    def _say_refused(self, refused: list[str]) -> None:
+        """Say once what the daemon does not take; the other breakers have arrived."""
+        for words in refused:
+            if words not in self._told_refused:
+                log.warning("the daemon does not take the breaker %s", words)
+        self._told_refused = set(refused)
 
     def _forget(self, moves: list[tuple[str, dict[str, Any]]], done: list[str]) -> None:
         """What arrived is not told again; what came meanwhile stays."""
@@ -205,7 +223,7 @@ class BreakerReporter:
     def _moved(self, event: TransitionEvent) -> None:
         with self._lock:
             self._number += 1
-            self._moves.append((event.name, move_report(event, self._number)))
+            self._moves.append((wire_name(event.name), move_report(event, self._number)))
         self._wake.set()
 
     def _run(self) -> None:
@@ -270,7 +288,7 @@ class BreakerReporter:
         if action not in self._allowed:
             log.warning("order refused: %s of %s is not accepted here", action, name)
             return
-        found = next((each for each in self._breakers if each.name == name), None)
+        found = next((each for each in self._breakers if wire_name(each.name) == name), None)
         if found is None:
             log.warning("order refused: there is no breaker %s", name)
             return

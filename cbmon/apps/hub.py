@@ -19,7 +19,7 @@ from cbmon.apps.members import Process, Reported, component_name, from_snapshot
 from cbmon.apps.orders import NoOrdersError, PendingOrder
 from cbmon.apps.permission import why_not
 from cbmon.apps.remote import RemoteBreaker
-from cbmon.apps.report import BreakerReport, Report
+from cbmon.apps.report import BreakerReport, Refusal, Report
 from cbmon.events import Action, Event, new_id
 from cbmon.interfaces import Clock
 from cbmon.logs import fields
@@ -117,12 +117,33 @@ class Apps:
 
     # --- reports -------------------------------------------------------------------------
 
+    def takeable(self, report: Report) -> Report:
+        """The report without the breakers whose names mean something else here already.
+
+        ReportError when none is left.
+        """
+        seen: dict[str, str] = {}
+        kept, refused = [], []
+        for number, told in enumerate(report.breakers):
+            name = component_name(report.application, report.process, told.name)
+            if name not in seen and not self._taken(name):
+                seen[name] = told.name
+                kept.append(told)
+                continue
+            what = seen.get(name, "a check or export")
+            text = f"{name!r} is {what!r} already"
+            path = f"breakers[{number}].name"
+            refused.append(Refusal(name=told.name, path=path, message=text, code="conflict"))
+        return report.without(refused, kept) if refused else report
+
     def take(self, report: Report, owner: str) -> list[PendingOrder]:
         """Take a report of ``owner`` in; the orders that wait for the process.
 
-        ReportError refuses it as a whole: nothing of it is taken in.
+        ReportError refuses it as a whole: nothing of it is taken in. What :meth:`takeable` leaves
+        out is told in the log.
         """
         try:
+            report = self.takeable(report)
             process = self._admit(report, owner)
         except ReportError as error:
             self._metrics.app_report(refused=True)
@@ -132,6 +153,11 @@ class Apps:
             )
             raise
         self._metrics.app_report(refused=False)
+        for one in report.refused:
+            log.warning(
+                "breaker of a report refused",
+                extra=fields(application=report.application, path=one.path, error=one.message),
+            )
         for order_id in report.done:
             process.orders.done(order_id)
         for told in report.breakers:
@@ -145,7 +171,6 @@ class Apps:
     def _admit(self, report: Report, owner: str) -> Process:
         key = (report.application, report.process)
         process = self._processes.get(key)
-        self._check_names(report)
         if process is None:
             self._check_room(report)
             process = self._processes[key] = self._begin(report, owner)
@@ -182,17 +207,6 @@ class Apps:
             heard=self._clock.monotonic(),
             heard_at=self._clock.time(),
         )
-
-    def _check_names(self, report: Report) -> None:
-        seen: dict[str, str] = {}
-        for number, told in enumerate(report.breakers):
-            name = component_name(report.application, report.process, told.name)
-            if self._taken(name) or name in seen:
-                what = seen.get(name, "a check or export")
-                raise ReportError(
-                    f"breakers[{number}].name", f"{name!r} is {what!r} already", "conflict"
-                )
-            seen[name] = told.name
 
     def _check_room(self, report: Report) -> None:
         new = sum(

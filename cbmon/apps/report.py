@@ -1,23 +1,24 @@
 """What an application says of its breakers: one report, parsed and bounded.
 
-Rule: a report is refused as a whole. A field that is missing has its default, so that a small
-program can report a name and a state and nothing else.
+Rule: what is said of one breaker is taken or refused by itself; what is said of the process is
+refused as a whole, and so is a report of which no breaker can be taken. A field that is missing
+has its default, so that a small program can report a name and a state and nothing else.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any, Final
 
-from cbmon.apps.fields import LATEST, Fields, ReportError
+from cbmon.apps.fields import LATEST, LONGEST_NAME, Fields, ReportError
 from cbmon.breaker import BreakerPolicy, State
 from cbmon.breaker.counts import Counts
 from cbmon.breaker.histogram import Histogram
 
-__all__ = ["BreakerReport", "Move", "Report", "ReportError", "parse_report"]
+__all__ = ["BreakerReport", "Move", "Refusal", "Report", "ReportError", "parse_report"]
 
 VERSION: Final = 1
 MOST_BREAKERS: Final = 500
@@ -73,6 +74,20 @@ class BreakerReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A breaker of a report that was not taken in: its name as far as it has one, and why."""
+
+    name: str | None
+    path: str
+    message: str
+    code: str = "bad_request"
+
+    def error(self) -> ReportError:
+        """The same as what refuses a whole report."""
+        return ReportError(self.path, self.message, self.code)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What one process of an application says."""
 
@@ -94,6 +109,13 @@ class Report:
     done: tuple[str, ...] = ()
     """Orders that it carried out, or refused."""
     breakers: tuple[BreakerReport, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+
+    def without(self, refused: Sequence[Refusal], kept: Sequence[BreakerReport]) -> Report:
+        """The same with fewer breakers. ReportError when none is left of those that it had."""
+        if refused and not kept:
+            raise refused[0].error()
+        return replace(self, breakers=tuple(kept), refused=(*self.refused, *refused))
 
 
 def parse_report(data: object) -> Report:
@@ -104,13 +126,7 @@ def parse_report(data: object) -> Report:
         raise body.refuse("version", f"expected {VERSION}: this daemon knows no other")
     interval = body.number("interval_seconds", 0.1, LONGEST_TTL) or 15.0
     ttl = body.number("ttl_seconds", 1.0, LONGEST_TTL) or max(5.0, TTL_INTERVALS * interval)
-    breakers = [_breaker(one) for one in body.objects("breakers", MOST_BREAKERS)]
-    seen: set[str] = set()
-    for number, one in enumerate(breakers):
-        if one.name in seen:
-            raise ReportError(f"breakers[{number}].name", f"{one.name!r} is in the report twice")
-        seen.add(one.name)
-    return Report(
+    head = Report(
         application=_plain_name(body, "application"),
         process=_plain_name(body, "process", default=""),
         run=body.text("run", 64) or "",
@@ -123,8 +139,34 @@ def parse_report(data: object) -> Report:
         accepts=None if body.raw("accepts") is None else frozenset(body.words("accepts", 50)),
         final=body.flag("final"),
         done=body.words("done", 1000),
-        breakers=tuple(breakers),
     )
+    kept, refused = _breakers(body)
+    return head.without(refused, kept)
+
+
+def _breakers(body: Fields) -> tuple[list[BreakerReport], list[Refusal]]:
+    """What can be taken, and what cannot."""
+    kept: dict[str, BreakerReport] = {}
+    refused: list[Refusal] = []
+    for number, value in enumerate(body.many("breakers", MOST_BREAKERS)):
+        path = f"breakers[{number}]"
+        try:
+            one = _breaker(Fields(value, path))
+        except ReportError as error:
+            refused.append(refusal_of(value, error))
+            continue
+        if kept.setdefault(one.name, one) is not one:
+            twice = ReportError(f"{path}.name", f"{one.name!r} is in the report twice")
+            refused.append(refusal_of(value, twice))
+    return list(kept.values()), refused
+
+
+def refusal_of(value: object, error: ReportError) -> Refusal:
+    """An entry as it came, and what is wrong with it."""
+    name = value.get("name") if isinstance(value, dict) else None
+    plain = ascii(name)[1:-1][:LONGEST_NAME] if isinstance(name, str) else None
+    message = str(error).removeprefix(f"{error.path}: ")
+    return Refusal(name=plain, path=error.path, message=message, code=error.code)
 
 
 def _plain_name(body: Fields, name: str, default: str | None = None) -> str:

@@ -60,14 +60,15 @@ class Daemon:
         self._lock = threading.Lock()
         self._waiting: http.client.HTTPConnection | None = None
 
-    def post(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Send a report; the orders that wait. DaemonError, RefusedError."""
+    def post(self, body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+        """Send a report; the orders that wait, and why breakers of it were not taken.
+        DaemonError, RefusedError."""
         connection = self._connect(self._timeout)
         try:
             answer = self._ask(connection, "POST", self._path, json.dumps(body).encode())
         finally:
             connection.close()
-        return _orders(answer)
+        return _orders(answer), _refused(answer)
 
     def orders(self, who: Mapping[str, str], *, wait: float) -> list[dict[str, Any]]:
         """Wait for orders, at most ``wait`` seconds. DaemonError, RefusedError."""
@@ -154,3 +155,13 @@ def _orders(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(orders, list):
         raise DaemonError("the daemon's answer is not one of cbmon")
     return [one for one in orders if isinstance(one, dict) and "id" in one]
+
+
+def _refused(answer: Mapping[str, Any]) -> list[str]:
+    """In words; a daemon of before this had one word for the whole report."""
+    refused = answer.get("refused")
+    if not isinstance(refused, list):
+        return []
+    return [
+        f"{one.get('name')}: {one.get('message')}"[:500] for one in refused if isinstance(one, dict)
+    ]

@@ -6,6 +6,7 @@ Rule: what is sent is what the breaker itself says; nothing is counted here.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -22,13 +23,26 @@ _COUNTS: Final = (
     "failure_ratio", "slow_ratio", "cycles", "openings", "in_flight",
 )  # fmt: skip
 _LONGEST: Final = 500
+LONGEST_NAME: Final = 128
+
+
+def wire_name(name: str) -> str:
+    """The name by which a daemon knows a breaker: the same, unless the daemon takes no such name.
+
+    Then it is cut and cleaned, with a checksum, so that two that look alike stay two.
+    """
+    plain = "".join(char if char.isprintable() else "?" for char in name).strip()
+    if plain == name and len(name) <= LONGEST_NAME and name not in {".", ".."}:
+        return name
+    checksum = zlib.crc32(name.encode(errors="backslashreplace"))
+    return f"{plain[: LONGEST_NAME - 9].strip()}~{checksum:08x}"
 
 
 def breaker_report(breaker: CircuitBreaker) -> dict[str, Any]:
     """One breaker as it is now."""
     its, counts = breaker.get_state(), breaker.counts
     told = {
-        "name": breaker.name,
+        "name": wire_name(breaker.name),
         "state": its["state"],
         "is_available": its["is_available"],
         "retry_after_seconds": its["retry_after"],

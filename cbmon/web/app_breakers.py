@@ -1,7 +1,8 @@
 """Applications report their breakers here, and ask for what they are told to do.
 
-Rule: a report is taken in as a whole or refused as a whole, with the path of what is wrong. Whose
-token reported an application first speaks for it, and nobody else.
+Rule: a breaker that cannot be taken is refused by itself, with the path of what is wrong, and the
+others are taken; when nothing can be, the report is refused. Whose token reported an application
+first speaks for it, and nobody else.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ async def report(request: web.Request) -> web.Response:
     owner = request.app[ACCESS].identity(request).name
     raw = await q.read(request)
     try:
-        told = parse_report(q.from_json(raw))
+        told = _apps(request).takeable(parse_report(q.from_json(raw)))
         orders = _apps(request).take(told, owner)
     except ReportError as error:
         status = _STATUS.get(error.code, 400)
@@ -73,6 +74,9 @@ def _wait(text: str | None) -> float:
 def _answer(told: Report, waiting: list[PendingOrder]) -> dict[str, object]:
     return {
         "accepted": len(told.breakers),
+        "refused": [
+            {"name": one.name, "path": one.path, "message": one.message} for one in told.refused
+        ],
         "next_report_seconds": told.interval,
         "orders": [order.as_json() for order in waiting],
     }

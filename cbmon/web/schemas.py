@@ -324,10 +324,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "AppReported": closed(
         {
             "accepted": COUNT,
+            "refused": {"type": "array", "items": ref("AppRefusal")},
             "next_report_seconds": NUMBER,
             "orders": {"type": "array", "items": ref("AppOrder")},
         }
     ),
+    "AppRefusal": closed({"name": MAYBE_TEXT, "path": TEXT, "message": TEXT}),
     "AppOrders": closed({"orders": {"type": "array", "items": ref("AppOrder")}}),
     "AppOrder": closed(
         {

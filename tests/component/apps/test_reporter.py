@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from cbmon import BreakerRegistry, CircuitBreaker, State
+from cbmon.apps import parse_report
 from cbmon.report import BreakerReporter, DaemonError, RefusedError
 
 
@@ -26,6 +27,7 @@ class FakeDaemon:
         self.orders: list[dict[str, Any]] = []
         self.status = 200
         self.raw: bytes | None = None
+        self.refused: list[dict[str, Any]] = []
         self.changed = threading.Condition()
         fake = self
 
@@ -47,7 +49,8 @@ class FakeDaemon:
 
             def answer(self) -> None:
                 error = {"error": {"code": "no", "message": "because"}}
-                body = {"orders": fake.orders} if fake.status == 200 else error
+                body: Any = {"orders": fake.orders, "refused": fake.refused}
+                body = body if fake.status == 200 else error
                 raw = json.dumps(body).encode() if fake.raw is None else fake.raw
                 self.send_response(fake.status)
                 self.send_header("Content-Length", str(len(raw)))
@@ -318,3 +321,50 @@ def test_starting_twice_is_refused(daemon: FakeDaemon, breakers: BreakerRegistry
     its = reporter(daemon, breakers)
     with its, pytest.raises(RuntimeError):
         its.start()
+
+
+def test_names_that_a_daemon_does_not_take_are_carried_as_others_that_stay_apart(
+    daemon: FakeDaemon,
+) -> None:
+    names = ["x" * 200 + "a", "x" * 200 + "b", " a", "a ", ".", "..", "a"]
+    several = [CircuitBreaker(name) for name in names]
+    its = BreakerReporter(several, url=daemon.url, application="shop", accept_orders=True)
+    several[0].open()
+    assert its.report() == 7
+    found = parse_report(daemon.reports[0])
+    assert (len({one.name for one in found.breakers}), found.refused) == (7, ())
+    assert found.breakers[-1].name == "a"
+    order = {"id": "1", "action": "force_open", "breaker": found.breakers[0].name}
+    daemon.orders = [order]
+    its.report()
+    assert several[0].state is State.FORCED_OPEN
+    assert [move.to_state for move in parse_report(daemon.reports[1]).breakers[0].moves] == []
+
+
+def test_what_a_daemon_refuses_is_said_once_and_the_rest_arrives(
+    daemon: FakeDaemon, breakers: BreakerRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    daemon.refused = [{"name": "db", "path": "breakers[1].name", "message": "is taken"}]
+    its = reporter(daemon, breakers)
+    assert (its.report(), its.report()) == (2, 2)
+    said = [record.getMessage() for record in caplog.records if "not take" in record.getMessage()]
+    assert said == ["the daemon does not take the breaker db: is taken"]
+
+
+def test_a_portion_that_is_refused_holds_up_no_other(daemon: FakeDaemon) -> None:
+    several = [CircuitBreaker(f"b{number}") for number in range(300)]
+    its = BreakerReporter(several, url=daemon.url, application="shop")
+    asked = 0
+
+    def refuse_first(body: dict[str, Any]) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RefusedError("the daemon answered 400: because")
+        return post(body)
+
+    post = its._daemon.post
+    its._daemon.post = refuse_first  # type: ignore[method-assign, assignment]
+    with pytest.raises(RefusedError, match="because"):
+        its.report()
+    assert sum(len(body["breakers"]) for body in daemon.reports) > 0

@@ -300,7 +300,7 @@ async def test_latency_is_the_time_to_the_first_byte() -> None:
         clock.advance(60)
         await send({"type": "http.response.body", "body": b""})
 
-    its = guarded(app, clock, kind="percentage", slow_call_seconds=2, minimum_calls=1)
+    its = guarded(app, clock, slow_call_seconds=2)
     await Client().ask(its)
     assert its_breaker(its).counts.slow_calls == 0
 

@@ -110,10 +110,6 @@ def test_what_the_library_says_is_what_the_daemon_reads() -> None:
         (report(durations={"bounds": [1], "counts": [0]}), "breakers[0].durations.counts"),
         (report(durations={"bounds": [1], "counts": [0, -1]}), "breakers[0].durations.counts"),
         (
-            {"application": "a", "breakers": [{"name": "x", "state": "open"}] * 2},
-            "breakers[1].name",
-        ),
-        (
             {"application": "a", "breakers": [{"name": "x", "state": "open"}] * 501},
             "breakers",
         ),
@@ -123,6 +119,19 @@ def test_a_hostile_report_is_refused_with_its_place(body: Any, path: str) -> Non
     with pytest.raises(ReportError) as caught:
         parse_report(body)
     assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("bad", [7, {}, {"name": "\ud800", "state": "open"}, {"name": "x" * 129},
+                                 {"name": "a\nb", "state": "open"}, {"name": "b", "state": 3},
+                                 {"name": "first", "state": "open"}], ids=ascii)  # fmt: skip
+def test_a_bad_breaker_is_refused_by_itself(bad: Any) -> None:
+    good = [{"name": name, "state": "open"} for name in ("first", "last")]
+    found = parse_report({"application": "a", "breakers": [good[0], bad, good[1]]})
+    assert [one.name for one in found.breakers] == ["first", "last"]
+    (refusal,) = found.refused
+    assert refusal.path.startswith("breakers[1]")
+    assert refusal.message
+    assert refusal.name is None or refusal.name.isprintable()
 
 
 def test_long_and_strange_text_is_cut_and_cleaned() -> None:
