@@ -20,6 +20,7 @@ from cbmon.errors import StoreError
 from cbmon.web.errors import ApiError
 from cbmon.web.ids import REQUEST
 from cbmon.web.keys import ACCESS, ERROR_PAGE, HEADERS, LIMITS
+from cbmon.web.route import TABLE
 
 log = logging.getLogger(__name__)
 
@@ -148,13 +149,19 @@ def _as_text(error: ApiError) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _methods(request: web.Request) -> list[str]:
+    """What this very address knows, and not one with a name in it that fits, too."""
+    methods = {route.method for route in request.app.get(TABLE, ()) if route.path == request.path}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+
+
 def _from_aiohttp(request: web.Request, error: HTTPException) -> ApiError:
     if error.status == 404:
         return ApiError(404, "not_found", "there is nothing at this address")
     if error.status == 405:
-        allowed = error.headers.get("Allow", "")
-        message = f"{request.method} is not possible here, only {allowed.replace(',', ', ')}"
-        return ApiError(405, "method_not_allowed", message, headers={"Allow": allowed})
+        allowed = _methods(request) or error.headers.get("Allow", "").split(",")
+        message = f"{request.method} is not possible here, only {', '.join(allowed)}"
+        return ApiError(405, "method_not_allowed", message, headers={"Allow": ",".join(allowed)})
     if error.status == 413:
         most = request.app[LIMITS].body_bytes
         return ApiError(413, "body_too_large", f"a body has at most {most} bytes")

@@ -11,6 +11,8 @@ from typing import Any, Self, TypeVar
 import pytest
 from freezegun import freeze_time
 
+from cbmon.scheduler import Scheduler
+
 T = TypeVar("T")
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -98,3 +100,39 @@ class World:
 def world() -> Iterator[World]:
     with World() as made:
         yield made
+
+
+class Runs:
+    """A fire callback that remembers when it was called."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.at: list[tuple[str, float]] = []
+        self.dues: list[float] = []
+        self.missed = 0
+
+    def __call__(self, name: str, due: float, missed: int) -> None:
+        self.at.append((name, self._world.monotonic()))
+        self.dues.append(due)
+        self.missed += missed
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def between(self, start: float, end: float) -> int:
+        return sum(start <= at < end for _, at in self.at)
+
+
+@pytest.fixture
+def runs(world: World) -> Runs:
+    return Runs(world)
+
+
+@pytest.fixture
+def lateness() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def scheduler(world: World, lateness: list[float]) -> Scheduler:
+    return Scheduler(world, lateness=lateness.append)

@@ -134,6 +134,21 @@ async def test_a_reset_of_all_says_who_was_left_and_why(guarded: Any) -> None:
     assert (reply.status, reply.json) == (200, {"reset": 4, "left": left})
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api/v1/breakers/reset-all", "POST"),
+        ("/api/v1/breakers/api/open", "POST"),
+        ("/api/v1/breakers/api", "GET,HEAD"),
+        ("/api/v1/config/breaker", "DELETE,GET,HEAD,PUT"),
+    ],
+)
+async def test_a_wrong_method_is_told_the_right_ones(guarded: Any, path: str, allowed: str) -> None:
+    reply = await guarded.ask("PATCH", path, token="admin-tokén")
+    assert (reply.status, reply.code) == (405, "method_not_allowed")
+    assert ",".join(sorted(reply.headers["Allow"].split(","))) == allowed
+
+
 async def test_a_check_that_may_not_run_says_why(guarded: Any, daemon: Any) -> None:
     daemon.run_result = SkipCause.BREAKER
     reply = await guarded.post("/api/v1/breakers/flaky/check", token="operator-token")
