@@ -20,6 +20,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from http.client import IncompleteRead
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -98,9 +99,13 @@ class Counted:
 
 
 def scrape(port: int) -> str:
-    """All metrics: 90 MB for 16,000 checks."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
-        return b"".join(iter(lambda: answer.read(1 << 20), b"")).decode()
+    """All metrics, 90 MB for 16,000 checks; again if the machine is too busy to be in time."""
+    while True:
+        with (
+            contextlib.suppress(IncompleteRead),
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer,
+        ):
+            return b"".join(iter(lambda: answer.read(1 << 20), b"")).decode()
 
 
 def told(name: str, value: float, unit: str = "") -> None:
