@@ -69,17 +69,26 @@ class HttpProbe:
             facts["url"] = self._named(request)
             hop = await self._hops.make(visit.attempt, request)
             try:
-                reply = await self._asked(hop, request)
+                following = await self._follow(visit, request, hop)
             finally:
-                visit.expiry = hop.link.chain.expiry if hop.link and hop.link.chain else None
-            try:
-                following = self._following(visit, request, reply)
-                if following is None:
-                    await self._judge(visit, request, reply, hop)
-                    return
-                request = following
-            finally:
-                reply.close()
+                hop.link = None  # it leads back here: no run may leave a cycle to the collector
+            if following is None:
+                return
+            request = following
+
+    async def _follow(self, visit: _Visit, request: Request, hop: Hop) -> Request | None:
+        """Where the answer sends to; None for one that was judged."""
+        try:
+            reply = await self._asked(hop, request)
+        finally:
+            visit.expiry = hop.link.chain.expiry if hop.link and hop.link.chain else None
+        try:
+            following = self._following(visit, request, reply)
+            if following is None:
+                await self._judge(visit, request, reply, hop)
+            return following
+        finally:
+            reply.close()
 
     async def _asked(self, hop: Hop, request: Request) -> Reply:
         """The reply to a request, by the short way where it can go."""
