@@ -223,9 +223,16 @@ async def test_a_refused_reload_shows_every_problem_and_is_bad_news(web: Any, da
 
 
 async def test_reload_waits_until_the_daemon_is_ready(web: Any, daemon: Any) -> None:
-    daemon.reasons = ["starting"]
+    asked: asyncio.Queue[None] = asyncio.Queue()
+
+    def ready() -> list[str]:
+        asked.put_nowait(None)
+        return list(daemon.reasons)
+
+    daemon.reasons, daemon.ready = ["starting"], ready
     waiting = asyncio.create_task(cbmon("reload", "--wait", "--url", web.url))
-    await asyncio.sleep(0.5)
+    for _ in range(2):
+        await asyncio.wait_for(asked.get(), 10)
     assert len(daemon.reloads) == 1
     assert not waiting.done()
     daemon.reasons = []

@@ -191,9 +191,10 @@ async def test_at_the_cap_the_idlest_makes_room(daemon: Any, serve: Any, connect
 async def test_at_the_cap_nobody_who_is_served_is_closed_for_a_newcomer(
     daemon: Any, serve: Any, connect: Any, tokens: Any
 ) -> None:
-    gate = asyncio.Event()
+    gate, running = asyncio.Event(), asyncio.Queue[str]()
 
-    async def gated(name: str, actor: str) -> Any:
+    async def gated(name: str, author: Any) -> Any:
+        running.put_nowait(name)
         await gate.wait()
         return daemon.run_result
 
@@ -203,7 +204,8 @@ async def test_at_the_cap_nobody_who_is_served_is_closed_for_a_newcomer(
             asyncio.create_task(web.post("/api/v1/checks/api/run", token="operator-token"))
             for _ in range(3)
         ]
-        await asyncio.sleep(0.1)
+        for _ in runs:
+            await asyncio.wait_for(running.get(), 5)
         newcomer = await connect(web.port)
         assert await newcomer.closed_after() < 0.5
         gate.set()
@@ -257,16 +259,20 @@ async def test_what_is_not_http_is_closed_in_time(
 async def test_a_stop_lets_an_answer_out_and_closes_the_idle(
     daemon: Any, serve: Any, connect: Any, tokens: Any
 ) -> None:
-    async def slow(name: str, actor: str) -> Any:
-        await asyncio.sleep(0.3)
+    running, gate = asyncio.Event(), asyncio.Event()
+
+    async def gated(name: str, author: Any) -> Any:
+        running.set()
+        await gate.wait()
         return daemon.run_result
 
-    daemon.run_component = slow
+    daemon.run_component = gated
     async with serve(daemon, tokens=tokens) as web:
         idle = await connect(web.port)
         run = asyncio.create_task(web.post("/api/v1/checks/api/run", token="operator-token"))
-        await asyncio.sleep(0.1)
+        await asyncio.wait_for(running.wait(), 5)
         begun = time.monotonic()
+        asyncio.get_running_loop().call_later(0.05, gate.set)
         await web.server.stop(2.0)
         assert (await run).status == 200
         assert await idle.closed_after() < 0.2

@@ -263,13 +263,13 @@ async def test_a_stop_sends_listeners_away_at_once(daemon: Any, serve: Any) -> N
 
 async def test_a_stream_outlives_the_time_that_a_handler_has(daemon: Any, serve: Any) -> None:
     async with (
-        serve(daemon, limits=Limits(handler=0.1)) as web,
+        serve(daemon, limits=Limits(handler=0.02)) as web,
         aiohttp.ClientSession() as session,
         session.get(web.url + "/api/v1/events/stream") as response,
     ):
         reader = Reader(response)
         await reader.block()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.06)
         web.server._app[STREAM].publish(moved("late"))
         assert (await reader.event())["component"] == "late"
 

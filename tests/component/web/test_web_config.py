@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import trustme
 from cbmon.config.secrets import Secret
 from cbmon.web.server import WebServer
 from cbmon.web.throttle import Throttle
+from cbmon.web.watching import follow
 from cbmon.web.webconfig import load_web_config
 from cbmon.web.webconfig.names import SINGLE
 
@@ -252,8 +254,12 @@ async def test_a_new_certificate_is_served_without_a_restart(serve_file: Any, pl
 
 
 async def test_a_wrong_change_is_told_once_and_changes_nothing(
-    serve_file: Any, place: Place, caplog: pytest.LogCaptureFixture
+    serve_file: Any,
+    place: Place,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("cbmon.web.server.follow", partial(follow, every=0.01))
     async with serve_file(TLS) as web:
         before = await _serial(web)
         place.file.write_text(TLS + "  min_version: TLS9\n")
@@ -262,7 +268,7 @@ async def test_a_wrong_change_is_told_once_and_changes_nothing(
             return "web-config file refused" in caplog.text
 
         await eventually(told)
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(0.08)  # several more looks
         assert caplog.text.count("web-config file refused") == 1
         assert await _serial(web) == before
         place.file.write_text(TLS + USERS)
