@@ -6,8 +6,11 @@ each rule with one slip must fail them.
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +20,7 @@ import pytest
 import yaml
 
 from cbmon.rules import render
-from tests.integration.harness.processes import finished, program
+from tests.integration.harness.processes import absent, finished, program
 from tests.unit.rules.configurations import MANY, ODD, ONE, SHOP, configured
 from tests.unit.rules.mutants import mutants
 
@@ -208,21 +211,84 @@ def _split(folder: Path, group: str) -> Iterator[tuple[str, str, dict[str, Any]]
 # --- the page ----------------------------------------------------------------------------------
 
 
-def test_what_the_page_says_about_alertmanager_works(tmp_path: Path) -> None:
-    written(tmp_path, SHOP)
-    blocks = re.findall(r"```(yaml|console)\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    own = next(text for kind, text in blocks if kind == "yaml" and text.startswith("route:"))
-    command = next(
-        line[2:]
-        for kind, text in blocks
-        if kind == "console"
-        for line in text.splitlines()
-        if line.startswith("$ sed")
+DEBIANS: Final = Path("/etc/prometheus")
+"""Where Debian's packages put their configurations, which people have before they have cbmon."""
+
+
+def said(heading: str) -> str:
+    """The commands below a heading of the page, as a script that stops at the first failure."""
+    text = PAGE.read_text().partition(f"## {heading}\n")[2]
+    [block] = re.findall(r"```console\n(.*?)```", text.partition("\n## ")[0], re.DOTALL)
+    return "set -e\n" + re.sub(r"^[$>] ", "", block, flags=re.MULTILINE)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A machine with Debian's Prometheus and Alertmanager as they come, and a cbmon.yml."""
+    etc = tmp_path / "etc"
+    for name, package in (
+        ("prometheus", "prometheus"),
+        ("alertmanager", "prometheus-alertmanager"),
+    ):
+        source = DEBIANS / f"{name}.yml"
+        if not source.is_file():
+            absent(f"{source} is not there (Debian: apt-get install {package})")
+        (etc / "prometheus").mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, etc / "prometheus")
+    (etc / "cbmon").mkdir()
+    configured(etc / "cbmon", SHOP)
+    return tmp_path
+
+
+def done_on(host: Path, heading: str) -> str:
+    """What the page's commands print, on that machine."""
+    programs = host / "bin"
+    programs.mkdir(exist_ok=True)
+    scripts = {
+        "sudo": 'exec "$@"',
+        "systemctl": 'echo "did $*"',
+        "cbmon": f'exec {sys.executable} -m cbmon "$@"',
+    }
+    for name, body in scripts.items():
+        (programs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (programs / name).chmod(0o755)
+    tools = [
+        str(Path(program(name, package="prometheus")).parent) for name in ("promtool", "amtool")
+    ]
+    path = ":".join([str(programs), *tools, os.environ["PATH"]])
+    done = subprocess.run(
+        ["/bin/sh", "-c", said(heading).replace("/etc/", f"{host}/etc/")],
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(PAGE.parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
-    (tmp_path / "alertmanager.yml").write_text(own)
-    here = command.replace("/etc/prometheus/cbmon/", "")
-    subprocess.run(["/bin/sh", "-c", here], cwd=tmp_path, check=True)
-    amtool = program("amtool", package="prometheus-alertmanager")
-    done = finished([amtool, "check-config", tmp_path / "alertmanager.yml"])
-    assert done.returncode == 0, done.stderr
-    assert "inhibit rules" in done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_what_the_page_says_works_on_debians_prometheus(host: Path) -> None:
+    assert "did reload prometheus" in done_on(host, "Prometheus in ten lines")
+    made = yaml.safe_load((host / "etc/prometheus/prometheus.yml").read_text())
+    assert [one["job_name"] for one in made["scrape_configs"]] == ["cbmon", "prometheus", "node"]
+    done = promtool("check", "config", "prometheus.yml", cwd=host / "etc/prometheus")
+    assert "cbmon-breakers.rules.yml" in done.stdout
+    assert len(said("Prometheus in ten lines").splitlines()) <= 11
+
+
+def test_what_the_page_says_works_on_debians_alertmanager_also_again(host: Path) -> None:
+    done_on(host, "Prometheus in ten lines")
+    assert "did reload prometheus-alertmanager" in done_on(host, "Alertmanager in ten lines")
+    path = host / "etc/prometheus/alertmanager.yml"
+    once = yaml.safe_load(path.read_text())
+    ours = yaml.safe_load((path.parent / "cbmon" / "cbmon-alertmanager.yml").read_text())
+    assert once["inhibit_rules"][:-1] == ours["inhibit_rules"]
+    assert once["route"]["routes"][0]["receiver"] == "cbmon-nobody"
+    assert len(once["route"]["routes"]) > 1
+    again = "\n".join(said("Alertmanager in ten lines").splitlines()[-4:])
+    script = f"cd {path.parent}\n{again}"
+    assert len(said("Alertmanager in ten lines").splitlines()) <= 11
+    programs = {**os.environ, "PATH": f"{host / 'bin'}:{os.environ['PATH']}"}
+    subprocess.run(["/bin/sh", "-ec", script], env=programs, check=True, capture_output=True)
+    assert yaml.safe_load(path.read_text()) == once
