@@ -276,6 +276,16 @@ class CircuitBreaker:
         check_policy(policy)
         self._core.do(commands.reconfigure, policy, actor, reason)
 
+    def hold(self, seconds: float, *, margin: float, soonest: float) -> None:
+        """Keep an open breaker open for ``seconds``, where somebody else is expected to end it
+        before the last ``margin`` of them. ``retry_after`` tells the wait without the margin, and
+        at least ``soonest``. Nothing happens unless it is open. Raises ValueError for numbers
+        below 0."""
+        for name, value in (("seconds", seconds), ("margin", margin), ("soonest", soonest)):
+            if not value >= 0:
+                raise ValueError(f"{name}: {value!r} is not allowed; expected a number >= 0")
+        self._core.do(commands.hold, seconds, margin=margin, soonest=soonest)
+
     def follow(self, *, openings: int, cycles: int) -> None:
         """Go on with a series of openings that was begun elsewhere, by another instance for
         one: the next wait and the next failed cycle count from these. Raises ValueError for

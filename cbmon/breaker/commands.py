@@ -58,6 +58,13 @@ def open_for(
         machine.opening = Opening(machine.now, machine.now + seconds, counted=False)
 
 
+def hold(machine: Machine, until: float, *, margin: float, soonest: float) -> None:
+    """Keep it open for so many seconds, the last ``margin`` of them for safety only."""
+    if machine.state is State.OPEN:
+        at = machine.now
+        machine.opening = Opening(at, at + until, counted=False, margin=margin, soonest=soonest)
+
+
 def enable(machine: Machine, actor: str | None, reason: str | None, *, anew: bool) -> None:
     """Back into service: as new, or half-open with the cycles kept."""
     if machine.state is State.DISABLED:

@@ -84,7 +84,7 @@ def count(machine: Machine, successes: int, running: int, histogram: Histogram |
         cycles=machine.cycles,
         openings=machine.openings,
         in_flight=in_flight,
-        open_until=None if opening is None else opening.until + machine.offset,
+        open_until=None if opening is None else opening.until - opening.margin + machine.offset,
         last_failure_at=None if last is None else last.at,
         last_transition_at=None if move is None else move.at,
         histogram=histogram,

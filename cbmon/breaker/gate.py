@@ -52,7 +52,11 @@ def refresh(machine: Machine) -> None:
     machine.known = machine.successes
     if machine.state not in LIVE:
         if HAS_GIL and machine.state in _SHUT and "rejected" not in machine.heard:
-            machine.shut = inf if machine.opening is None else machine.opening.until
+            opening = machine.opening
+            if opening is None:
+                machine.shut = inf
+            elif not opening.margin:  # else the wait that is told is not the deadline
+                machine.shut = opening.until
         return
     shedding = machine.shedding
     if (

@@ -122,7 +122,7 @@ class Machine:
         """Seconds until a call may try: 0.0 means now, None means not by itself."""
         opening = self.opening
         if opening is not None:
-            return max(0.0, opening.until - self.now)
+            return opening.left(self.now)
         return None if self.state in {State.FORCED_OPEN, State.DISABLED} else 0.0
 
     # --- calls -----------------------------------------------------------------------------

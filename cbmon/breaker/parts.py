@@ -14,14 +14,33 @@ if TYPE_CHECKING:
 
 
 class Opening:
-    """One opening: when it began, when it ends (monotonic), whether it counts for the backoff."""
+    """One opening: when it began, when it ends (monotonic), whether it counts for the backoff.
 
-    __slots__ = ("at", "counted", "until")
+    ``margin`` is the part of it, at its end, that it is only held for safety: somebody else is
+    expected to end it before. ``soonest`` is the least that may be told of a wait.
+    """
 
-    def __init__(self, at: float, until: float, *, counted: bool) -> None:
+    __slots__ = ("at", "counted", "margin", "soonest", "until")
+
+    def __init__(
+        self,
+        at: float,
+        until: float,
+        *,
+        counted: bool,
+        margin: float = 0.0,
+        soonest: float = 0.0,
+    ) -> None:
         self.at = at
         self.until = until
         self.counted = counted
+        self.margin = margin
+        self.soonest = soonest
+
+    def left(self, now: float) -> float:
+        """Seconds until a call may try, as far as is known; 0.0 only when it may."""
+        held = max(0.0, self.until - now)
+        return min(held, max(held - self.margin, self.soonest))
 
 
 class Trials:

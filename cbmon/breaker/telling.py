@@ -84,7 +84,7 @@ def tell_move(machine: Machine, move: LastMove) -> None:
             last_error=None if last is None else last.error,
             failure_count=machine.kept_failures,
             cycles=machine.cycles,
-            retry_after=None if opening is None else opening.until - opening.at,
+            retry_after=None if opening is None else opening.left(opening.at),
         ),
     )
 

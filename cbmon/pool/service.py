@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from cbmon.appconfig import BreakerConfig
-from cbmon.breaker import CircuitBreaker
+from cbmon.breaker import CircuitBreaker, NeutralError
+from cbmon.breaker.arguments import shown
 from cbmon.pool.clients import is_transient
 from cbmon.resilience import Bulkhead, Fallback, Wrapper, compose, retry
 
@@ -78,9 +79,9 @@ class Service:
 
     async def _run(self, func: Callable[[], Awaitable[Any]]) -> Any:
         if self.answered is None:
-            return await func()
+            return await _awaitable(func)
         try:
-            return await func()
+            return await _awaitable(func)
         except Exception as error:
             if self.answered(error):
                 return _Raised(error)
@@ -91,6 +92,22 @@ class Service:
             return self.fallback
         value = self.config.fallback
         return None if value is None else lambda _error: value
+
+
+class NotAwaitableError(NeutralError, TypeError):
+    """A plain function was given where a coroutine function is awaited: the caller's mistake."""
+
+
+def _awaitable(func: Callable[[], Any]) -> Awaitable[Any]:
+    """What ``func`` gives, if it can be awaited; else it says nothing of the service."""
+    result = func()
+    if isinstance(result, Awaitable):
+        return result
+    name = getattr(getattr(func, "func", func), "__qualname__", "it")
+    raise NotAwaitableError(
+        f"func: {name} gave {shown(result)}, which cannot be awaited; give a coroutine function, "
+        "put asyncio.to_thread around a plain one, or decorate it by the pool's protect()"
+    )
 
 
 def _run_plain(func: Callable[[], Any]) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from cbmon.resilience.checks import at_least
+from cbmon.resilience.checks import at_least, is_number
 
 
 class RetryBudget:
@@ -33,7 +33,7 @@ class RetryBudget:
     __slots__ = ("_balance", "_lock", "ratio", "reserve")
 
     def __init__(self, *, ratio: float = 0.1, reserve: int = 10) -> None:
-        if isinstance(ratio, bool) or not 0.0 < ratio <= 1.0:
+        if not (is_number(ratio) and 0.0 < ratio <= 1.0):
             raise ValueError(f"ratio: got {ratio!r}, expected a number in (0, 1]")
         self.ratio = ratio
         self.reserve = at_least("reserve", reserve, 1)

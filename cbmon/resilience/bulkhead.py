@@ -14,6 +14,7 @@ from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
+from cbmon.breaker.arguments import check_name
 from cbmon.resilience.checks import at_least, not_negative
 from cbmon.resilience.errors import BulkheadFullError
 from cbmon.resilience.layer import Layer
@@ -57,6 +58,7 @@ class Bulkhead(Layer):
         queue_timeout: float = 0.0,
         max_queued: int | None = None,
     ) -> None:
+        check_name(name)
         self.name = name
         self.max_concurrent_calls = at_least("max_concurrent_calls", max_concurrent_calls, 1)
         self.queue_timeout = not_negative("queue_timeout", queue_timeout)

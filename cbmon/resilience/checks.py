@@ -10,14 +10,14 @@ import math
 
 def positive(field: str, value: float) -> float:
     """``value`` if it is a finite number above 0, else ValueError."""
-    if isinstance(value, bool) or not (0.0 < value < math.inf):
+    if not (is_number(value) and 0.0 < value < math.inf):
         raise ValueError(f"{field}: got {value!r}, expected a number > 0")
     return value
 
 
 def not_negative(field: str, value: float) -> float:
     """``value`` if it is a finite number, 0 or above, else ValueError."""
-    if isinstance(value, bool) or not (0.0 <= value < math.inf):
+    if not (is_number(value) and 0.0 <= value < math.inf):
         raise ValueError(f"{field}: got {value!r}, expected a number >= 0")
     return value
 
@@ -27,3 +27,17 @@ def at_least(field: str, value: object, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{field}: got {value!r}, expected an integer >= {least}")
     return value
+
+
+def exception_classes(field: str, value: object) -> tuple[type[Exception], ...]:
+    """A class or a tuple of classes as a tuple; TypeError for anything else in it."""
+    kinds = value if isinstance(value, tuple) else (value,)
+    for kind in kinds:
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            raise TypeError(f"{field}: got {kind!r}, expected a subclass of Exception")
+    return kinds
+
+
+def is_number(value: object) -> bool:
+    """Whether it is an int or a float, and no bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

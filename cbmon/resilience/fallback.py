@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any, TypeVar, cast
 
+from cbmon.breaker.arguments import refuse_type
+from cbmon.resilience.checks import exception_classes
 from cbmon.resilience.layer import Layer
 
 R = TypeVar("R")
@@ -36,8 +38,10 @@ class Fallback(Layer):
         *,
         on: type[Exception] | tuple[type[Exception], ...] = Exception,
     ) -> None:
+        if not callable(handler):
+            refuse_type("handler", handler, "a function of the error")
         self.handler = handler
-        self.on = on
+        self.on = exception_classes("on", on)
 
     def _run(self, func: Callable[[], R]) -> R:
         try:

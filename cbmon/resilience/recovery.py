@@ -14,6 +14,7 @@ from inspect import isawaitable
 from typing import Any, Final, Self
 
 from cbmon.breaker import CircuitBreaker, State
+from cbmon.breaker.arguments import check_called, refuse_type
 from cbmon.resilience.checks import at_least, positive
 from cbmon.resilience.layer import is_async
 
@@ -34,6 +35,8 @@ class Recovery:
     def __init__(
         self, breaker: CircuitBreaker, *, interval: float, timeout: float, successes: int
     ) -> None:
+        if not isinstance(breaker, CircuitBreaker):
+            refuse_type("breaker", breaker, "a CircuitBreaker")
         self.breaker = breaker
         self.interval = positive("interval", interval)
         self.timeout = positive("timeout", timeout)
@@ -105,6 +108,8 @@ class RecoveryCheck:
         successes: int = 2,
     ) -> None:
         self._recovery = Recovery(breaker, interval=interval, timeout=timeout, successes=successes)
+        if not callable(check):
+            refuse_type("check", check, "a function that looks at the target")
         self._check = check
         self._in_thread = False
         self._task: asyncio.Task[None] | None = None
@@ -187,6 +192,7 @@ class ThreadRecoveryCheck:
         successes: int = 2,
     ) -> None:
         self._recovery = Recovery(breaker, interval=interval, timeout=timeout, successes=successes)
+        check_called(check, "check", "a function (RecoveryCheck takes coroutine functions)")
         self._check = check
         self._stopping = threading.Event()
         self._opened = threading.Event()

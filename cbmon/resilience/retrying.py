@@ -16,9 +16,10 @@ from inspect import isawaitable
 from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 from cbmon.breaker import CircuitOpenError, Clock, NeutralError, SystemClock
+from cbmon.breaker.arguments import check_called, check_clock, check_seed, refuse_type
 from cbmon.resilience.backoff import Backoff
 from cbmon.resilience.budget import RetryBudget
-from cbmon.resilience.checks import at_least, positive
+from cbmon.resilience.checks import at_least, exception_classes, positive
 from cbmon.resilience.layer import Layer
 
 P = ParamSpec("P")
@@ -131,6 +132,16 @@ class Retry(Layer):
     ) -> None:
         self.attempts = at_least("attempts", attempts, 1)
         self.deadline = None if deadline is None else positive("deadline", deadline)
+        if not isinstance(backoff, Backoff):
+            refuse_type("backoff", backoff, "a Backoff")
+        if budget is not None and not isinstance(budget, RetryBudget):
+            refuse_type("budget", budget, "a RetryBudget or None")
+        for name, value in (("wait_hint", wait_hint), ("on_retry", on_retry), ("sleep", sleep)):
+            if value is not None:
+                check_called(value, name, f"{name}(…)")
+        if clock is not None:
+            check_clock(clock)
+        check_seed(seed)
         self.backoff = backoff
         self.budget = budget
         self.wait_hint = wait_hint
@@ -229,10 +240,8 @@ class _Series:
 
 def _predicate(on: Retriable) -> Callable[[Exception], bool]:
     if not isinstance(on, (type, tuple)):
+        check_called(on, "on", "exception classes or a predicate on(error)")
         return on
-    kinds = on if isinstance(on, tuple) else (on,)
-    for kind in cast("tuple[object, ...]", kinds):
-        if not (isinstance(kind, type) and issubclass(kind, Exception)):
-            raise TypeError(f"on: got {kind!r}, expected a subclass of Exception")
+    kinds = exception_classes("on", on)
     neutral = tuple(kind for kind in kinds if issubclass(kind, NeutralError))
     return lambda error: isinstance(error, neutral if isinstance(error, NeutralError) else kinds)

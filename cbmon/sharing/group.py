@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Self
 
 from cbmon.breaker import CircuitBreaker, State
+from cbmon.breaker.arguments import check_called, refuse_type, several
 from cbmon.resilience.checks import positive
 from cbmon.sharing.member import Member
 from cbmon.sharing.record import Record
@@ -71,10 +72,20 @@ class SharedBreakers:
         self.interval = positive("interval", interval)
         self.lease = positive("lease", lease)
         self.timeout = positive("timeout", timeout)
+        if self.lease <= self.interval:
+            raise ValueError(
+                f"lease: got {lease!r}, expected more than interval {interval!r}, by which it is "
+                "renewed; three times as much or more is safe"
+            )
+        for name in ("read", "swap", "close"):
+            if not callable(getattr(store, name, None)):
+                refuse_type("store", store, "a store with read(), swap() and close()")
         self.degraded = False
         """Whether the store is down, so that every instance decides alone."""
         self._store = store
-        self._listeners = tuple(listeners)
+        self._listeners = several(listeners, "listeners", "functions")
+        for listener in self._listeners:
+            check_called(listener, "listeners", "listener(event)")
         self._members: dict[str, Member] = {}
         self._offset = 0.0
         self._asked = False
@@ -84,15 +95,19 @@ class SharedBreakers:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
-        for breaker in breakers:
+        for breaker in several(breakers, "breakers", "CircuitBreakers"):
             self.add(breaker)
 
     def add(self, breaker: CircuitBreaker) -> None:
         """Share this one, too; from any thread. Raises ValueError if its name is shared already."""
+        if not isinstance(breaker, CircuitBreaker):
+            refuse_type("breaker", breaker, "a CircuitBreaker")
         if breaker.name in self._members:
             raise ValueError(f"breaker {breaker.name!r} is shared already; a name is shared once")
         slack = 2 * self.interval + self.timeout
-        member = Member(breaker, instance=self.instance, lease=self.lease, slack=slack)
+        member = Member(
+            breaker, instance=self.instance, lease=self.lease, slack=slack, interval=self.interval
+        )
         if breaker.state is not State.CLOSED:
             member.own_moves += 1
         self._members = {**self._members, breaker.name: member}

@@ -28,16 +28,24 @@ class Member:
     """Keeps ``breaker`` and the group's record of it in agreement.
 
     ``instance`` is unique in the group. ``lease`` and ``slack`` in seconds: for how long trials
-    are one instance's, and for how long the breaker stays open without hearing of the group.
+    are one instance's, and for how long the breaker stays open without hearing of the group;
+    ``interval`` is how often the group is asked.
     """
 
     def __init__(
-        self, breaker: CircuitBreaker, *, instance: str, lease: float, slack: float
+        self,
+        breaker: CircuitBreaker,
+        *,
+        instance: str,
+        lease: float,
+        slack: float,
+        interval: float = 0.5,
     ) -> None:
         self.breaker = breaker
         self.instance = instance
         self.lease = lease
         self.slack = slack
+        self.interval = interval
         self.version = 0
         """The version that has been taken over."""
         self.record: Record | None = None
@@ -119,7 +127,7 @@ class Member:
         due = record.expires if record.state is State.HALF_OPEN else record.until
         if due <= now and (state is State.HALF_OPEN or self._wanted()):
             return self._leased(record, now)
-        self._hold(max(0.0, due - now), state)
+        self._hold(record, now)
         return None
 
     def _wanted(self) -> bool:
@@ -136,12 +144,23 @@ class Member:
             at=now,
         )
 
-    def _hold(self, remaining: float, state: State) -> None:
-        """Stay open until the group says otherwise, or has been silent for ``slack`` seconds."""
-        left = self.breaker.retry_after if state is State.OPEN else None
-        end = remaining + self.slack
-        if left is None or not max(remaining, end - self.slack / 2) <= left <= end + self.slack:
-            self.breaker.open(for_seconds=end, actor=ACTOR, reason="the group's breaker is open")
+    def _hold(self, record: Record, now: float) -> None:
+        """Stay open until the group says otherwise, or has been silent for ``slack`` seconds.
+
+        What callers are told is the group's wait; while another instance has the trials, whose
+        verdict may come at any moment, that is the time until the group is asked again.
+        """
+        deadline = self.breaker.next_deadline if self.breaker.state is State.OPEN else None
+        tried = record.state is State.HALF_OPEN
+        remaining = max(0.0, (record.expires if tried else record.until) - now)
+        if deadline is None:
+            self.breaker.open(
+                for_seconds=remaining + self.slack,
+                actor=ACTOR,
+                reason="the group's breaker is open",
+            )
+        margin = remaining + self.slack if tried else self.slack
+        self.breaker.hold(remaining + self.slack, margin=margin, soonest=self.interval)
 
     def _take_over(self, record: Record | None, now: float) -> None:
         breaker = self.breaker
@@ -168,9 +187,11 @@ class Member:
         """An outage that another instance has found, or goes on with."""
         if self.breaker.state is not State.OPEN:
             self._rejections = self.breaker.counts.rejections
-        due = record.expires if record.state is State.HALF_OPEN else record.until
-        wait = max(0.0, due - now) + self.slack
-        self.breaker.open(for_seconds=wait, actor=ACTOR, reason=why)
+        if self.breaker.state is not State.OPEN:
+            due = record.expires if record.state is State.HALF_OPEN else record.until
+            wait = max(0.0, due - now) + self.slack
+            self.breaker.open(for_seconds=wait, actor=ACTOR, reason=why)
+        self._hold(record, now)
         self.breaker.follow(openings=record.openings, cycles=record.cycles)
 
     def _written(self, state: State, now: float) -> Record:

@@ -445,3 +445,14 @@ async def test_two_thousand_mixed_calls_leave_no_connection_and_no_place_behind(
         assert not session.connector._acquired
         found = counts_of(pool, "api")
         assert found == {"successes": 1600, "cancelled": 400}
+
+
+async def test_a_plain_function_is_the_callers_mistake_and_says_nothing_of_the_service() -> None:
+    async with ServicePool() as pool:
+        service = pool.register("api")
+        with pytest.raises(TypeError, match=r"len gave 3, which cannot be awaited; give a coro"):
+            await pool.call_service("api", len, "abc")  # type: ignore[arg-type]
+        counts = service.breaker.counts
+        assert (counts.ignored, counts.failures, counts.in_flight) == (1, 0, 0)
+        assert await pool.call_service("api", lambda: asyncio.sleep(0, "late")) == "late"
+        assert await pool.call_service("api", asyncio.to_thread, len, "abc") == 3

@@ -162,10 +162,10 @@ async def test_a_breaker_that_joins_later_is_shared_at_once() -> None:
     store = MemoryStore()
     one, other = breaker(recovery_timeout=60), breaker(recovery_timeout=60)
     fail(one)
-    async with SharedBreakers(store, interval=60.0) as first:
+    async with SharedBreakers(store, interval=60.0, lease=600.0) as first:
         first.add(one)
         await until(lambda: store._held, "the outage to be told")
-        async with SharedBreakers(store, interval=60.0) as second:
+        async with SharedBreakers(store, interval=60.0, lease=600.0) as second:
             second.add(other)
             await until(lambda: other.state == "open", "the outage to arrive")
             with pytest.raises(ValueError, match="'shop' is shared already"):
@@ -199,7 +199,23 @@ async def test_a_swap_that_is_lost_to_others_is_tried_again() -> None:
             return await super().swap(name, version, record)
 
     store, one = Contended(), breaker(recovery_timeout=60)
-    async with SharedBreakers(store, [one], interval=60.0):
+    async with SharedBreakers(store, [one], interval=60.0, lease=600.0):
         fail(one)
         await until(lambda: store._held, "the outage to be told")
     assert store.lost == 2
+
+
+@pytest.mark.parametrize(("options", "error", "message"), [
+    ({"lease": 0.5, "interval": 0.5}, ValueError, "lease: got 0.5, expected more than interval"),
+    ({"interval": "x"}, ValueError, "interval: got 'x', expected a number > 0"),
+    ({"store": "redis://"}, TypeError, "store: 'redis://' is not allowed; expected a store with"),
+    ({"breakers": ["shop"]}, TypeError, "breaker: 'shop' is not allowed; expected a CircuitBr"),
+    ({"breakers": CircuitBreaker("x")}, TypeError, "breakers: .* expected several CircuitBreakers"),
+    ({"listeners": [3]}, TypeError, "listeners: 3 is not callable"),
+    ({"listeners": [until]}, TypeError, "is a coroutine function, but nobody awaits it"),
+], ids=str)  # fmt: skip
+async def test_wrong_arguments_are_refused_at_once(
+    options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        SharedBreakers(**{"store": MemoryStore(), **options})

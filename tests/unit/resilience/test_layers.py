@@ -4,10 +4,19 @@ import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import Any
 
 import pytest
 
-from cbmon import Bulkhead, BulkheadFullError, CircuitBreaker, CircuitOpenError, State, retry
+from cbmon import (
+    Bulkhead,
+    BulkheadFullError,
+    CircuitBreaker,
+    CircuitOpenError,
+    State,
+    resilience,
+    retry,
+)
 from cbmon.resilience import Fallback, Layer, Timeout, compose
 from cbmon.testing import ManualClock
 
@@ -213,3 +222,36 @@ class TestTheDocumentedOrder:
         assert breaker.retry_after == 0.0
         assert guarded("abc") == 3
         assert breaker.state is State.CLOSED
+
+
+untyped: Any = resilience
+
+
+@pytest.mark.parametrize(("make", "error", "message"), [
+    (lambda: untyped.retry(on="x"), TypeError, "on: 'x' is not callable; expected exception classes"),
+    (lambda: untyped.retry(on=(OSError, 3)), TypeError, "on: got 3, expected a subclass of"),
+    (lambda: untyped.retry(backoff=3), TypeError, "backoff: 3 is not allowed"),
+    (lambda: untyped.retry(budget=3), TypeError, "budget: 3 is not allowed"),
+    (lambda: untyped.retry(on_retry="x"), TypeError, "on_retry: 'x' is not callable"),
+    (lambda: untyped.retry(clock=3), TypeError, "clock: 3 is not allowed; expected an"),
+    (lambda: untyped.retry(deadline="x"), ValueError, "deadline: got 'x', expected a number"),
+    (lambda: untyped.Timeout("x"), ValueError, "seconds: got 'x', expected a number > 0"),
+    (lambda: untyped.Timeout(None), ValueError, "seconds: got None, expected a number > 0"),
+    (lambda: untyped.Fallback("x"), TypeError, "handler: 'x' is not allowed"),
+    (lambda: untyped.Fallback(str, on="x"), TypeError, "on: got 'x', expected"),
+    (lambda: untyped.Bulkhead(3), TypeError, "name: 3 is not allowed; expected"),
+    (lambda: untyped.Bulkhead("x", queue_timeout="1s"), ValueError, "queue_timeout: got '1s'"),
+    (lambda: untyped.RetryBudget(ratio="x"), ValueError, "ratio: got 'x', expected a number"),
+    (lambda: untyped.RecoveryCheck("x", print), TypeError, "breaker: 'x' is not allowed"),
+    (lambda: untyped.RecoveryCheck(CircuitBreaker("x"), 3), TypeError, "check: 3 is not allow"),
+    (lambda: untyped.ThreadRecoveryCheck(CircuitBreaker("x"), _later), TypeError, "coroutine functi"),
+], ids=str)  # fmt: skip
+def test_wrong_arguments_are_refused_at_once(
+    make: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+async def _later() -> None:
+    """Nobody would await it."""

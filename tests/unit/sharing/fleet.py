@@ -11,6 +11,7 @@ from cbmon.testing import ManualClock
 
 LEASE = 10.0
 SLACK = 3.0
+INTERVAL = 0.5
 WAIT = 30.0
 POLICY = BreakerPolicy(
     failure_threshold=2,
@@ -41,7 +42,9 @@ class Instance:
     def __init__(self, name: str, policy: BreakerPolicy, wall: float) -> None:
         self.clock = ManualClock(wall=wall)
         self.breaker = CircuitBreaker("shop", policy, clock=self.clock, seed=1)
-        self.member = Member(self.breaker, instance=name, lease=LEASE, slack=SLACK)
+        self.member = Member(
+            self.breaker, instance=name, lease=LEASE, slack=SLACK, interval=INTERVAL
+        )
         self.breaker.add_listener(self.member.moved, kinds=("transition",))
         self.admitted = 0
 

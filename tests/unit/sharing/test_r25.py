@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbmon import BreakerPolicy
+from cbmon import BreakerPolicy, CircuitOpenError
 from cbmon.sharing import Record, Seen
 from cbmon.sharing.member import ACTOR
-from tests.unit.sharing.fleet import LEASE, POLICY, SLACK, WAIT, Fleet
+from tests.unit.sharing.fleet import INTERVAL, LEASE, POLICY, SLACK, WAIT, Fleet
 
 
 def opened(fleet: Fleet) -> Fleet:
@@ -58,7 +58,28 @@ class TestAnOutage:
         fleet.let_pass(5.0)
         fleet.sync(1)
         assert fleet.states == ["open", "open"]
-        assert fleet[1].breaker.retry_after == pytest.approx(WAIT - 5.0 + SLACK)
+        its = fleet[1].breaker
+        assert its.retry_after == pytest.approx(WAIT - 5.0)
+        assert its.counts.open_until == pytest.approx(fleet[1].clock.time() + WAIT - 5.0)
+        assert (its.next_deadline or 0.0) - fleet[1].clock.monotonic() == pytest.approx(
+            WAIT - 5.0 + SLACK
+        )
+
+    def test_shows_the_groups_wait_and_no_margin_of_our_own(self) -> None:
+        fleet = Fleet(2)
+        fleet[0].trip()
+        fleet.sync(0)
+        fleet.sync(1, 0)
+        assert [its.breaker.retry_after for its in fleet.instances] == pytest.approx([WAIT, WAIT])
+        fleet.let_pass(WAIT + 1.0)  # nobody has asked for a trial yet
+        assert {its.breaker.retry_after for its in fleet.instances} == {INTERVAL}
+        with pytest.raises(CircuitOpenError) as rejected:
+            fleet[1].breaker.call(print)
+        assert rejected.value.retry_after == pytest.approx(INTERVAL)
+        fleet.sync(1)
+        fleet.sync(0)
+        assert fleet.states == ["open", "half_open"]
+        assert fleet[0].breaker.retry_after == INTERVAL  # the verdict may come at any moment
 
 
 class TestTheTrials:
