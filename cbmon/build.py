@@ -121,7 +121,7 @@ def info_of(item: CheckConfig | ExportConfig, config: Config) -> BreakerInfo:
             target=probe_type(item.type).target(item.options),
             kind=item.type,
             tags=tuple(item.tags),
-            labels={**config.labels, **item.labels},
+            labels={**config.labels, **item.labels} if item.labels else config.labels,
             depends_on=tuple(item.depends_on),
             receivers=tuple(item.receivers),
         )
@@ -130,7 +130,7 @@ def info_of(item: CheckConfig | ExportConfig, config: Config) -> BreakerInfo:
         category=Category.EXPORT,
         target=export_type(item.type).target(item.options),
         kind=item.type,
-        labels={**config.labels, **item.labels},
+        labels={**config.labels, **item.labels} if item.labels else config.labels,
     )
 
 

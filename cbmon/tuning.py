@@ -56,6 +56,8 @@ MOST_SAID: Final = 2000
 """Characters of what is wrong with a request that go on record; its answer has all of it."""
 BY_HAND: Final = Author(actor="database", reason="its row was edited")
 AT_START: Final = Author(actor="start", reason="the settings in the database")
+_NO_SOURCES: Final[Mapping[str, str]] = {}
+"""One for all: thousands of breakers have none."""
 BY_RELOAD: Final = Author(actor="reload", reason="configuration")
 
 
@@ -147,7 +149,8 @@ class Tuning:
     def settle(self, component: Component, author: Author = BY_RELOAD) -> None:
         """Give a component's breaker the policy that holds for it."""
         found = self._book.of(component.name)
-        component.sources = {name: str(source) for name, source in found.sources.items()}
+        sources = {name: str(source) for name, source in found.sources.items()}
+        component.sources = sources or _NO_SOURCES
         if component.breaker.policy == found.policy:
             return
         held = component.breaker.state in HELD

@@ -76,7 +76,7 @@ class _Builder:
         self._references = References(problems, complete=documents.complete)
         self._parts = [Part(one.root, "", one.directory) for one in documents.found]
         readings = (one.reading for one in documents.found)
-        self._known = [known.check for one in readings for known in one.known if known is not None]
+        self._known = [known for one in readings for known in one.known if known is not None]
 
     def build(self, source: Path) -> Config:
         for document in self._documents.found:
@@ -193,7 +193,7 @@ class _Builder:
             looked = [self._check(entries, part) for part in parts]
             if any(known):
                 rest = iter(looked)
-                looked = [(one.check, True) if one else next(rest, _WRONG) for one in known]
+                looked = [(one, True) if one else next(rest, _WRONG) for one in known]
             document.made.extend(check if lasting else None for check, lasting in looked)
             found += [check for check, _ in looked if check is not None]
         return tuple(found)

@@ -37,6 +37,7 @@ from cbmon.config.units import format_duration
 from cbmon.config.validation import Part, Validator
 from cbmon.config.words import nearest
 
+_NO_LABELS: Final[Mapping[str, str]] = {}
 _UNCONFIRMED: Final = ConfirmSettings()
 EntryT = TypeVar("EntryT", ExportEntry, CheckEntry, ReceiverEntry, DiscoveryEntry)
 
@@ -172,7 +173,7 @@ class Entries:
         self._check_window(policy, interval, part)
         return {
             "name": entry.name,
-            "labels": entry.labels,
+            "labels": entry.labels or _NO_LABELS,
             "interval": interval,
             "timeout": self._timeout(entry.timeout, interval, part),
             "policy": policy,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from cbmon.config.nodes import Block, Items
 from cbmon.config.reader import MAX_BYTES, MAX_NODES, Trail
@@ -32,20 +32,13 @@ _END_FLUSH: Final = re.compile(rb"\n(?:[^ \t#\r\n-]|-[^ \r\n])")
 _OTHER_BREAKS: Final = (b"\xc2\x85", b"\xe2\x80\xa8", b"\xe2\x80\xa9")
 """What YAML takes for the end of a line, too: lines are not counted by line feeds then."""
 _VALUES: Final = (b":", b",", b"-", b"[", b"{", b"?")
-"""Each value of a text comes with one of these, so that their number is a bound."""
+"""Each value of a text without aliases comes with one of these: their number is a bound."""
 _SECTIONS: Final = ("global", "defaults", "templates")
 """What checks are made from besides their own text."""
 
 
 class OutdatedError(Exception):
     """What is known does not go together with the rest any more; all has to be read."""
-
-
-class Known(NamedTuple):
-    """A check that is known. ``values`` is at least the number of values in its text."""
-
-    check: CheckConfig
-    values: int
 
 
 @dataclass(slots=True)
@@ -103,7 +96,7 @@ class Reading:
     data: bytes
     sheet: Cut | None = None
     keys: list[bytes] = field(default_factory=list)
-    known: list[Known | None] = field(default_factory=list)
+    known: list[CheckConfig | None] = field(default_factory=list)
     trail: Trail = field(default_factory=Trail)
 
     def fits(self, root: Block | None) -> bool:
@@ -111,10 +104,12 @@ class Reading:
         if self.sheet is None or not any(self.known):
             return True
         left = [place for place, known in enumerate(self.known) if known is None]
-        values = self.trail.nodes + sum(known.values for known in self.known if known)
+        out = zip(self.sheet.texts, self.known, strict=True)
+        text = b"".join(text for text, known in out if known is not None)
+        values = self.trail.nodes + len(self.known) + sum(map(text.count, _VALUES))
         return root is not None and values <= MAX_NODES and self.sheet.is_read_as(root, left)
 
-    def learn(self, root: Block, made: Sequence[CheckConfig | None]) -> dict[bytes, Known]:
+    def learn(self, root: Block, made: Sequence[CheckConfig | None]) -> dict[bytes, CheckConfig]:
         """What is known from now on. ``made`` has what became of each check; None for one that
         has to be looked at each time."""
         sheet = self.sheet
@@ -126,24 +121,17 @@ class Reading:
         ties = sorted(self.trail.ties)
         before = [bisect_left(ties, line) for line in sheet.lines()]  # how many come before it
         return {
-            key: known or Known(check, _values_in(text))
-            for key, known, check, text, (tied, then) in zip(
-                self.keys, self.known, made, sheet.texts, pairwise(before), strict=True
-            )
+            key: check
+            for key, check, (tied, then) in zip(self.keys, made, pairwise(before), strict=True)
             if check is not None and tied == then
         }
-
-
-def _values_in(text: bytes) -> int:
-    """A bound for the number of values in the text of a check without aliases."""
-    return 1 + sum(map(text.count, _VALUES))
 
 
 class Memory:
     """The checks that are known, and what they were made from."""
 
     def __init__(self) -> None:
-        self.checks: dict[bytes, Known] = {}
+        self.checks: dict[bytes, CheckConfig] = {}
         self.variables: dict[str, str | None] = {}
         """Those that were asked for, None for one that is not set."""
         self.sections = b""

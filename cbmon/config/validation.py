@@ -44,6 +44,7 @@ class Validator:
         self._problems = problems
         self._models: dict[tuple[str, str], type[Options] | str] = {}
         self._warned: dict[Path, Problem | None] = {}
+        self._given: dict[frozenset[str], set[str]] = {}
         self.outside = 0
         """How often something outside of the configuration was looked at."""
 
@@ -132,7 +133,17 @@ class Validator:
             empty = Block(part.block.file, part.block.places[key][1])
             return self.validate(model, Part(empty, part.at(key), part.directory))
         inner = self.part(part, key)
-        return None if inner is None else self.validate(model, inner)
+        made = None if inner is None else self.validate(model, inner)
+        if made is not None:
+            self._share(made)
+        return made
+
+    def _share(self, made: Options) -> None:
+        """Let options in which the same was given have one set that says so: a frozen model's is
+        never changed, and thousands of them would take a quarter of a kilobyte each."""
+        given = made.__pydantic_fields_set__
+        shared = self._given.setdefault(frozenset(given), given)
+        object.__setattr__(made, "__pydantic_fields_set__", shared)
 
     def _model(
         self, sources: Mapping[str, OptionsSource], family: str, key: str
