@@ -20,13 +20,19 @@ from cbmon.blackbox.modules import HttpModule
 from cbmon.blackbox.parsing import Head
 from cbmon.blackbox.places import Place
 from cbmon.blackbox.proxies import proxy_for
-from cbmon.blackbox.wire import Exchange
+from cbmon.blackbox.wire import HAS_HTTP2, Exchange
 from cbmon.model import Phase, Reason
 from cbmon.probes.dial import Link, Route, Tls, dial, secure
 from cbmon.probes.failure import ProbeError
 
 MOST_REDIRECTS: Final = 10
-ALPN: Final = ("http/1.1",)
+_HTTP1: Final = ("http/1.1",)
+_HTTP2: Final = ("h2", "http/1.1")
+
+
+def offered(options: HttpModule) -> tuple[str, ...]:
+    """The protocols that TLS offers to a target."""
+    return _HTTP2 if options.enable_http2 and HAS_HTTP2 else _HTTP1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,7 +95,7 @@ class Trip:
             link, tls, target = await self._connect(ask)
             try:
                 exchange = link.protocol
-                exchange.send(ask.data(target))
+                exchange.ask(ask, target)
                 head = await exchange.head()
             except BaseException:
                 link.transport.abort()
@@ -133,7 +139,7 @@ class Trip:
     async def _tls(self, ask: Ask) -> Tls:
         same = self._start is not None and ask.place.netloc == self._start.netloc
         context = await self._look.contexts.get(
-            self._options.tls_config, alpn=ALPN, abroad=not ask.home
+            self._options.tls_config, alpn=offered(self._options), abroad=not ask.home
         )
         return Tls(context=context, name=self._name if same else ask.place.host)
 

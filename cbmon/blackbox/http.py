@@ -17,7 +17,7 @@ from cbmon.blackbox.addresses import choose
 from cbmon.blackbox.asking import Ask, check_method
 from cbmon.blackbox.certificates import tell_handshake
 from cbmon.blackbox.credentials import basic, headers_of, read_bytes
-from cbmon.blackbox.hops import ALPN, Answer, Trip
+from cbmon.blackbox.hops import Answer, Trip, offered
 from cbmon.blackbox.look import Look
 from cbmon.blackbox.matching import search
 from cbmon.blackbox.modules import HeaderMatch, HttpModule, Module
@@ -81,7 +81,7 @@ class _Visit:
         found = place if leaves_names else await self._located(place)
         if found is None:
             return False
-        await self._look.contexts.get(options.tls_config, alpn=ALPN)
+        await self._look.contexts.get(options.tls_config, alpn=offered(options))
         body = await self._body()
         check_method(options.method or "GET")
         for phase in _PHASES:

@@ -1,6 +1,7 @@
-"""HTTP/1 as a prober speaks it: one request, one answer, over a connection that ends with it.
+"""HTTP as a prober speaks it: one request, one answer, over a connection that ends with it.
 
-Rule: what comes is handed on in pieces, or only counted: no answer is gathered here.
+Rule: what comes is handed on in pieces, or only counted: no answer is gathered here. It is HTTP/2
+when TLS has agreed on that, which is only offered where h2 is installed.
 """
 
 from __future__ import annotations
@@ -8,13 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Final, cast
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final, cast
 
+from cbmon.blackbox.asking import Ask
 from cbmon.blackbox.parsing import Head, Parser
 from cbmon.interfaces import Attempt
 from cbmon.model import Phase, Reason
 from cbmon.probes.failure import ProbeError, words
 
+if TYPE_CHECKING:
+    import ssl
+
+    from cbmon.blackbox.http2 import Http2
+
+HAS_HTTP2: Final = find_spec("h2") is not None
 HEAD_LIMIT: Final = 1024 * 1024
 """Bytes of all heads of one answer, interim answers included."""
 _WAITING: Final = 16 * 1024
@@ -26,8 +35,10 @@ class Exchange(asyncio.Protocol):
 
     def __init__(self, attempt: Attempt, method: str) -> None:
         self._attempt = attempt
+        self._method = method
         self._transport: asyncio.Transport | None = None
-        self._parser = Parser(method, self._keep)
+        self._http2: Http2 | None = None
+        self._parser: Parser | Http2 = Parser(method, self._keep)
         self._heard = 0
         self._ended = False
         self._trouble: ProbeError | None = None
@@ -38,12 +49,19 @@ class Exchange(asyncio.Protocol):
 
     # --- what the prober asks -------------------------------------------------------------
 
-    def send(self, data: bytes) -> None:
-        """Send the request."""
-        assert self._transport is not None  # noqa: S101
+    def ask(self, ask: Ask, target: str | None = None) -> None:
+        """Send the request; ``target`` stands for the path when a proxy is asked."""
         self._attempt.begin(Phase.PROCESSING)
-        if not self._transport.is_closing():  # why it is, is told to who waits for the head
-            self._transport.write(data)
+        if self._http2 is None:
+            self._write(ask.data(target))
+        else:
+            self._http2.request(ask)
+            self._write(self._http2.outgoing())
+
+    def send(self, data: bytes) -> None:
+        """Send a request that is made already."""
+        self._attempt.begin(Phase.PROCESSING)
+        self._write(data)
 
     async def head(self) -> Head:
         """The head of the final answer; ProbeError when none comes."""
@@ -86,20 +104,31 @@ class Exchange(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
         self._transport = cast("asyncio.Transport", transport)
+        tls = cast("ssl.SSLObject | None", transport.get_extra_info("ssl_object"))
+        if tls is not None and tls.selected_alpn_protocol() == "h2":
+            from cbmon.blackbox.http2 import Http2  # noqa: PLC0415 - optional
+
+            self._parser = self._http2 = Http2(self._method, self._keep)
+            self._write(self._http2.outgoing())
 
     def data_received(self, data: bytes) -> None:
         """A part of the answer."""
         if self._parser.complete or self._trouble:
             return
-        if not self._heard:
+        if not self._heard and self._http2 is None:
             self._attempt.begin(Phase.TRANSFER)
         self._heard += len(data)
+        had_head = self._parser.has_head
         try:
             self._parser.feed(data)
         except ValueError as error:
             self._trouble = ProbeError(Reason.PROTOCOL, f"malformed HTTP response: {error}")
         except ProbeError as error:
             self._trouble = error
+        if self._http2 is not None:
+            self._write(self._http2.outgoing())
+            if self._parser.has_head and not had_head:
+                self._attempt.begin(Phase.TRANSFER)
         if not self._parser.has_head and self._heard > HEAD_LIMIT:
             self._trouble = ProbeError(Reason.SIZE, f"headers larger than {HEAD_LIMIT} bytes")
         if self._trouble or self._waiting > _WAITING:
@@ -138,6 +167,11 @@ class Exchange(asyncio.Protocol):
         else:
             self._pieces.append(piece)
             self._waiting += len(piece)
+
+    def _write(self, data: bytes) -> None:
+        assert self._transport is not None  # noqa: S101
+        if data and not self._transport.is_closing():  # why it is, is told to who waits
+            self._transport.write(data)
 
     def _pause(self) -> None:
         if self._transport is not None and not self._transport.is_closing():

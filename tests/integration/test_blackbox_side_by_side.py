@@ -20,6 +20,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.harness import Daemon, program
+from tests.integration.harness.processes import free_port
 from tests.integration.harness.servers import Server
 from tests.integration.harness.web import Answer, fetch
 from tests.integration.sidebyside.answers import redirect, reset, respond
@@ -27,6 +28,7 @@ from tests.integration.sidebyside.cases import CASES as FIRST
 from tests.integration.sidebyside.cases import Case
 from tests.integration.sidebyside.certificates import Authority
 from tests.integration.sidebyside.health import HealthServer
+from tests.integration.sidebyside.http2 import HTTP2, NginxHttp2
 from tests.integration.sidebyside.more import MORE
 from tests.integration.sidebyside.nameserver import datagrams, stream
 from tests.integration.sidebyside.targets import (
@@ -39,7 +41,7 @@ from tests.integration.sidebyside.targets import (
     tunnel,
 )
 
-CASES: Final = [*FIRST, *MORE]
+CASES: Final = [*FIRST, *MORE, *HTTP2]
 TIMES: Final = ("_duration_seconds", "_lookup_time_seconds")
 OURS: Final = frozenset(
     {"cbmon_probe_failure_info", "probe_failed_due_to_bytes", "probe_tls_cipher_info"}
@@ -200,6 +202,10 @@ def _targets(directory: Path, stack: ExitStack) -> dict[str, str]:
         health = HealthServer(certificate)
         stack.callback(health.close)
         words[word] = str(health.port)
+    nginx = NginxHttp2(directory / "nginx", good, free_port())
+    stack.callback(nginx.process.clean_up)
+    nginx.start()
+    words |= {"h1": str(nginx.port), "h2": str(nginx.tls)}
     words["http"] = str(_listening(stack, Listener(http(with_tls))))
     words["http6"] = str(_listening(stack, Listener(page, host="::1")))
     words["dns"] = str(_listening(stack, Datagrams(datagrams)))
