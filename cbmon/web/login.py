@@ -11,12 +11,14 @@ from typing import Final
 
 from aiohttp import web
 
+from cbmon.settings.sheet import Author
 from cbmon.web import query as q
 from cbmon.web import sessions
 from cbmon.web.access import Access, identity
 from cbmon.web.auth import Identity
 from cbmon.web.edge import answer
 from cbmon.web.errors import ApiError, bad_request
+from cbmon.web.ids import REQUEST
 from cbmon.web.keys import ACCESS, LIMITS, SERVICES
 from cbmon.web.rendering import template_of
 from cbmon.web.sessions import SESSION
@@ -51,6 +53,7 @@ async def log_in(request: web.Request) -> web.Response:
     if old is not None:
         access.sessions.close(old)
     key, _ = access.sessions.open(found, kind, credential)
+    _note(request, "login", found.name, {"with": kind, "client": client_of(request)})
     response = web.Response(status=303, headers={"Location": target})
     sessions.hand_out(response, key, secure=is_secure(request, access.external_url()))
     return response
@@ -60,8 +63,9 @@ async def log_out(request: web.Request) -> web.Response:
     """End the session here and in the browser."""
     access = request.app[ACCESS]
     key = sessions.key_in(request)
-    if key is not None:
+    if key is not None and (ended := access.sessions.find(key)) is not None:
         access.sessions.close(key)
+        _note(request, "logout", ended.identity.name, {"client": client_of(request)})
     response = web.Response(status=303, headers={"Location": "/login"})
     sessions.take_back(response, secure=is_secure(request, access.external_url()))
     return response
@@ -86,6 +90,11 @@ def safe_target(text: str) -> str:
     """A path of ours to go on to; the status page instead of anything else."""
     good = text.startswith("/") and not text.startswith(("//", "/\\")) and "\\" not in text
     return text if good and text.isprintable() and text.isascii() else "/"
+
+
+def _note(request: web.Request, action: str, name: str, details: dict[str, str]) -> None:
+    author = Author(actor=name, request=request.get(REQUEST))
+    request.app[SERVICES].record.note(action, author, details=details, flood=True)
 
 
 async def _fields(request: web.Request) -> dict[str, str]:

@@ -47,6 +47,17 @@ async def test_a_token_or_its_owner_and_token_open_a_session(guarded: Any) -> No
         )
 
 
+async def test_who_logs_in_and_out_is_on_record(guarded: Any, daemon: Any) -> None:
+    cookie, csrf = await session(guarded)
+    done = await guarded.post("/logout", headers={**cookie, "X-CSRF-Token": csrf, **FORM})
+    assert done.status == 303
+    assert [(row["action"], row["actor"]) for row in daemon.record.rows] == [
+        ("login", "otto"),
+        ("logout", "otto"),
+    ]
+    assert "operator-token" not in str(daemon.record.rows)
+
+
 async def test_the_cookie_is_for_no_script_and_no_other_site(guarded: Any) -> None:
     _, cookie = await log_in(guarded)
     found = cookie[sessions.PLAIN]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cbmon.model import Message, MessageState
+from cbmon.settings.sheet import TooManyChangesError
 from cbmon.web.confirm import QUESTIONS
 
 OTTO, ADA, VERA = "operator-token", "admin-tokén", "viewer-token"
@@ -58,6 +59,39 @@ async def test_the_choice_of_counters_is_carried_out(
     _, order = daemon.orders[-1]
     assert (order.actor, order.reason) == ("otto", "mended")
     assert "Enabled." in (await guarded.get(reply.headers["Location"], token=OTTO)).text
+
+
+@pytest.mark.parametrize("operation", ["check", "observe"])
+async def test_the_request_of_an_action_is_on_record(
+    guarded: Any, daemon: Any, operation: str
+) -> None:
+    await guarded.post(
+        f"/components/api/actions/{operation}",
+        token=OTTO,
+        data={"reason": "deploy"},
+        headers={"X-Request-ID": "deploy-17"},
+    )
+    authors = daemon.authors or [order for _, order in daemon.orders]
+    assert [(one.actor, one.reason, one.request) for one in authors] == [
+        ("otto", "deploy", "deploy-17")
+    ]
+
+
+async def test_too_many_changes_of_settings_are_told_to_the_hook_once(
+    guarded: Any, daemon: Any
+) -> None:
+    async def too_many(*_: Any, **__: Any) -> None:
+        raise TooManyChangesError(2.5)
+
+    daemon.settings.put = too_many
+    told: list[Any] = []
+    guarded.server.access.on_refusal = told.append
+    reply = await send(guarded, "/settings", token=ADA, kind="count")
+    assert (reply.status, reply.headers["Retry-After"]) == (429, "3")
+    assert "too many changes" in reply.text
+    assert [(one.code, one.actor, one.route) for one in told] == [
+        ("too_many_changes", "ada", "/settings")
+    ]
 
 
 @pytest.mark.parametrize(
