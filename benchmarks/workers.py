@@ -52,7 +52,7 @@ def daemon(home: Path, port: int, workers: int) -> Iterator[tuple[int, float]]:
     """A daemon and the seconds until it was ready."""
     command = [
         sys.executable, "-m", "cbmon", "run", "--config.file", "cbmon.yml",
-        f"--workers={workers}", "--log.level=warning",
+        f"--workers={workers}",
     ]  # fmt: skip
     environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     with (home / "log").open("wb") as log:
@@ -108,6 +108,12 @@ def scrape(port: int) -> str:
             return b"".join(iter(lambda: answer.read(1 << 20), b"")).decode()
 
 
+def troubles(home: Path) -> list[str]:
+    """What the daemon said that is more than information, the latest of it."""
+    lines = (home / "log").read_text().splitlines(keepends=True)
+    return [line for line in lines if " level=info " not in line][-10:]
+
+
 def told(name: str, value: float, unit: str = "") -> None:
     print(f"  {name:38s} {value:12.3f} {unit}")
 
@@ -143,14 +149,18 @@ def spread(first: str, last: str, name: str) -> float:
     return quantile(summed(first), summed(last), 0.99)
 
 
-def killing(pid: int, port: int, target: int, interval: float) -> bool:
+def started(home: Path) -> int:
+    """How many workers have become ready so far."""
+    return (home / "log").read_text().count('msg="worker ready"')
+
+
+def killing(home: Path, pid: int, port: int, target: int, interval: float) -> bool:
     """End a worker under load; whether nothing but the delay was to be seen of it."""
     before = Counted(pid, port, target)
-    old = children(pid)
-    begun = time.monotonic()
-    os.kill(old[0], signal.SIGKILL)
-    while total(scrape(port), "cbmon_worker_up") < len(old):
-        time.sleep(0.02)
+    ready, begun = started(home), time.monotonic()
+    os.kill(children(pid)[0], signal.SIGKILL)
+    while started(home) == ready:
+        time.sleep(0.01)
     told("killed; another is at work after", time.monotonic() - begun, "s")
     time.sleep(3 * interval)
     after = Counted(pid, port, target)
@@ -196,8 +206,8 @@ def main() -> int:
                 told("resident, first and last, MB", mb)
                 told("", resident(each))
                 told("descriptors", descriptors(each))
-            unseen = given.workers == 1 or killing(pid, port, target, given.interval)
-        print((home / "log").read_text()[-1500:])
+            unseen = given.workers == 1 or killing(home, pid, port, target, given.interval)
+        print("".join(each for each in troubles(home)))
     whole = last.skips == first.skips and last.failures == first.failures
     print("nothing missed, nothing failed" if whole and unseen else "MISSED")
     return 0 if whole and unseen else 1
