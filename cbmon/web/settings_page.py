@@ -180,7 +180,11 @@ def _editor(
         entries=entries,
         reason=reason,
         problems=problems or {},
-        general=[*general, *(f"The row in the database: {one}" for one in sheet.refused)],
+        general=[
+            *general,
+            *(f"The row in the database: {one}" for one in sheet.refused),
+            *(f"The row of {one} waits: no breaker has that name" for one in sheet.waiting),
+        ],
         differences=settings.differences() if name is None else (),
         spelled=policies.spelled,
         sources=SOURCES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,6 +76,13 @@ async def test_the_request_of_an_action_is_on_record(
     assert [(one.actor, one.reason, one.request) for one in authors] == [
         ("otto", "deploy", "deploy-17")
     ]
+
+
+async def test_a_row_that_waits_for_its_breaker_is_shown(guarded: Any, daemon: Any) -> None:
+    sheet = daemon.settings.sheet(None)
+    daemon.settings.sheet = lambda _: replace(sheet, waiting=("shop-<apii>",))
+    text = (await guarded.get("/settings", token=VERA)).text
+    assert "The row of shop-&lt;apii&gt; waits: no breaker has that name" in text
 
 
 async def test_too_many_changes_of_settings_are_told_to_the_hook_once(
