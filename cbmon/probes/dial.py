@@ -108,6 +108,9 @@ async def secure(
     """Begin TLS on a connection, with ``protocol`` on top; it is aborted when that fails."""
     endpoint = plain.endpoint
     attempt.begin(Phase.TLS)
+    if plain.transport.is_closing():  # a loop may wait for ever for such a handshake, or raise
+        plain.transport.abort()
+        raise ProbeError(Reason.TLS, _hung_up(endpoint))
     try:
         transport = await asyncio.get_running_loop().start_tls(
             plain.transport,
@@ -123,7 +126,7 @@ async def secure(
         plain.transport.abort()
         raise
     if transport is None:
-        raise ProbeError(Reason.TLS, f"{endpoint} closed the connection in the TLS handshake")
+        raise ProbeError(Reason.TLS, _hung_up(endpoint))
     protocol.connection_made(transport)
     connection = cast("ssl.SSLObject", transport.get_extra_info("ssl_object"))
     chain = environment.chains.presented(connection)
@@ -170,6 +173,10 @@ def _handshake_trouble(error: OSError, endpoint: Endpoint | SocketFile, name: st
         if error.reason in _NOT_TLS:
             return f"{endpoint} does not speak TLS"
         return f"TLS with {endpoint} failed: {_lowered((error.reason or '').replace('_', ' '))}"
+    return _hung_up(endpoint)
+
+
+def _hung_up(endpoint: Endpoint | SocketFile) -> str:
     return f"{endpoint} closed the connection in the TLS handshake"
 
 
