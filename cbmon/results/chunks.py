@@ -10,11 +10,13 @@ from __future__ import annotations
 import struct
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, compress
 from typing import Final, NamedTuple
 
+from cbmon.results import summary
 from cbmon.results.summary import GOOD, TICK, Summary
 
 SHARD: Final = 64
@@ -78,17 +80,13 @@ class Chunk:
         for tick, (seconds, verdict) in zip(ticks, values, strict=True):
             yield Sample(self.begin + tick * TICK, seconds, verdict)
 
-    def summaries(self) -> dict[int, Summary]:
-        """What it comes to, by slot."""
-        found: dict[int, Summary] = {}
-        for slot, seconds, verdict in zip(self.slots, self.seconds, self.verdicts, strict=True):
-            if (its := found.get(slot)) is None:
-                its = found[slot] = Summary()
-            its.add(verdict, seconds)
-        for slot in self.slots_covered():
-            its = found.setdefault(slot, Summary())
-            its.up, its.down = self.covered(slot)
-        return found
+    def summary(self, slot: int) -> Summary:
+        """What it comes to for one component."""
+        its = Summary()
+        for one in self.of(slot):
+            its.add(one.verdict, one.seconds)
+        its.up, its.down = self.covered(slot)
+        return its
 
     def slots_covered(self) -> list[int]:
         """The components of which something is known in this time."""
@@ -98,6 +96,25 @@ class Chunk:
         """For how long one component was up and down, in :data:`TICK`."""
         up, down = self.up[slot], self.down[slot]
         return min(round(up / TICK), MOST), min(round(down / TICK), MOST)
+
+
+def summed(parts: Iterable[Chunk]) -> dict[int, Summary]:
+    """What chunks of one shard come to, by slot; of those of which anything is known."""
+    runs: dict[int, list[tuple[float, int]]] = defaultdict(list)
+    known: dict[int, list[int]] = {}
+    for chunk in parts:
+        for slot, seconds, verdict in zip(chunk.slots, chunk.seconds, chunk.verdicts, strict=True):
+            runs[slot].append((seconds, verdict))
+        for slot in chunk.slots_covered():
+            up, down = chunk.covered(slot)
+            its = known.setdefault(slot, [0, 0])
+            its[0] += up
+            its[1] += down
+    found = {slot: Summary.of(its) for slot, its in runs.items()}
+    for slot, (up, down) in known.items():
+        one = found.setdefault(slot, Summary())
+        one.up, one.down = up, down
+    return found
 
 
 def packed(chunk: Chunk) -> bytes:
@@ -133,23 +150,23 @@ def unpacked(shard: int, data: bytes) -> Chunk:
         spans = struct.unpack_from(f"<{2 * covered}H", columns, 6 * count + covered)
     except (struct.error, zlib.error) as error:
         raise ValueError(f"results cannot be read: {error}") from error
-    for place, slot in enumerate(slots):
-        chunk.up[slot], chunk.down[slot] = (tick * TICK for tick in spans[2 * place :][:2])
+    for slot, up, down in zip(slots, spans[::2], spans[1::2], strict=True):
+        chunk.up[slot], chunk.down[slot] = up * TICK, down * TICK
     return chunk
 
 
-def squeezed(summaries: bytes) -> bytes:
-    """Packed summaries as they are stored."""
-    return bytes((_FORMAT,)) + zlib.compress(summaries, 1)
+def squeezed(whole: Mapping[int, Summary]) -> bytes:
+    """Summaries by slot as they are stored."""
+    return bytes((_FORMAT,)) + zlib.compress(summary.packed(whole), 1)
 
 
-def expanded(data: bytes) -> bytes:
-    """The packed summaries in what is stored; ValueError when it is something else."""
+def expanded(data: bytes, wanted: Iterable[int] | None = None) -> dict[int, Summary]:
+    """The summaries in what is stored, or some of them; ValueError when it is something else."""
     if data[:1] != bytes((_FORMAT,)):
         raise ValueError(f"summaries in format {data[:1]!r}, expected {_FORMAT}")
     try:
-        return zlib.decompress(data[1:])
-    except zlib.error as error:
+        return summary.unpacked(zlib.decompress(data[1:]), wanted)
+    except (zlib.error, struct.error, IndexError) as error:
         raise ValueError(f"summaries cannot be read: {error}") from error
 
 

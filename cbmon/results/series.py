@@ -31,8 +31,8 @@ def put(series: Series, at: float, its: Summary) -> None:
 def put_chunk(series: Series, chunk: Chunk, slot: int, width: int) -> None:
     """Add what a chunk knows of one component."""
     if level_for(width) != RAW:
-        its = chunk.summaries().get(slot)
-        if its is not None:
+        its = chunk.summary(slot)
+        if its.runs or its.up or its.down:
             put(series, bucket(chunk.begin, width), its)
         return
     for one in chunk.of(slot):

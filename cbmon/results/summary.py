@@ -15,8 +15,10 @@ lets it; the rest of the time is not known and in neither.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import log, sqrt
 from typing import Final
 
@@ -38,7 +40,7 @@ NUMBER_OF: Final[Mapping[Reason | None, int]] = {
     **{reason: number for number, reason in enumerate(REASONS, start=1)},
 }
 
-_HEAD: Final = struct.Struct("<BBBIIIIQee")
+_HEAD: Final = struct.Struct("<BBIIIIQee")
 
 
 @dataclass(slots=True)
@@ -71,6 +73,22 @@ class Summary:
         step = step_of(seconds)
         self.steps[step] = self.steps.get(step, 0) + 1
 
+    @classmethod
+    def of(cls, runs: Sequence[tuple[float, int]]) -> Summary:
+        """Of some runs, each as its seconds and its verdict; the same as adding each."""
+        its = cls(runs=len(runs))
+        good = [seconds for seconds, verdict in runs if verdict == GOOD]
+        if good:
+            its.least, its.most = min(good), max(good)
+            its.total = sum([round(seconds * 1e6) for seconds in good])
+            its.steps = dict(Counter(map(step_of, good)))
+        its.failures = its.runs - len(good)
+        if its.failures:
+            for _, verdict in runs:
+                if verdict != GOOD:
+                    its.reasons[verdict] = its.reasons.get(verdict, 0) + 1
+        return its
+
     def merge(self, other: Summary) -> None:
         """Add what another one has."""
         if other.good:
@@ -81,9 +99,11 @@ class Summary:
         self.up += other.up
         self.down += other.down
         self.total += other.total
-        for mine, its in ((self.steps, other.steps), (self.reasons, other.reasons)):
-            for key, count in its.items():
-                mine[key] = mine.get(key, 0) + count
+        steps, reasons = self.steps, self.reasons
+        for key, count in other.steps.items():
+            steps[key] = steps.get(key, 0) + count
+        for key, count in other.reasons.items():
+            reasons[key] = reasons.get(key, 0) + count
 
     @property
     def good(self) -> int:
@@ -131,8 +151,9 @@ def total(parts: Iterable[Summary]) -> Summary:
     return whole
 
 
+@lru_cache(4096)
 def step_of(seconds: float) -> int:
-    """In which step a duration lies."""
+    """In which step a duration lies. What was kept with 11 bits comes again and again."""
     if seconds <= LEAST:
         return 0
     return min(STEPS - 1, int(log(seconds / LEAST) * _PER_STEP) + 1)
@@ -148,29 +169,39 @@ def word_of(number: int) -> str:
     return REASONS[number - 1].value if 0 < number <= len(REASONS) else Reason.INTERNAL.value
 
 
-def packed(slot: int, it: Summary) -> bytes:
-    """A summary as bytes, with the place of its component in its shard."""
+def packed(whole: Mapping[int, Summary]) -> bytes:
+    """Summaries by slot as bytes: how many, their slots and lengths, then each."""
+    parts = [_packed(its) for its in whole.values()]
+    count = len(parts)
+    lengths = struct.pack(f"<{count}H", *map(len, parts))
+    return b"".join((bytes((count,)), bytes(whole), lengths, *parts))
+
+
+def unpacked(data: bytes, wanted: Iterable[int] | None = None) -> dict[int, Summary]:
+    """Summaries by slot; only of the ``wanted`` slots, or all."""
+    count = data[0]
+    slots = data[1 : count + 1]
+    lengths = struct.unpack_from(f"<{count}H", data, count + 1)
+    begin = 3 * count + 1
+    chosen = slots if wanted is None else bytes(slot for slot in wanted if slot in slots)
+    return {slot: _unpacked(data, begin + sum(lengths[: slots.index(slot)])) for slot in chosen}
+
+
+def _packed(it: Summary) -> bytes:
     steps, reasons = sorted(it.steps), sorted(it.reasons)
     head = _HEAD.pack(
-        slot, len(steps), len(reasons), it.runs, it.failures, it.up, it.down, it.total,
-        it.least, it.most,
-    )  # fmt: skip
+        len(steps), len(reasons), it.runs, it.failures, it.up, it.down, it.total, it.least, it.most
+    )
     counts = [it.steps[step] for step in steps] + [it.reasons[number] for number in reasons]
     return b"".join((head, bytes(steps), bytes(reasons), struct.pack(f"<{len(counts)}I", *counts)))
 
 
-def unpacked(data: bytes, wanted: frozenset[int] | None = None) -> dict[int, Summary]:
-    """Summaries by slot out of many packed ones; only the ``wanted`` slots, or all."""
-    found: dict[int, Summary] = {}
-    place, end = 0, len(data)
-    while place < end:
-        slot, steps, reasons, *numbers = _HEAD.unpack_from(data, place)
-        place += _HEAD.size
-        names, counts = place + steps + reasons, steps + reasons
-        if wanted is None or slot in wanted:
-            values = struct.unpack_from(f"<{counts}I", data, names)
-            found[slot] = its = Summary(*numbers)
-            its.steps = dict(zip(data[place : place + steps], values, strict=False))
-            its.reasons = dict(zip(data[place + steps : names], values[steps:], strict=True))
-        place = names + 4 * counts
-    return found
+def _unpacked(data: bytes, place: int) -> Summary:
+    steps, reasons, *numbers = _HEAD.unpack_from(data, place)
+    place += _HEAD.size
+    counts = steps + reasons
+    values = struct.unpack_from(f"<{counts}I", data, place + counts)
+    its = Summary(*numbers)
+    its.steps = dict(zip(data[place : place + steps], values, strict=False))
+    its.reasons = dict(zip(data[place + steps : place + counts], values[steps:], strict=True))
+    return its

@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from cbmon.logs import fields
-from cbmon.results import chunks, summary
+from cbmon.results import chunks
 from cbmon.results.chunks import Chunk
 from cbmon.results.series import bucket, level_for, put, put_chunk
 from cbmon.results.store import LEVELS, RAW, Series
@@ -104,7 +104,7 @@ def read_days(connection: Connection, *, numbers: Sequence[int], begin: float) -
 
 def _some(data: bytes, wanted: frozenset[int]) -> dict[int, Summary]:
     try:
-        return summary.unpacked(chunks.expanded(data), wanted)
+        return chunks.expanded(data, wanted)
     except ValueError as error:
         log.error("results lost", extra=fields(error=str(error)))  # noqa: TRY400
         return {}

@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
 from cbmon.logs import fields
-from cbmon.results import chunks, summary
+from cbmon.results import chunks
 from cbmon.results.chunks import Chunk, Sample
 from cbmon.results.series import bucket
 from cbmon.results.store import LEVELS, RAW, Batch, Opened, Series, Span
@@ -47,6 +47,8 @@ _UNMERGED: Final = (
     .where(_BY_SHARD, results.c.id > bindparam("merged"))
     .order_by(results.c.id)
 )
+_NEW: Final = insert(results)
+_MARK: Final = select(result_shards.c.merged).where(result_shards.c.shard == bindparam("of_shard"))
 _OLD: Final = (
     select(results.c.id).where(_BY_SHARD, results.c.at < bindparam("before")).limit(PRUNE_BATCH)
 )
@@ -165,44 +167,49 @@ def _row(chunk: Chunk) -> dict[str, Any]:
 
 def _merge(connection: Connection, backend: Backend, shard: int) -> None:
     """Sum up the chunks of a shard that were not, in every level."""
-    marks = select(result_shards.c.merged).where(result_shards.c.shard == shard)
-    mark = connection.execute(marks).scalar() or 0
+    mark = connection.execute(_MARK, {"of_shard": shard}).scalar() or 0
     place = {"of_level": RAW, "of_shard": shard}
     rows = connection.execute(_UNMERGED, {**place, "merged": mark}).all()
     if not rows:
         return
-    found: dict[float, dict[int, Summary]] = {}
+    parts: dict[float, list[Chunk]] = defaultdict(list)
     for chunk in folded(rows):
-        _add(found.setdefault(bucket(chunk.begin, LEVELS[0]), {}), chunk.summaries())
+        parts[bucket(chunk.begin, LEVELS[0])].append(chunk)
+    found = {at: chunks.summed(its) for at, its in parts.items()}
     for level in LEVELS:
-        sums: dict[float, dict[int, Summary]] = defaultdict(dict)
+        sums: dict[float, list[dict[int, Summary]]] = defaultdict(list)
         for at, its in found.items():
-            _add(sums[bucket(at, level)], its)
-        for at, its in sums.items():
-            _fold(connection, level, shard, at, its)
+            sums[bucket(at, level)].append(its)
+        for at, several in sums.items():
+            _fold(connection, level, shard, at, several)
     new = {"shard": shard, "merged": rows[-1].id}
     connection.execute(backend.upsert(result_shards, "shard"), [new])
 
 
 def _fold(
-    connection: Connection, level: int, shard: int, at: float, new: Mapping[int, Summary]
+    connection: Connection, level: int, shard: int, at: float, new: list[dict[int, Summary]]
 ) -> None:
     """Add to the summaries of one bucket."""
     place = {"of_level": level, "of_shard": shard, "begins": at}
     row = connection.execute(_SUMS, place).first()
-    whole = {} if row is None else _summaries(row.id, row.data)
-    _add(whole, new)
-    data = chunks.squeezed(b"".join(summary.packed(slot, its) for slot, its in whole.items()))
+    whole: dict[int, Summary]
+    if row is None and len(new) == 1:
+        whole = new[0]
+    else:
+        whole = {} if row is None else _summaries(row.id, row.data)
+        for its in new:
+            _add(whole, its)
+    data = chunks.squeezed(whole)
     if row is None:
         fresh = {"level": level, "shard": shard, "at": at, "data": data}
-        connection.execute(insert(results), [fresh])
+        connection.execute(_NEW, [fresh])
     else:
         connection.execute(_RESUM, {"known": row.id, "sums": data})
 
 
 def _summaries(row: int, data: bytes) -> dict[int, Summary]:
     try:
-        return summary.unpacked(chunks.expanded(data))
+        return chunks.expanded(data)
     except ValueError as error:
         log.error("results lost", extra=fields(row=row, error=str(error)))  # noqa: TRY400
         return {}

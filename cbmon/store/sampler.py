@@ -76,7 +76,6 @@ class Sampler:
         self._sleep = sleep
         self._numbers: dict[str, int] = {}
         self._next = 1
-        self._tracks: dict[str, Track] = {}
         self._shards: dict[int, Shard] = {}
         self._pending: deque[Chunk] = deque()
         self._new: dict[str, int] = {}
@@ -154,7 +153,7 @@ class Sampler:
         shard, slot = place_of(number)
         if shard not in self._shards:
             self._shards[shard] = Shard(shard, now)
-        found = self._tracks[name] = Track(self._shards[shard], slot, reach)
+        found = Track(self._shards[shard], slot, reach)
         if down:
             found.hold(now)
         return found
@@ -168,7 +167,7 @@ class Sampler:
     def forget(self, names: Sequence[str]) -> None:
         """They are watched no more; their past stays as long as that of others."""
         for name in names:
-            if (track := self._tracks.pop(name, None)) is not None:
+            if (track := self._track_of(name)) is not None:
                 track.close()
             if (number := self._numbers.get(name)) is not None:
                 self._gone.add(number)
@@ -176,15 +175,22 @@ class Sampler:
 
     def follow(self, event: Event) -> None:
         """Sink: what the moves of a breaker say of the time in which nobody looks."""
-        if (
-            not isinstance(event, Transition)
-            or (track := self._tracks.get(event.component)) is None
-        ):
+        if not isinstance(event, Transition):
+            return
+        track = self._track_of(event.component)
+        if track is None:
             return
         if event.to_state in NOBODY_LOOKS:
             track.leave(event.at)
         elif event.to_state == "open" and event.actor is None:
             track.hold()
+
+    def _track_of(self, name: str) -> Track | None:
+        number = self._numbers.get(name)
+        if number is None:
+            return None
+        shard, slot = place_of(number)
+        return self._shards[shard].tracks[slot] if shard in self._shards else None
 
     # --- writing -------------------------------------------------------------------------
 

@@ -255,7 +255,7 @@ async def test_an_open_breaker_is_down_and_one_that_nobody_tries_is_not_known(
     rig.sampler.follow(moved("unknown", to_state, NOON + 1, actor))
     await rig.pass_time(600)
     await rig.sampler.stop(5)
-    found = total(chunk.summaries()[1] for chunk in store.chunks)
+    found = total(chunk.summary(1) for chunk in store.chunks)
     assert found.up == 0
     assert found.down * TICK == pytest.approx(down, abs=0.1)
 
@@ -268,5 +268,5 @@ async def test_a_breaker_that_was_open_at_the_start_is_down_until_a_run_says_oth
     await rig.pass_time(300)
     await rig.pass_time(300, track)
     await rig.sampler.stop(5)
-    found = total(chunk.summaries()[1] for chunk in store.chunks)
+    found = total(chunk.summary(1) for chunk in store.chunks)
     assert (found.down * TICK, found.up * TICK) == pytest.approx((300, 300), abs=0.1)

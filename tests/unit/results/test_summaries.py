@@ -52,11 +52,15 @@ def test_what_is_unpacked_is_what_was_packed(
     parts: dict[int, tuple[list[tuple[int, float]], tuple[int, int]]],
 ) -> None:
     whole = {slot: of(its, *span) for slot, (its, span) in parts.items()}
-    data = chunks.squeezed(b"".join(summary.packed(slot, its) for slot, its in whole.items()))
-    assert summary.unpacked(chunks.expanded(data)) == whole
-    some = frozenset(list(whole)[:2])
-    found = summary.unpacked(chunks.expanded(data), some)
-    assert found == {slot: whole[slot] for slot in some}
+    data = chunks.squeezed(whole)
+    assert chunks.expanded(data) == whole
+    some = [*list(whole)[:2], 63]
+    assert chunks.expanded(data, some) == {slot: whole[slot] for slot in some if slot in whole}
+
+
+@given(runs)
+def test_many_at_once_are_the_same_as_one_by_one(all_runs: list[tuple[int, float]]) -> None:
+    assert Summary.of([(seconds, verdict) for verdict, seconds in all_runs]) == of(all_runs)
 
 
 @given(st.floats(summary.LEAST, 100_000))

@@ -19,7 +19,7 @@ BAD = 4
 
 
 def summed(found: list[Chunk], slot: int = 0) -> Summary:
-    return total(chunk.summaries().get(slot, Summary()) for chunk in found)
+    return total(chunk.summary(slot) for chunk in found)
 
 
 def known(found: list[Chunk], slot: int = 0) -> tuple[float, float]:
