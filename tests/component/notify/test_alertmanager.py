@@ -31,6 +31,8 @@ class Peer:
     def __init__(self) -> None:
         self.status = 200
         self.hangs = False
+        self.poison = ""
+        """A component for which a whole request is refused."""
         self.gate: asyncio.Event | None = None
         """The first request waits for it."""
         self.reached = asyncio.Event()
@@ -46,8 +48,10 @@ class Peer:
             await gate.wait()
         if self.hangs:
             await asyncio.Event().wait()
+        posted = await request.json()
+        if any(one["labels"]["component"] == self.poison for one in posted):
+            return web.Response(status=400)
         if self.status == 200:
-            posted = await request.json()
             self.requests.append(posted)
             self.alerts.update({one["labels"]["component"]: one for one in posted})
         return web.Response(status=self.status)
@@ -299,6 +303,29 @@ async def test_many_alerts_leave_in_batches(peers: Peers, environment: ReceiverE
     receiver = receiver_of([peer], environment)
     await receiver.repeat(lambda: [told(f"c{number}") for number in range(2 * BATCH + 1)])
     assert [len(posted) for posted in peer.requests] == [BATCH, BATCH, 1]
+
+
+async def test_one_refused_batch_does_not_let_the_others_resolve(
+    peers: Peers, environment: ReceiverEnvironment
+) -> None:
+    [peer] = await peers(1)
+    peer.poison = "c0"
+    receiver = receiver_of([peer], environment)
+    await receiver.repeat(lambda: [told(f"c{number}") for number in range(2 * BATCH + 1)])
+    assert [len(posted) for posted in peer.requests] == [BATCH, 1]
+
+
+async def test_of_two_instances_one_that_refuses_or_is_away_does_not_matter(
+    peers: Peers, environment: ReceiverEnvironment
+) -> None:
+    bad, good = await peers(2)
+    receiver = receiver_of([bad, good], environment)
+    for bad.status in (400, 503, 302, 401):
+        assert (await receiver.deliver(told())).verdict is Verdict.DELIVERED
+    bad.status, good.status = 400, 503
+    assert (await receiver.deliver(told("db"))).verdict is Verdict.TEMPORARY
+    bad.status = good.status = 400
+    assert (await receiver.deliver(told("web"))).verdict is Verdict.PERMANENT
 
 
 async def test_an_end_before_its_beginning_is_moved_to_it(
