@@ -29,6 +29,7 @@ from cbmon.web.sites import (
     client_of,
     forwarded,
     is_loopback,
+    is_secure,
 )
 from cbmon.web.throttle import Throttle
 
@@ -172,7 +173,7 @@ class Access:
         return LOCAL
 
     async def _session(self, request: web.Request) -> Session | None:
-        key = key_in(request)
+        key = key_in(request, secure=is_secure(request, self.external_url()))
         session = None if key is None else self.sessions.find(key)
         if key is None or session is None:
             return None

@@ -49,25 +49,27 @@ async def log_in(request: web.Request) -> web.Response:
         response = _page(request, target=target, problem=message, status=error.status)
         response.headers.update({k: v for k, v in error.headers.items() if k == "Retry-After"})
         return response
-    old = sessions.key_in(request)
+    secure = is_secure(request, access.external_url())
+    old = sessions.key_in(request, secure=secure)
     if old is not None:
         access.sessions.close(old)
     key, _ = access.sessions.open(found, kind, credential)
     _note(request, "login", found.name, {"with": kind, "client": client_of(request)})
     response = web.Response(status=303, headers={"Location": target})
-    sessions.hand_out(response, key, secure=is_secure(request, access.external_url()))
+    sessions.hand_out(response, key, secure=secure)
     return response
 
 
 async def log_out(request: web.Request) -> web.Response:
     """End the session here and in the browser."""
     access = request.app[ACCESS]
-    key = sessions.key_in(request)
+    secure = is_secure(request, access.external_url())
+    key = sessions.key_in(request, secure=secure)
     if key is not None and (ended := access.sessions.find(key)) is not None:
         access.sessions.close(key)
         _note(request, "logout", ended.identity.name, {"client": client_of(request)})
     response = web.Response(status=303, headers={"Location": "/login"})
-    sessions.take_back(response, secure=is_secure(request, access.external_url()))
+    sessions.take_back(response, secure=secure)
     return response
 
 

@@ -86,9 +86,9 @@ class Sessions:
         self._open.pop(digest_of(key), None)
 
 
-def key_in(request: web.Request) -> str | None:
-    """The key that the browser sent, if any."""
-    return request.cookies.get(SECURE) or request.cookies.get(PLAIN)
+def key_in(request: web.Request, *, secure: bool) -> str | None:
+    """The key that the browser sent, if any; behind https only the one that nobody could plant."""
+    return request.cookies.get(SECURE if secure else PLAIN)
 
 
 def hand_out(response: web.StreamResponse, key: str, *, secure: bool) -> None:

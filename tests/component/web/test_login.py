@@ -94,6 +94,19 @@ async def test_behind_https_the_cookie_is_secure(guarded: Any, daemon: Any) -> N
     assert cookie[sessions.SECURE]["secure"]
 
 
+async def test_behind_https_a_cookie_that_anybody_could_plant_is_none(
+    guarded: Any, daemon: Any
+) -> None:
+    daemon.external_url = "https://cbmon.example.net/"
+    host = {"Host": "cbmon.example.net"}
+    _, cookie = await log_in(guarded, **host)
+    key = cookie[sessions.SECURE].value
+    for name, logged_in in ((sessions.SECURE, True), (sessions.PLAIN, False)):
+        told = {**host, "Cookie": f"{name}={key}"}
+        found = (await guarded.get("/api/v1/session", headers=told)).json
+        assert found["logged_in"] is logged_in, name
+
+
 @pytest.mark.parametrize(
     ("name", "password"),
     [("", ""), ("", "nothing"), ("vera", "operator-token"), ("otto", "x"), ("\0", "\ud800")],
