@@ -84,7 +84,8 @@ class Component:
         self.plan = plan
         self.sources: Mapping[str, str] = {}
         """Where the policy's fields come from that are not YAML's."""
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Future[None] | None = None
+        """The run that is going on."""
         self.last: Result | None = None
         self.track: Recording = NO_TRACK
         """Where its results are gathered for the store."""
@@ -100,6 +101,14 @@ class Component:
     def name(self) -> str:
         """The component's name, unique over checks and exports."""
         return self.info.name
+
+    @property
+    def is_light(self) -> bool:
+        """Whether its runs need no task (:class:`cbmon.interfaces.Light`)."""
+        plan = self.plan
+        if plan.confirmations or plan.every_address:
+            return False
+        return getattr(self.runner, "light", False)
 
     @property
     def collects(self) -> bool:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from cbmon.breaker import InvalidTransitionError, State, TransitionEvent
 from cbmon.component import HELD, Component, Runner
@@ -20,8 +20,9 @@ from cbmon.interfaces import Clock, Lasting
 from cbmon.logs import fields
 from cbmon.model import Reason, Result, SkipCause
 from cbmon.probes.run import run_planned
+from cbmon.probes.steps import Deadlines, LightRun
 from cbmon.results.summary import NUMBER_OF
-from cbmon.timeline import Fire, phase_of
+from cbmon.timeline import Timetable, phase_of
 
 log = logging.getLogger(__name__)
 
@@ -44,34 +45,6 @@ EARLY: Final = 0.001
 """Seconds a held component is woken after its deadline, so that no clock's rounding is before."""
 
 
-class Timetable(Protocol):
-    """When what runs; the scheduler, as far as the monitor sees it. Moments are monotonic."""
-
-    def add(self, name: str, interval: float, fire: Fire, *, first: float | None = None) -> None:
-        """Fire a name every ``interval`` seconds; again with the same name: change it."""
-        ...
-
-    def remove(self, name: str) -> None:
-        """Never fire a name again."""
-        ...
-
-    def at(self, name: str, when_monotonic: float) -> None:
-        """Fire next exactly then, then at the ordinary ticks again."""
-        ...
-
-    def park(self, name: str) -> None:
-        """Do not fire until told."""
-        ...
-
-    def run_now(self, name: str) -> None:
-        """Fire at the next wake-up."""
-        ...
-
-    def next_run(self, name: str) -> float | None:
-        """When a name fires next; None when nobody knows."""
-        ...
-
-
 class Monitor:
     """Owns the components, runs them and tells the sinks what happened."""
 
@@ -91,13 +64,14 @@ class Monitor:
         self._clock = clock
         self._sinks = tuple(sinks)
         self._components: dict[str, Component] = {}
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight: set[asyncio.Future[None]] = set()
+        self._deadlines = Deadlines(clock)
         self._queue: dict[str, None] = {}
         self._max_in_flight = max_in_flight
         self._gate = gate
         self._blind = blind
         self._unsaved: set[str] = set()
-        self._closing = False
+        self._closing = self._starting = False
 
     # --- what is watched -----------------------------------------------------------------
 
@@ -164,7 +138,7 @@ class Monitor:
             return
         self.start(component)
 
-    def start(self, component: Component) -> asyncio.Task[None] | None:
+    def start(self, component: Component) -> asyncio.Future[None] | None:
         """Run it now if its breaker admits it and nothing of it runs; else None."""
         if component.task is not None or self._closing:
             return component.task
@@ -178,9 +152,21 @@ class Monitor:
                 self._launch(component, self._collect(component))
             return None
         self._release_hold(component)
+        if component.is_light:
+            return self._step(component, permit)
         return self._launch(component, self._run(component, permit))
 
-    def _launch(self, component: Component, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _step(self, component: Component, permit: Any) -> asyncio.Future[None]:
+        over = partial(self._over, component, permit)
+        run = LightRun(component.runner, component.timeout, self._deadlines, over)
+        component.task = run
+        self._in_flight.add(run)
+        run.step()
+        return run
+
+    def _launch(
+        self, component: Component, work: Coroutine[Any, Any, None]
+    ) -> asyncio.Future[None]:
         task = component.task = asyncio.get_running_loop().create_task(work)
         self._in_flight.add(task)
         return task
@@ -203,11 +189,15 @@ class Monitor:
                 component.runner, component.timeout, self._clock, component.plan
             )
         finally:
-            self._ended(component)
-            if result is None:
-                component.breaker.release(permit)
-            else:
-                self._finished(component, permit, result)
+            self._over(component, permit, result)
+
+    def _over(self, component: Component, permit: Any, result: Result | None) -> None:
+        self._ended(component)
+        if result is None:
+            component.breaker.release(permit)
+        else:
+            self._finished(component, permit, result)
+        if self._queue and not self._starting:
             self._start_waiting()
 
     def _finished(self, component: Component, permit: Any, result: Result) -> None:
@@ -259,11 +249,15 @@ class Monitor:
         )
 
     def _start_waiting(self) -> None:
-        while self._queue and len(self._in_flight) < self._max_in_flight:
-            name = next(iter(self._queue))
-            del self._queue[name]
-            if (component := self._components.get(name)) is not None:
-                self.start(component)
+        self._starting = True  # a run that is over at once comes back here
+        try:
+            while self._queue and len(self._in_flight) < self._max_in_flight:
+                name = next(iter(self._queue))
+                del self._queue[name]
+                if (component := self._components.get(name)) is not None:
+                    self.start(component)
+        finally:
+            self._starting = False
 
     async def run_now(self, name: str) -> Result | None:
         """Run a component once outside its plan; None when its breaker does not admit it."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
 from math import floor, isfinite
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 Fire = Callable[[str, float, int], object]
 """``fire(name, due, missed)``: ``due`` in monotonic seconds, ``missed`` ticks before it."""
@@ -26,6 +26,34 @@ def phase_of(name: str) -> float:
     """Where in its interval a name ticks: a fraction in [0, 1), the same in every process."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return (int.from_bytes(digest) >> 11) / 2**53
+
+
+class Timetable(Protocol):
+    """When what runs, as far as the one who runs it sees it. Moments are monotonic."""
+
+    def add(self, name: str, interval: float, fire: Fire, *, first: float | None = None) -> None:
+        """Fire a name every ``interval`` seconds; again with the same name: change it."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Never fire a name again."""
+        ...
+
+    def at(self, name: str, when_monotonic: float) -> None:
+        """Fire next exactly then, then at the ordinary ticks again."""
+        ...
+
+    def park(self, name: str) -> None:
+        """Do not fire until told."""
+        ...
+
+    def run_now(self, name: str) -> None:
+        """Fire at the next wake-up."""
+        ...
+
+    def next_run(self, name: str) -> float | None:
+        """When a name fires next; None when nobody knows."""
+        ...
 
 
 class Firing(NamedTuple):

@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from cbmon.interfaces import Attempt
 from cbmon.model import Phase, Reason
@@ -21,6 +21,9 @@ from cbmon.probes.addresses import Endpoint, Family, SocketFile
 from cbmon.probes.certificates import Chain
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.failure import ProbeError, words
+from cbmon.probes.line import Line
+from cbmon.probes.poll import AVAILABLE as LINES
+from cbmon.probes.poll import Watcher
 
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.Protocol)
 
@@ -44,7 +47,7 @@ class Tls:
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Link(Generic[ProtocolT]):
     """A connection. Whoever has it must abort its transport."""
 
@@ -71,12 +74,18 @@ async def dial(
         attempt.facts["address"] = str(endpoint)
         environment.policy.check_path(route.path)
     attempt.begin(Phase.CONNECT)
+    if environment.direct and LINES:
+        line = await _line(environment, endpoint, route)
+        if tls is not None:
+            return await secure(attempt, environment, Link(line, _QUIET, endpoint), factory(), tls)
+        protocol = factory()
+        line.begin(protocol)
+        return Link(line, protocol, endpoint)
     if tls is None:
         transport, protocol = await _connect(endpoint, route, factory)
-        return Link(transport=transport, protocol=protocol, endpoint=endpoint)
+        return Link(transport, protocol, endpoint)
     waiting, quiet = await _connect(endpoint, route, _Quiet)
-    plain = Link(transport=waiting, protocol=quiet, endpoint=endpoint)
-    return await secure(attempt, environment, plain, factory(), tls)
+    return await secure(attempt, environment, Link(waiting, quiet, endpoint), factory(), tls)
 
 
 async def locate(attempt: Attempt, environment: ProbeEnvironment, route: Route) -> Endpoint:
@@ -112,28 +121,39 @@ async def secure(
         plain.transport.abort()
         raise ProbeError(Reason.TLS, _hung_up(endpoint))
     try:
-        transport = await asyncio.get_running_loop().start_tls(
-            plain.transport,
-            protocol,
-            tls.context,
-            server_hostname=tls.name,
-            ssl_handshake_timeout=attempt.remaining + 1,  # the caller's deadline comes first
-        )
+        transport, connection = await _shaken(attempt, plain.transport, protocol, tls)
     except OSError as error:
         plain.transport.abort()
         raise ProbeError(Reason.TLS, _handshake_trouble(error, endpoint, tls.name)) from error
     except BaseException:
         plain.transport.abort()
         raise
-    if transport is None:
-        raise ProbeError(Reason.TLS, _hung_up(endpoint))
-    protocol.connection_made(transport)
-    connection = cast("ssl.SSLObject", transport.get_extra_info("ssl_object"))
     chain = environment.chains.presented(connection)
     attempt.facts["tls_version"] = connection.version()
     if chain is not None:
         attempt.facts["certificate"] = chain.facts(environment.clock.time())
-    return Link(transport=transport, protocol=protocol, endpoint=endpoint, chain=chain)
+    return Link(transport, protocol, endpoint, chain)
+
+
+async def _shaken(
+    attempt: Attempt, plain: asyncio.Transport, protocol: asyncio.Protocol, tls: Tls
+) -> tuple[asyncio.Transport, ssl.SSLObject]:
+    """The transport of ``protocol``, and what TLS knows, after the handshake; OSError."""
+    if isinstance(plain, Line):
+        connection = await plain.secure(tls.context, tls.name)
+        plain.begin(protocol)
+        return plain, connection
+    transport = await asyncio.get_running_loop().start_tls(
+        plain,
+        protocol,
+        tls.context,
+        server_hostname=tls.name,
+        ssl_handshake_timeout=attempt.remaining + 1,  # the caller's deadline comes first
+    )
+    if transport is None:
+        raise ConnectionAbortedError
+    protocol.connection_made(transport)
+    return transport, cast("ssl.SSLObject", transport.get_extra_info("ssl_object"))
 
 
 class _Quiet(asyncio.Protocol):
@@ -141,6 +161,26 @@ class _Quiet(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast("asyncio.ReadTransport", transport).pause_reading()
+
+
+_QUIET: Final = _Quiet()
+
+
+async def _line(
+    environment: ProbeEnvironment, endpoint: Endpoint | SocketFile, route: Route
+) -> Line:
+    """A connected line that nobody speaks on yet."""
+    watcher = environment.shared(Watcher)
+    try:
+        if isinstance(endpoint, SocketFile):
+            line = Line(watcher, socket.AF_UNIX)
+            await line.connect(endpoint.path)
+        else:
+            line = Line(watcher, socket.AF_INET6 if ":" in endpoint.ip else socket.AF_INET)
+            await line.connect((endpoint.ip, endpoint.port), route.source)
+    except OSError as error:
+        raise _unconnected(error, endpoint, route) from error
+    return line
 
 
 async def _connect(
@@ -158,11 +198,14 @@ async def _connect(
             local_addr=(route.source, 0) if route.source else None,
         )
     except OSError as error:
-        if route.source and error.errno == errno.EADDRNOTAVAIL:
-            text = f"cannot connect from {route.source}: this machine has no such address"
-            raise ProbeError(Reason.CONFIG, text) from error
-        text = f"cannot connect to {endpoint}: {words(error)}"
-        raise ProbeError(Reason.CONNECT, text) from error
+        raise _unconnected(error, endpoint, route) from error
+
+
+def _unconnected(error: OSError, endpoint: Endpoint | SocketFile, route: Route) -> ProbeError:
+    if route.source and error.errno == errno.EADDRNOTAVAIL:
+        text = f"cannot connect from {route.source}: this machine has no such address"
+        return ProbeError(Reason.CONFIG, text)
+    return ProbeError(Reason.CONNECT, f"cannot connect to {endpoint}: {words(error)}")
 
 
 def _handshake_trouble(error: OSError, endpoint: Endpoint | SocketFile, name: str) -> str:

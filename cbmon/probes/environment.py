@@ -64,6 +64,12 @@ class ProbeEnvironment:
         other.policy = policy
         return other
 
+    def on_transports(self) -> ProbeEnvironment:
+        """The same environment without the short ways; closing either closes both."""
+        other = copy.copy(self)
+        other.direct = False
+        return other
+
     def shared(self, kind: type[SharedT]) -> SharedT:
         """The one ``kind()`` of this environment, made at the first use."""
         if kind not in self._shared:

@@ -76,6 +76,8 @@ class TcpOptions(ConnectOptions):
 class TcpProbe:
     """Connects anew at every run."""
 
+    light = True
+
     def __init__(self, options: TcpOptions, environment: ProbeEnvironment) -> None:
         self._options = options
         self._environment = environment

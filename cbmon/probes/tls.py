@@ -51,6 +51,8 @@ class TlsCheckOptions(ConnectOptions, TlsOptions):
 class TlsProbe:
     """Shakes hands anew at every run."""
 
+    light = True
+
     def __init__(self, options: TlsCheckOptions, environment: ProbeEnvironment) -> None:
         self._expect = options.expect
         self._environment = environment

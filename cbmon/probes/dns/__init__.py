@@ -25,6 +25,8 @@ _SHOWN: Final = 20
 class DnsProbe:
     """Asks anew at every run, with a new id from a new port."""
 
+    light = True
+
     def __init__(self, options: DnsOptions, environment: ProbeEnvironment) -> None:
         self._options = options
         self._environment = environment

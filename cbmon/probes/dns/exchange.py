@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Final
 
 from cbmon.interfaces import Attempt
 from cbmon.model import Phase, Reason
@@ -16,6 +17,11 @@ from cbmon.probes.dial import Route, Tls, dial, locate
 from cbmon.probes.dns.message import answers
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.failure import ProbeError, words
+from cbmon.probes.poll import AVAILABLE as DIRECT
+from cbmon.probes.poll import READ, Watcher
+from cbmon.probes.steps import Bell
+
+_LARGEST: Final = 64 * 1024
 
 
 async def over_udp(
@@ -23,8 +29,14 @@ async def over_udp(
 ) -> bytes:
     """The server's answer; ProbeError when the server's machine says that nobody listens."""
     endpoint = await locate(attempt, environment, route)
-    loop = asyncio.get_running_loop()
     attempt.begin(Phase.CONNECT)
+    if environment.direct and DIRECT:
+        socket_of_its_own = _Socket(environment.shared(Watcher), attempt, asked)
+        try:
+            return await socket_of_its_own.ask(endpoint, route.source)
+        except OSError as error:
+            raise _unreachable(endpoint, error) from error
+    loop = asyncio.get_running_loop()
     try:
         transport, waiter = await loop.create_datagram_endpoint(
             lambda: _Datagrams(attempt, asked, loop.create_future()),
@@ -89,6 +101,66 @@ class _Waiting:
         if not self.answer.done():
             self.answer.set_exception(error)
             self.answer.exception()  # there may be nobody left who waits for it
+
+
+class _Socket:
+    """A datagram socket for one question."""
+
+    __slots__ = ("_asked", "_attempt", "_bell", "_descriptor", "_heard", "_socket", "_watcher")
+
+    def __init__(self, watcher: Watcher, attempt: Attempt, asked: bytes) -> None:
+        self._watcher = watcher
+        self._attempt = attempt
+        self._asked = asked
+        self._bell = Bell()
+        self._heard: bytes | OSError | None = None
+        self._socket: socket.socket | None = None
+        self._descriptor = -1
+
+    async def ask(self, endpoint: Endpoint, source: str | None) -> bytes:
+        """The answer; OSError when the server cannot be reached."""
+        family = socket.AF_INET6 if ":" in endpoint.ip else socket.AF_INET
+        self._socket = one = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            if source is not None:
+                one.bind((source, 0))
+            one.connect((endpoint.ip, endpoint.port))
+            self._attempt.begin(Phase.PROCESSING)
+            one.send(self._asked)
+            self._descriptor = one.fileno()
+            self._watcher.watch(self._descriptor, READ, self)
+            while self._heard is None:
+                await self._bell
+        finally:
+            self.abort()
+        if isinstance(self._heard, OSError):
+            raise self._heard
+        return self._heard
+
+    def ready(self, events: int) -> None:  # noqa: ARG002 - whatever it is, reading tells
+        """Something came."""
+        assert self._socket is not None  # noqa: S101 - for the type checker
+        try:
+            data = self._socket.recv(_LARGEST)
+        except BlockingIOError:  # its checksum was wrong
+            return
+        except OSError as error:
+            self._heard = error
+        else:
+            if not answers(self._asked, data):
+                return
+            self._attempt.begin(Phase.TRANSFER)
+            self._heard = data
+        self._bell.ring()
+
+    def abort(self) -> None:
+        """Close the socket."""
+        if self._descriptor >= 0:
+            self._watcher.forget(self._descriptor)
+            self._descriptor = -1
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
 
 class _Datagrams(_Waiting, asyncio.DatagramProtocol):

@@ -147,6 +147,7 @@ class _Connector(aiohttp.BaseConnector):
         hop = _hop.get()
         if hop.link is not None:  # a handshake of a WebSocket was redirected
             raise ProbeError(Reason.REDIRECT, "got a redirect, expected an answer")
+        hop.environment = hop.environment.on_transports()  # aiohttp wants whole ones
         handler = _Handler(asyncio.get_running_loop(), hop)
         hop.link = await connected(hop, handler)
         hop.attempt.begin(Phase.PROCESSING)

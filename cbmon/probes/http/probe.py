@@ -48,6 +48,7 @@ class HttpProbe:
         self._hops = Hops(options, environment)
         self._fixed = None if _varies(options) else self._request(self._headers, _body(options))
         self._written = b""
+        self.light = environment.direct and wire.AVAILABLE and _goes_straight(options)
         self._shown = ""
 
     async def run(self, attempt: Attempt) -> Result:
@@ -201,6 +202,11 @@ def _varies(options: HttpOptions) -> bool:
     """Whether the first request is not the same at every run, or holds what is not to be kept."""
     credentials = options.basic_auth or options.bearer_token or options.bearer_token_file
     return bool(credentials or options.oauth2 or options.body_file)
+
+
+def _goes_straight(options: HttpOptions) -> bool:
+    """Whether no request of the check needs aiohttp, which needs tasks."""
+    return not (options.proxy or options.oauth2 or URL(options.url).raw_user)
 
 
 def _body(options: HttpOptions) -> bytes | None:

@@ -18,6 +18,7 @@ from cbmon.probes.failure import ProbeError, shown
 from cbmon.probes.http.body import BREATH, Body, swallow
 from cbmon.probes.http.client import HEAD_LIMIT, Hop, broken, connected, cut_short
 from cbmon.probes.http.request import Request
+from cbmon.probes.steps import Bell
 
 if TYPE_CHECKING:
     import httptools
@@ -73,9 +74,9 @@ class Exchange(asyncio.Protocol):
     """One request on its connection, and the answer to it (:class:`~.reply.Reply`)."""
 
     __slots__ = (
-        "_bodiless", "_complete", "_error", "_fields", "_head", "_headed", "_hop", "_malformed",
-        "_over", "_parser", "_paused", "_pieces", "_request", "_transport", "_untaken", "_waiter",
-        "status", "version",
+        "_bell", "_bodiless", "_complete", "_error", "_fields", "_head", "_headed", "_hop",
+        "_malformed", "_over", "_parser", "_paused", "_pieces", "_request", "_transport",
+        "_untaken", "status", "version",
     )  # fmt: skip
 
     def __init__(self, hop: Hop, request: bytes, *, bodiless: bool) -> None:
@@ -97,7 +98,7 @@ class Exchange(asyncio.Protocol):
         self._malformed = ""
         self._over = False
         self._error: OSError | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._bell = Bell()
         self.status = 0
         self.version = ""
 
@@ -115,7 +116,7 @@ class Exchange(asyncio.Protocol):
         """Wait for the head of the answer; ProbeError when none comes."""
         while not self._headed:
             self._check()
-            await self._wait()
+            await self._bell
 
     async def receive(self, body: Body) -> None:
         """Read to the end."""
@@ -129,7 +130,7 @@ class Exchange(asyncio.Protocol):
                     break
                 self._check()
                 self._resume()
-                await self._wait()
+                await self._bell
         body.end()
 
     def close(self) -> None:
@@ -168,7 +169,7 @@ class Exchange(asyncio.Protocol):
             self._paused = True
             self._transport.pause_reading()
         if self._headed or self._malformed or self._head > HEAD_LIMIT:
-            self._wake()
+            self._bell.ring()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Nothing more will come; a body without a length ends here."""
@@ -176,7 +177,7 @@ class Exchange(asyncio.Protocol):
         self._error = exc if isinstance(exc, OSError) else None
         if self._headed and exc is None and not self._is_framed():
             self._complete = True
-        self._wake()
+        self._bell.ring()
 
     # --- from the parser -----------------------------------------------------------------
 
@@ -217,17 +218,6 @@ class Exchange(asyncio.Protocol):
         self._complete = self._headed
 
     # --- inside --------------------------------------------------------------------------
-
-    async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     def _resume(self) -> None:
         if self._paused and self._transport is not None:

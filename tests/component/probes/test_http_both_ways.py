@@ -85,10 +85,14 @@ LOOKS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture
-async def both() -> Any:
+@pytest.fixture(params=[True, False], ids=["stepped", "in a task"])
+async def both(request: pytest.FixtureRequest) -> Any:
+    """The short way, without a task around it and with one, and the general way."""
     clock = SystemClock()
-    ways = [Bench(ProbeEnvironment(clock=clock, direct=way), clock) for way in (True, False)]
+    ways = [
+        Bench(ProbeEnvironment(clock=clock, direct=way), clock, stepped=request.param)
+        for way in (True, False)
+    ]
     yield ways
     for way in ways:
         await way.close()
