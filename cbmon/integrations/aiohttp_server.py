@@ -2,7 +2,7 @@
 
 Rule: the same routes, answers and verdicts as :mod:`cbmon.integrations.asgi`. A handler that
 raises ``HTTPNotFound`` has answered 404: a success; a write that fails because the client has
-hung up, and a cancelled handler, say nothing of it.
+hung up, and a cancelled handler, say nothing of it. Websockets pass through.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class CircuitBreakerMiddleware:
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer one request."""
         guard = self._table.find(request.method, request.path)
-        if guard is None:
+        if guard is None or _is_websocket(request):
             return await handler(request)
         permit = guard.breaker.try_acquire()
         if permit is None:
@@ -110,6 +110,11 @@ class CircuitBreakerMiddleware:
             raise
         guard.answered(permit, response.status, self._now() - begun)
         return response
+
+
+def _is_websocket(request: web.Request) -> bool:
+    """A handler of one lasts as long as the connection: no call that a breaker could judge."""
+    return request.headers.get("Upgrade", "").lower() == "websocket"
 
 
 def _gone(request: web.Request) -> bool:

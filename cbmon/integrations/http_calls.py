@@ -29,9 +29,14 @@ class Exchange:
         self._watch: Watch | None = None
 
     @property
-    def follows(self) -> bool:
-        """Whether the pieces of the body matter one by one, or only how it ends."""
-        return self._watch is not None or self._held.timed
+    def timed(self) -> bool:
+        """Whether the time between two pieces of the body is to be left out."""
+        return self._held.timed
+
+    @property
+    def watch(self) -> Watch | None:
+        """What reads the body along, if anything does."""
+        return self._watch
 
     def headers(self, response: object, status: int, headers: Mapping[str, str]) -> bool:
         """The head of the answer is there; whether the call goes on with the body."""
@@ -59,13 +64,17 @@ class Exchange:
         """The request, or reading the body, raised."""
         self._held.raised(error, self._judge)
 
+    def broken(self, error: str) -> None:
+        """The body itself says that the server has failed."""
+        self._held.end(BODY, error)
+
     def piece(self, data: bytes) -> None:
         """A piece of the body came."""
         watch = self._watch
         if watch is not None:
             watch.feed(data)
             if watch.failure is not None:
-                self._held.end(BODY, watch.failure)
+                self.broken(watch.failure)
             elif not watch.begun:
                 return
         if self._held.timed:
@@ -83,12 +92,20 @@ class Exchange:
 
 def pieces(body: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
     """A body that tells the exchange how it went."""
-    return _followed(body, exchange) if exchange.follows else _plain(body, exchange)
+    if exchange.timed:
+        return _followed(body, exchange)
+    if exchange.watch is not None:
+        return _watched(body, exchange, exchange.watch)
+    return _plain(body, exchange)
 
 
 def pieces_async(body: AsyncIterator[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
     """The same for an asynchronous body."""
-    return _followed_async(body, exchange) if exchange.follows else _plain_async(body, exchange)
+    if exchange.timed:
+        return _followed_async(body, exchange)
+    if exchange.watch is not None:
+        return _watched_async(body, exchange, exchange.watch)
+    return _plain_async(body, exchange)
 
 
 def _plain(body: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
@@ -96,6 +113,22 @@ def _plain(body: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
         yield from body
     except GeneratorExit:
         raise  # the reader paused; closing the body, or dropping it, ends the call
+    except BaseException as error:
+        exchange.raised(error)
+        raise
+    exchange.over()
+
+
+def _watched(body: Iterator[bytes], exchange: Exchange, watch: Watch) -> Iterator[bytes]:
+    feed = watch.feed
+    try:
+        for data in body:
+            feed(data)
+            if watch.failure is not None:
+                exchange.broken(watch.failure)
+            yield data
+    except GeneratorExit:
+        raise
     except BaseException as error:
         exchange.raised(error)
         raise
@@ -123,6 +156,24 @@ def _followed(body: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
 async def _plain_async(body: AsyncIterator[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
     try:
         async for data in body:
+            yield data
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        exchange.raised(error)
+        raise
+    exchange.over()
+
+
+async def _watched_async(
+    body: AsyncIterator[bytes], exchange: Exchange, watch: Watch
+) -> AsyncIterator[bytes]:
+    feed = watch.feed
+    try:
+        async for data in body:
+            feed(data)
+            if watch.failure is not None:
+                exchange.broken(watch.failure)
             yield data
     except GeneratorExit:
         raise

@@ -178,3 +178,20 @@ async def test_a_client_that_hangs_up_says_nothing(cancels: bool) -> None:
         while shop.breaker.counts.in_flight:  # noqa: ASYNC110 - somebody else's state
             await asyncio.sleep(0.001)
     assert shop.outcome() == {"cancelled": 1}
+
+
+async def test_a_websocket_passes_through() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str("hello")
+        await socket.close()
+        return socket
+
+    shop = Shop(handler)
+    shop.breaker.force_open()
+    async with shop.served() as client:
+        async with client.ws_connect("/guarded/a") as socket:
+            assert await socket.receive_str() == "hello"
+        assert await _status(client) == 503
+    assert shop.outcome() == {"rejections": 1}
