@@ -26,7 +26,7 @@ from cbmon.notify.endpoint import Standing
 from cbmon.notify.messages import singles
 from cbmon.notify.receivers.alerts import alert_of
 from cbmon.notify.receivers.headers import revealed, sendable
-from cbmon.notify.receivers.http import post
+from cbmon.notify.receivers.http import encoded, post
 from cbmon.notify.receivers.kind import ReceiverEnvironment, ReceiverType
 from cbmon.notify.receivers.wording import timestamp
 
@@ -91,7 +91,7 @@ class Instance:
             return told
 
     async def _post(self, alerts: Sequence[Alert]) -> Delivery:
-        body = json.dumps(alerts, separators=(",", ":")).encode()
+        body = encoded(alerts)
         headers = revealed(self._options.headers)
         try:
             async with asyncio.timeout(self._options.timeout):

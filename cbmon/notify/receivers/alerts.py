@@ -133,7 +133,7 @@ def fingerprint(labels: Mapping[str, str]) -> str:
     """The id that Prometheus gives this label set: FNV-1a over sorted names and values."""
     value = _FNV_OFFSET
     for name in sorted(labels):
-        for byte in (*name.encode(), 0xFF, *labels[name].encode(), 0xFF):
+        for byte in (*name.encode(), 0xFF, *labels[name].encode(errors="replace"), 0xFF):
             value = ((value ^ byte) * _FNV_PRIME) & _MASK
     return f"{value:016x}"
 

@@ -8,9 +8,10 @@ otherwise a message that was taken would be sent again and again.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -96,6 +97,12 @@ async def _read(content: aiohttp.StreamReader, said: bytearray) -> None:
     """A short answer is read to its end so that the connection can be used again."""
     while len(said) < LONGEST_ANSWER and (some := await content.readany()):
         said += some
+
+
+def encoded(payload: Any) -> bytes:
+    """JSON in UTF-8, as short as it can be; half a character becomes a question mark."""
+    text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="replace")
 
 
 def url_from(value: Secret | None, file: SecretFile | None) -> str:

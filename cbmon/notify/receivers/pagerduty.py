@@ -19,7 +19,7 @@ from cbmon.interfaces import Receiver
 from cbmon.model import Delivery, Message, Verdict
 from cbmon.notify.messages import entries_of, singles
 from cbmon.notify.receivers.answers import from_failure
-from cbmon.notify.receivers.http import post
+from cbmon.notify.receivers.http import encoded, post
 from cbmon.notify.receivers.kind import ReceiverEnvironment, ReceiverType
 from cbmon.notify.receivers.said import (
     DEFAULT_WORDS,
@@ -106,8 +106,7 @@ class PagerdutyReceiver:
         texts = await saying(options, message, CHANNEL)
         for event in events_of(message, options.severities, texts):
             sent = {"routing_key": "" if key is None else key.reveal().strip(), **event}
-            body = json.dumps(sent, separators=(",", ":")).encode()
-            delivery = await post(self._environment, options.url, body, {})
+            delivery = await post(self._environment, options.url, encoded(sent), {})
             if delivery.verdict is not Verdict.DELIVERED:
                 break
         return delivery

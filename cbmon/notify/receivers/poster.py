@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from cbmon.errors import ConfigurationError
 from cbmon.model import Delivery, Message
 from cbmon.notify.receivers.answers import from_failure
-from cbmon.notify.receivers.http import COURTESY, Answer, judged, post
+from cbmon.notify.receivers.http import COURTESY, Answer, encoded, judged, post
 from cbmon.notify.receivers.kind import ReceiverEnvironment, ReceiverType
 from cbmon.notify.receivers.said import Channel, Said, WordedOptions, said, saying
 
@@ -40,12 +40,6 @@ class Service(Generic[OptionsT]):
     address: Callable[[OptionsT], Address]
     """ConfigurationError when a file that it needs is not there."""
     judge: Callable[[Answer], Delivery] = judged
-
-
-def encoded(payload: Payload) -> bytes:
-    """JSON in UTF-8, as short as it can be; half a character becomes a question mark."""
-    text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
-    return text.encode(errors="replace")
 
 
 class Poster(Generic[OptionsT]):

@@ -26,7 +26,7 @@ from cbmon.errors import ConfigurationError
 from cbmon.interfaces import Receiver
 from cbmon.model import Delivery, Message, Reason, Verdict
 from cbmon.notify.receivers.answers import FAILURES, from_failure
-from cbmon.notify.receivers.http import Answer, ask, host_of, judged, post, url_from
+from cbmon.notify.receivers.http import Answer, ask, encoded, host_of, judged, post, url_from
 from cbmon.notify.receivers.kind import ReceiverEnvironment, ReceiverType
 from cbmon.notify.receivers.said import WordedOptions, said, saying
 from cbmon.notify.receivers.slack_blocks import CHANNEL, absorbed_payload, payload_of
@@ -101,7 +101,7 @@ class SlackReceiver:
         except ConfigurationError as error:
             return from_failure(error, "slack")
         payload = payload_of(message, await saying(self._options, message, CHANNEL))
-        return await post(self._environment, url, _encoded(payload), {}, hook_judged)
+        return await post(self._environment, url, encoded(payload), {}, hook_judged)
 
     async def close(self) -> None:
         """Nothing is kept: the HTTP client belongs to the environment."""
@@ -179,7 +179,7 @@ class SlackBot:
                 "Authorization": f"Bearer {bearer}",
                 "Content-Type": "application/json; charset=utf-8",
             }
-            answer = await ask(self._environment, url, _encoded(sent), headers)
+            answer = await ask(self._environment, url, encoded(sent), headers)
         except FAILURES as error:
             return from_failure(error, "slack"), {}, ""
         delivery = judged(answer)
@@ -230,10 +230,6 @@ def _object(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _encoded(payload: Mapping[str, Any]) -> bytes:
-    return json.dumps(payload, separators=(",", ":")).encode()
 
 
 def build(options: SlackOptions, environment: ReceiverEnvironment) -> Receiver:

@@ -13,8 +13,8 @@ from pydantic import Field
 from cbmon.config.fields import Duration, SecretFile, SecretUrl
 from cbmon.model import Message
 from cbmon.notify.receivers.colours import Colour, colour_of
-from cbmon.notify.receivers.http import host_of, url_from
-from cbmon.notify.receivers.poster import Address, Service, encoded, posting
+from cbmon.notify.receivers.http import encoded, host_of, url_from
+from cbmon.notify.receivers.poster import Address, Service, posting
 from cbmon.notify.receivers.said import Channel, Said, WordedOptions
 from cbmon.notify.receivers.wording import clipped, description, facts, links, summary
 

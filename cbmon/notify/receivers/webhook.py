@@ -27,7 +27,7 @@ from cbmon.model import Delivery, Message
 from cbmon.notify.receivers.alerts import webhook_body
 from cbmon.notify.receivers.answers import from_failure
 from cbmon.notify.receivers.headers import revealed, sendable
-from cbmon.notify.receivers.http import host_of, post, url_from
+from cbmon.notify.receivers.http import encoded, host_of, post, url_from
 from cbmon.notify.receivers.kind import ReceiverEnvironment, ReceiverType
 from cbmon.notify.receivers.said import TemplateText, compiled, values_of
 from cbmon.notify.receivers.signature import keys_of, signature_headers
@@ -100,8 +100,9 @@ class WebhookReceiver:
 
     async def _body(self, message: Message) -> bytes:
         if self._options.body is None:
-            return json.dumps(webhook_body(message), separators=(",", ":")).encode()
-        return (await asyncio.to_thread(own_body, self._options.body, message)).encode()
+            return encoded(webhook_body(message))
+        own = await asyncio.to_thread(own_body, self._options.body, message)
+        return own.encode(errors="replace")
 
     def _headers(self, message: Message, body: bytes) -> dict[str, str]:
         headers = {"Content-Type": self._options.content_type, **revealed(self._options.headers)}

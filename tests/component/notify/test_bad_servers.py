@@ -269,3 +269,21 @@ async def test_a_server_that_speaks_no_tls_is_told_nothing(
     server.close()
     assert (delivery.verdict, delivery.reason) == (TEMPORARY, Reason.TLS)
     assert "TOKEN" not in str(delivery.error)
+
+
+@pytest.mark.parametrize("kind", ["webhook", "slack", "alertmanager"])
+async def test_half_a_character_makes_no_body_that_a_strict_reader_refuses(
+    raw: Raw, environment: ReceiverEnvironment, kind: str
+) -> None:
+    async def fine(writer: asyncio.StreamWriter) -> None:
+        writer.write(answered("200 OK", b"ok"))
+
+    raw.say = fine
+    url = f"http://127.0.0.1:{raw.port}/x"
+    receiver = receiver_type(kind).build(options_of(kind, url), environment)
+    bad = "a\ud800b 💥"
+    delivery = await receiver.deliver(message(text=bad, last_error=bad, component=bad))
+    assert delivery.verdict is DELIVERED
+    [request] = raw.requests
+    assert "\\ud8" not in request.decode()
+    assert "💥" in request.decode()

@@ -149,7 +149,7 @@ def faults_on(new_stage: Callable[..., Any]) -> type[Any]:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
-    "examples", [15, pytest.param(600, marks=[pytest.mark.long, pytest.mark.timeout(3000)])]
+    "examples", [15, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(3000)])]
 )
 def test_the_outbox_keeps_its_promises_with_fallbacks(
     new_stage: Callable[..., Any], examples: int

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cbmon.model import Message
 from cbmon.notify.receivers import discord, ntfy, receiver_type, teams, telegram
-from cbmon.notify.receivers.poster import encoded
+from cbmon.notify.receivers.http import encoded
 from cbmon.notify.receivers.said import DEFAULT_WORDS
 from cbmon.notify.receivers.wording import clipped_bytes
 from tests.unit.notify.samples import HOSTILE, digest, hostile, message, recovery, texts

@@ -216,7 +216,12 @@ def test_what_is_said_at_a_delivery(line: list[Message], expected: list[str]) ->
 
 def test_what_is_said_of_the_message_itself_stays_when_others_are_folded_into_it() -> None:
     head = message("recovered", 2, body={"receiver": "mail", "instead_of": "a/x", "absorbs": ["t"]})
-    whole: dict[str, Any] = {"receiver": "ops", "group_labels": {}, "external_url": None, "labels": {}}
+    whole: dict[str, Any] = {
+        "receiver": "ops",
+        "group_labels": {},
+        "external_url": None,
+        "labels": {},
+    }
     more = {"category": "check", "incident": "i", "started_at": 0.0, "ended_at": 1.0, "at": 0.0}
     entries = [{**entry(name, "recovered"), **whole, **more} for name in ("a", "b")]
     told = dressed(head, entries, None)
