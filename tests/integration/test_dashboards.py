@@ -269,6 +269,7 @@ def test_every_metric_is_one_that_the_running_daemon_exposes(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_the_installed_wheel_renders_them_and_the_rules(tmp_path: Path) -> None:
     """Built and installed as users get it, away from the checkout."""
     root = Path(__file__).parents[2]
@@ -282,8 +283,14 @@ def test_the_installed_wheel_renders_them_and_the_rules(tmp_path: Path) -> None:
     away = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}}
     run([sys.executable, "-m", "cbmon", "dashboards", "--out", "out"], **away)
     run([sys.executable, "-m", "cbmon", "rules", "--out", "rules"], **away)
+    again = [sys.executable, "-m", "cbmon", "rules", "--out", "rules", "--check"]
+    run(again, **away)
     rules = sorted((tmp_path / "rules").glob("*.rules.yml"))
-    assert rules
+    rules[0].write_text(rules[0].read_text() + "# edited\n")
+    checked = run(again, **{**away, "check": False})
+    assert checked.returncode == 1
+    assert rules[0].name in checked.stdout + checked.stderr
+    run([sys.executable, "-m", "cbmon", "rules", "--out", "rules"], **away)
     run([program("promtool", package="prometheus"), "check", "rules", "--lint-fatal", *rules])
     runbooks = {path.name for path in (site / "cbmon" / "data" / "rules").rglob("*.md")}
     assert "CircuitBreakerOpen.md" in runbooks
