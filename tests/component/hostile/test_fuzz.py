@@ -19,7 +19,9 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from cbmon.blackbox.http2 import Http2
 from cbmon.blackbox.modules import shown
+from cbmon.blackbox.parsing import Parser
 from cbmon.blackbox.prober import as_yaml
 from cbmon.model import Reason, Result
 from cbmon.probes import ProbeEnvironment, probe_type
@@ -239,6 +241,17 @@ def options(given_options: Any) -> None:
     found.model_dump_json(by_alias=True)
 
 
+def probed(data: bytes) -> None:
+    body = bytearray()
+    for reader in (Parser("GET", body.extend), Http2("GET", body.extend)):
+        try:
+            reader.feed(data[: len(data) // 2])
+            reader.feed(data[len(data) // 2 :])
+        except ValueError:
+            continue
+        reader.end()
+
+
 def module_file(data: bytes) -> None:
     for module in read_modules(data).values():
         assert as_yaml(shown(module))
@@ -274,6 +287,7 @@ SUBJECTS: Final[dict[str, Callable[[int, int], None]]] = {
     "dns": pure(dns_message, st.one_of(spoilt((_DNS,)), st.binary(max_size=200))),
     "icmp": pure(echo, st.binary(max_size=80)),
     "perfdata": pure(perfdata, st.one_of(_PLUGIN, st.text(max_size=200))),
+    "answers on /probe": pure(probed, said("http")),
     "module file": pure(module_file, st.binary(max_size=200)),
     "module tree": pure(module_tree, TREES, least=2),
     "options": pure(options, st.tuples(_KINDS, st.dictionaries(_NAMES, _VALUES, max_size=6))),
