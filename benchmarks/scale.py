@@ -44,6 +44,7 @@ BARS = {
     "lateness p99, s": 0.050,
     "lag p99, s": 0.020,
     "missed runs": 0.0,
+    "failed scrapes": 0.0,
     "resident, MB": 150.0,
     "scrape, s": 0.100,
     "reload of one changed check, s": 0.200,
@@ -121,25 +122,25 @@ class Place:
 
     def scrape(self) -> float:
         """Seconds to the last byte, for a client to whom they are nothing but bytes."""
-        asked = (
-            f"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:{self.daemon}\r\nConnection: close\r\n\r\n"
-        )
-        taken, size = bytearray(1 << 20), 0
-        with socket.create_connection(("127.0.0.1", self.daemon), timeout=60) as connection:
-            begun = time.perf_counter()
-            connection.sendall(asked.encode())
-            while got := connection.recv_into(taken):
-                size += got
-            took = time.perf_counter() - begun
+        begun, size = time.perf_counter(), 0
+        for part in self._metrics():
+            size += len(part)
         if size < 10_000:
-            raise SystemExit(f"no metrics: {bytes(taken[:size])!r}")
-        return took
+            raise ConnectionError(f"only {size} bytes of metrics")
+        return time.perf_counter() - begun
 
     def numbers(self) -> str:
         """What a scrape says."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.daemon}/metrics", timeout=60) as got:
-            text: str = got.read().decode()
-        return text
+        return b"".join(map(bytes, self._metrics())).decode()
+
+    def _metrics(self) -> Iterator[memoryview]:
+        """The answer as it comes, its head included; each piece is gone at the next one."""
+        asked = f"GET /metrics HTTP/1.0\r\nHost: 127.0.0.1:{self.daemon}\r\n\r\n"
+        taken = memoryview(bytearray(1 << 20))
+        with socket.create_connection(("127.0.0.1", self.daemon), timeout=60) as connection:
+            connection.sendall(asked.encode())
+            while got := connection.recv_into(taken):
+                yield taken[:got]
 
 
 class Lag(threading.Thread):
@@ -221,12 +222,16 @@ def slope(seconds: list[float], values: list[float]) -> float:
 
 def long_run(place: Place, given: argparse.Namespace) -> dict[str, float]:
     """How its memory goes over many minutes of checks and scrapes."""
-    moments, sizes = [], []
+    moments, sizes, failed = [], [], 0
     with place.watching(place.configure("long", given.checks, given.interval)) as (child, _):
         begun, before = time.monotonic(), cpu(child.pid)
         while (passed := time.monotonic() - begun) < 60 * given.minutes:
             time.sleep(5)
-            place.scrape()
+            try:
+                place.scrape()
+            except OSError as error:
+                failed += 1
+                print(f"  after {passed / 60:4.1f} min {error}", flush=True)
             moments.append(passed)
             sizes.append(resident(child.pid))
             if len(sizes) % 60 == 0:
@@ -237,6 +242,7 @@ def long_run(place: Place, given: argparse.Namespace) -> dict[str, float]:
         "resident, MB": max(sizes),
         "slope of the memory, MB/h": slope(moments[settled:], sizes[settled:]),
         "missed runs": missed(text),
+        "failed scrapes": failed,
         "share of a core, scrapes included": spent / passed,
     }
 
