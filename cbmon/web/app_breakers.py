@@ -22,7 +22,7 @@ from cbmon.web.route import API, Route
 
 APPS: Final[web.AppKey[Apps]] = web.AppKey("apps", Apps)
 
-_STATUS: Final = {"too_many": 413, "not_yours": 403, "superseded": 409, "conflict": 409}
+_STATUS: Final = {"too_many": 413, "not_yours": 403, "superseded": 409}
 
 
 async def report(request: web.Request) -> web.Response:
