@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from cbmon.logs import fields
 from cbmon.results import chunks
@@ -25,6 +25,15 @@ log = logging.getLogger(__name__)
 
 DAY: Final = LEVELS[-1]
 FOREVER: Final = 1e15
+# Built once: making a statement costs as much as running it.
+_MARK: Final = select(result_shards.c.merged).where(result_shards.c.shard == bindparam("of_shard"))
+_ROWS: Final = (
+    select(results.c.id, results.c.shard, results.c.at, results.c.data)
+    .where(results.c.level == bindparam("of_level"), results.c.shard == bindparam("of_shard"))
+    .where(results.c.at >= bindparam("begins"), results.c.at < bindparam("ends"))
+    .where(results.c.id > bindparam("mark"))
+    .order_by(results.c.at)
+)
 
 
 def read_chunks(
@@ -32,16 +41,11 @@ def read_chunks(
 ) -> Iterator[Chunk]:
     """The chunks of a shard that begin in ``[begin, end)``, in order; only those that are not
     summed up, if that is asked for."""
-    query = (
-        select(results.c.id, results.c.shard, results.c.data)
-        .where(results.c.level == RAW, results.c.shard == shard)
-        .where(results.c.at >= begin, results.c.at < end)
-        .order_by(results.c.at)
-    )
+    mark = 0
     if unmerged:
-        marks = select(result_shards.c.merged).where(result_shards.c.shard == shard)
-        query = query.where(results.c.id > (connection.execute(marks).scalar() or 0))
-    return folded(connection.execute(query))
+        mark = connection.execute(_MARK, {"of_shard": shard}).scalar() or 0
+    place = {"of_level": RAW, "of_shard": shard, "begins": begin, "ends": end, "mark": mark}
+    return folded(connection.execute(_ROWS, place))
 
 
 def folded(rows: Iterable[Any]) -> Iterator[Chunk]:
@@ -65,15 +69,11 @@ def read_series(
         for chunk in read_chunks(connection, shard, begin - BUCKET, end):
             put_chunk(found, chunk, slot, width)
         return {at: its for at, its in sorted(found.items()) if begin <= at < end}
-    query = (
-        select(results.c.at, results.c.data)
-        .where(results.c.level == level, results.c.shard == shard)
-        .where(results.c.at >= begin, results.c.at < end)
-    )
     wanted = frozenset({slot})
-    for at, data in connection.execute(query):
-        if (its := _some(data, wanted).get(slot)) is not None:
-            put(found, bucket(at, width), its)
+    place = {"of_level": level, "of_shard": shard, "begins": begin, "ends": end, "mark": 0}
+    for row in connection.execute(_ROWS, place):
+        if (its := _some(row.data, wanted).get(slot)) is not None:
+            put(found, bucket(row.at, width), its)
     for chunk in read_chunks(connection, shard, begin, end, unmerged=True):
         put_chunk(found, chunk, slot, width)
     return dict(sorted(found.items()))
@@ -88,14 +88,10 @@ def read_days(connection: Connection, *, numbers: Sequence[int], begin: float) -
         by_shard[shard][slot] = number
     since = bucket(begin, DAY)
     for shard, slots in by_shard.items():
-        query = (
-            select(results.c.at, results.c.data)
-            .where(results.c.level == DAY, results.c.shard == shard)
-            .where(results.c.at >= since)
-        )
-        for at, data in connection.execute(query):
-            for slot, its in _some(data, frozenset(slots)).items():
-                found[slots[slot]][at] = its
+        place = {"of_level": DAY, "of_shard": shard, "begins": since, "ends": FOREVER, "mark": 0}
+        for row in connection.execute(_ROWS, place):
+            for slot, its in _some(row.data, frozenset(slots)).items():
+                found[slots[slot]][row.at] = its
         for chunk in read_chunks(connection, shard, since, FOREVER, unmerged=True):
             for slot, number in slots.items():
                 put_chunk(found[number], chunk, slot, DAY)

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 Read = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 Write = Callable[..., Awaitable[Any]]
 
+MOST_RUNS: Final = 500
+"""Runs of the daemon that are told of: one that starts again and again must not slow the page."""
 PRUNE_BATCH: Final = 200
 """Rows that one transaction drops; each is a kilobyte."""
 _BY_SHARD: Final = and_(
@@ -105,12 +107,13 @@ class ResultTable:
         query = (
             select(daemon_runs.c.started_at, daemon_runs.c.seen_at)
             .where(daemon_runs.c.seen_at >= since)
-            .order_by(daemon_runs.c.id)
+            .order_by(daemon_runs.c.id.desc())
+            .limit(MOST_RUNS)
         )
         found: list[Span] = await self._read(
             lambda connection: [Span(*row) for row in connection.execute(query)]
         )
-        return found
+        return found[::-1]
 
     async def prune(self, before: Mapping[int, float]) -> int:
         """Drop what is too old, shard by shard."""
