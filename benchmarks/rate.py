@@ -43,13 +43,22 @@ CONNECTIONS = 32
 class Daemon:
     """cbmon with checks of one kind, stopped unless it is measured."""
 
-    def __init__(self, kind: str, ports: probing.Ports, ca: Path, rate: int, home: Path) -> None:
+    def __init__(
+        self,
+        kind: str,
+        ports: probing.Ports,
+        ca: Path,
+        rate: int,
+        home: Path,
+        *,
+        interval: int = 0,
+    ) -> None:
         name, options = probing.checks(ports, ca)[kind]
         self._port = targets.free_port()
-        interval = 2 if rate <= 2000 else 1
+        interval = interval or (2 if rate <= 2000 else 1)
         checks = [{"name": f"check-{n:05d}", name: options} for n in range(rate * interval)]
         config = {
-            "storage": {"url": f"sqlite://{home}/{kind}.db"},
+            "storage": {"url": f"sqlite://{home}/{kind}-{rate}.db"},
             "web": {"listen": [f"127.0.0.1:{self._port}"]},
             "defaults": {"interval": f"{interval}s", "timeout": "1s"},
             "checks": checks,
@@ -79,7 +88,7 @@ class Daemon:
     def ninety_ninth(self) -> float:
         """The bucket of the 99th percentile of what checks took, in seconds."""
         self._process.send_signal(signal.SIGCONT)
-        text = self._scraped()
+        text = self.scraped()
         counts: dict[float, float] = {}
         for bound, count in histogram(text, "circuit_breaker_call_duration_seconds"):
             counts[bound] = counts.get(bound, 0.0) + count
@@ -87,7 +96,10 @@ class Daemon:
         return min(bound for bound, count in counts.items() if count >= 0.99 * whole)
 
     def failures(self) -> float:
-        return total(self._scraped(), "cbmon_check_failures_total")
+        return total(self.scraped(), "cbmon_check_failures_total")
+
+    def wake(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
         self._process.send_signal(signal.SIGCONT)
@@ -95,9 +107,9 @@ class Daemon:
         self._process.wait(60)
 
     def _runs(self) -> float:
-        return total(self._scraped(), "cbmon_check_runs_total")
+        return total(self.scraped(), "cbmon_check_runs_total")
 
-    def _scraped(self) -> str:
+    def scraped(self) -> str:
         url = f"http://127.0.0.1:{self._port}/metrics"
         with urllib.request.urlopen(url, timeout=30) as answer:
             text: str = answer.read().decode()
