@@ -45,16 +45,20 @@ async def main(options: argparse.Namespace) -> None:
     env = servers.environment(state, options.port, options.daemon_port)
     started: list[str] = []
     try:
-        for name, command in servers.commands(state, options.port).items():
+        for name, command in servers.commands(state, options.port, options.daemon_port).items():
             await servers.start(name, command, state, env)
             started.append(name)
-        await settled(options.port, options.daemon_port)
+        prometheus = servers.prometheus_port(options.port) if "prometheus" in started else None
+        await settled(options.port, options.daemon_port, prometheus)
         print(
             f"""
   the shop      http://127.0.0.1:{options.port}/items/7, /cart/mia, /advice, /shipping/ulm
   its metrics   http://127.0.0.1:{options.port}/metrics
   the daemon    http://127.0.0.1:{options.daemon_port}
-  break things  python examples/shop/break_it.py --state {state} --daemon-port {options.daemon_port}
+  Prometheus    {f"http://127.0.0.1:{prometheus}" if prometheus else "is not installed"}
+  break things  python examples/shop/break_it.py --state {state} --daemon-port {
+                options.daemon_port
+            }{f" --prometheus-port {prometheus}" if prometheus else ""}
   Messages that the daemon sends are printed here. Ctrl-C ends everything.
 """,
             flush=True,
@@ -97,13 +101,13 @@ async def hear(port: int) -> web.AppRunner:
     return runner
 
 
-async def settled(port: int, daemon_port: int) -> None:
-    """Wait until shop and daemon answer."""
+async def settled(port: int, daemon_port: int, prometheus: int | None) -> None:
+    """Wait until shop and daemon answer, and Prometheus if there is one."""
+    urls = [f"http://127.0.0.1:{port}/healthz", f"http://127.0.0.1:{daemon_port}/-/healthy"]
+    if prometheus is not None:
+        urls.append(f"http://127.0.0.1:{prometheus}/-/ready")
     async with aiohttp.ClientSession() as session, asyncio.timeout(60):
-        for url in (
-            f"http://127.0.0.1:{port}/healthz",
-            f"http://127.0.0.1:{daemon_port}/-/healthy",
-        ):
+        for url in urls:
             while True:
                 with suppress(aiohttp.ClientError):
                     async with session.get(url) as answer:

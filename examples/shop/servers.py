@@ -1,11 +1,13 @@
 """The processes around the shop: started in a directory, ended by their ids, frozen and thawed.
 
-PostgreSQL and Redis are those of the system (Debian: postgresql, redis-server).
+PostgreSQL and Redis are those of the system (Debian: postgresql, redis-server). So is Prometheus
+(Debian: prometheus), which is started where there is one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pwd
 import shutil
@@ -17,6 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 NAMES = ("postgres", "redis", "llm", "shipping")
 """The dependencies, as their breakers are called."""
+SCRAPE = "1s"
+"""How often Prometheus looks."""
 
 
 class MissingServerError(Exception):
@@ -35,7 +39,7 @@ def environment(state: Path, port: int, daemon_port: int) -> dict[str, str]:
     }
 
 
-def commands(state: Path, port: int) -> dict[str, list[str]]:
+def commands(state: Path, port: int, daemon_port: int) -> dict[str, list[str]]:
     """How each process is started."""
     python, stubs = sys.executable, str(HERE / "stubs.py")
     redis = ["--port", str(port + 2), "--bind", "127.0.0.1", "--save", "", "--dir", str(state)]
@@ -48,6 +52,7 @@ def commands(state: Path, port: int) -> dict[str, list[str]]:
                    "--storage.path", str(state / "daemon")],
         "shop": [python, "-m", "uvicorn", "shop:app", "--app-dir", str(HERE), "--port", str(port),
                  "--log-level", "warning", "--no-access-log"],
+        **_prometheus(state, port, daemon_port),
     }  # fmt: skip
 
 
@@ -107,6 +112,35 @@ def _family(pid: int) -> list[int]:
         if parent == pid:
             found.append(int(path.parent.name))
     return found
+
+
+def prometheus_port(port: int) -> int:
+    """Where Prometheus listens."""
+    return port + 7
+
+
+def _prometheus(state: Path, port: int, daemon_port: int) -> dict[str, list[str]]:
+    """Scrapes the daemon and the shop every second; none where it is not installed."""
+    found = shutil.which("prometheus")
+    if found is None:
+        return {}
+    token = {"authorization": {"credentials_file": str(state / "operator.token")}}
+    config = {
+        "global": {"scrape_interval": SCRAPE, "scrape_timeout": SCRAPE},
+        "scrape_configs": [
+            {"job_name": "cbmon", **token, **_scraped(daemon_port)},
+            {"job_name": "shop", "metrics_path": "/metrics/", **_scraped(port)},
+        ],
+    }
+    file = state / "prometheus.yml"
+    file.write_text(json.dumps(config))  # JSON is YAML
+    listen = f"--web.listen-address=127.0.0.1:{prometheus_port(port)}"
+    home = f"--storage.tsdb.path={state / 'prometheus'}"
+    return {"prometheus": [found, f"--config.file={file}", home, listen, "--log.level=warn"]}
+
+
+def _scraped(port: int) -> dict[str, object]:
+    return {"static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
 
 
 def _postgres(home: Path, port: int) -> list[str]:

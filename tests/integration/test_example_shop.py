@@ -55,7 +55,7 @@ def example(tmp_path: Path) -> Iterator[Example]:
     if not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")) or not which("redis-server"):
         absent("PostgreSQL or Redis is not installed (Debian: postgresql, redis-server)")
     state = Path(mkdtemp(prefix="cbmon-shop-"))  # PostgreSQL's user does not get into tmp_path
-    port = _block(7)
+    port = _block(8)
     made = Example(port, port + 6, state, tmp_path / "output")
     ports = ["--port", str(made.port), "--daemon-port", str(made.daemon_port)]
     with made.output.open("wb") as output:
@@ -98,6 +98,9 @@ def _ready(process: subprocess.Popen[bytes], made: Example) -> bool:
 def _break(example: Example, *names: str) -> str:
     options = ["--state", str(example.state), "--daemon-port", str(example.daemon_port)]
     options += ["--picture", str(example.picture)]
+    if which("prometheus") is None:
+        absent("Prometheus is not installed (Debian: prometheus)")
+    options += ["--prometheus-port", str(example.port + 7), "--scrapes", f"{2 * slowness():.1f}"]
     done = subprocess.run(
         [sys.executable, str(SHOP / "break_it.py"), *options, *names],
         capture_output=True,
@@ -122,6 +125,7 @@ def test_a_broken_cache_is_seen_told_and_over(example: Example) -> None:
     said = _break(example, "redis")
     assert "shop:redis is open" in said
     assert "shop:redis is closed" in said
+    assert said.count("Prometheus shows {'cbmon'") == 2
     assert ">redis</text>" in example.picture.read_text()
     _told_once(example, "redis")
     text = fetch(f"http://127.0.0.1:{example.port}/metrics/").text
@@ -131,6 +135,8 @@ def test_a_broken_cache_is_seen_told_and_over(example: Example) -> None:
 
 @pytest.mark.long
 def test_every_dependency_broken_in_turn(example: Example) -> None:
-    assert "everything was seen" in _break(example)
+    said = _break(example)
+    assert "everything was seen" in said
+    assert said.count("Prometheus shows {'cbmon'") == 8
     for name in ("postgres", "redis", "llm", "shipping"):
         _told_once(example, name)
