@@ -17,7 +17,7 @@ from cbmon.interfaces import Attempt, Lasting
 from cbmon.logs import fields
 from cbmon.metrics import ComponentRecord
 from cbmon.model import BreakerInfo, Reason, Result
-from cbmon.probes.run import ONCE, Plan
+from cbmon.probes.run import ONCE, Elsewhere, Plan
 from cbmon.results.tracks import NO_TRACK, Recording
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,9 @@ class Component:
 
     @property
     def is_light(self) -> bool:
-        """Whether its runs need no task (:class:`cbmon.interfaces.Light`)."""
+        """Whether its runs need no task (:class:`cbmon.interfaces.Light`), or are elsewhere."""
+        if isinstance(self.runner, Elsewhere):
+            return True
         plan = self.plan
         if plan.confirmations or plan.every_address:
             return False

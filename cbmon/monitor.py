@@ -19,7 +19,7 @@ from cbmon.events import Action, Event, RunFailed, SkipStreak, new_id
 from cbmon.interfaces import Clock, Lasting
 from cbmon.logs import fields
 from cbmon.model import Reason, Result, SkipCause
-from cbmon.probes.run import run_planned
+from cbmon.probes.run import Elsewhere, run_planned
 from cbmon.probes.steps import Deadlines, LightRun
 from cbmon.results.summary import NUMBER_OF
 from cbmon.timeline import Timetable, phase_of
@@ -158,18 +158,22 @@ class Monitor:
 
     def _step(self, component: Component, permit: Any) -> asyncio.Future[None]:
         over = partial(self._over, component, permit)
-        run = LightRun(component.runner, component.timeout, self._deadlines, over)
-        component.task = run
-        self._in_flight.add(run)
+        if isinstance(runner := component.runner, Elsewhere):
+            return self._going(component, runner.begin(component.timeout, component.plan, over))
+        run = LightRun(runner, component.timeout, self._deadlines, over)
+        self._going(component, run)
         run.step()
         return run
 
     def _launch(
         self, component: Component, work: Coroutine[Any, Any, None]
     ) -> asyncio.Future[None]:
-        task = component.task = asyncio.get_running_loop().create_task(work)
-        self._in_flight.add(task)
-        return task
+        return self._going(component, asyncio.get_running_loop().create_task(work))
+
+    def _going(self, component: Component, run: asyncio.Future[None]) -> asyncio.Future[None]:
+        component.task = run
+        self._in_flight.add(run)
+        return run
 
     def _ended(self, component: Component) -> None:
         task, component.task = component.task, None

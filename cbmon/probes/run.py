@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -89,8 +90,14 @@ class Elsewhere(ABC):
     __slots__ = ()
 
     @abstractmethod
-    async def run_planned(self, timeout: float, plan: Plan) -> Result:
-        """As :func:`run_planned` with this probe."""
+    def begin(
+        self, timeout: float, plan: Plan, done: Callable[[Result | None], object]
+    ) -> asyncio.Future[None]:
+        """Begin a run as planned; each look has ``timeout`` seconds.
+
+        ``done`` is told the result, None when the run was cancelled, after this has returned and
+        before anybody who waits for it.
+        """
 
 
 _FINAL: Final = frozenset({Reason.CONFIG, Reason.POLICY, Reason.INTERNAL, Reason.DEPENDENCY})
@@ -103,8 +110,6 @@ async def run_planned(probe: Probe, timeout: float, clock: Clock, plan: Plan = O
     The facts of the result say how many looks it took (``attempts``) and what the first one found
     (``first_failure``), if it was more than one.
     """
-    if isinstance(probe, Elsewhere):
-        return await probe.run_planned(timeout, plan)
     if not plan.confirmations and not plan.every_address:
         return await run_once(probe, timeout, clock)
     result, tried = await _look(probe, timeout, clock, plan, frozenset())

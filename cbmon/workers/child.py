@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -23,6 +24,7 @@ from cbmon.loop import loop_factory
 from cbmon.model import Result
 from cbmon.probes import ProbeEnvironment, probe_type
 from cbmon.probes.run import run_planned
+from cbmon.probes.steps import Deadlines, LightRun
 from cbmon.workers.wire import (
     Definition,
     Frames,
@@ -53,10 +55,12 @@ GARBAGE: Final = 5_000
 class Check:
     """A check as this worker carries it out."""
 
-    __slots__ = ("definition", "environment", "probe", "told")
+    __slots__ = ("definition", "environment", "light", "probe", "told")
 
     def __init__(self, definition: Definition, environment: ProbeEnvironment) -> None:
         self.definition = definition
+        self.light = False
+        """Whether its runs need no task (:class:`cbmon.interfaces.Light`)."""
         self.environment = environment
         self.probe: Probe = self
         self.told: Any = None
@@ -66,6 +70,9 @@ class Check:
         """The first run: the probe is built, and looks."""
         kind = probe_type(self.definition.kind)
         self.probe = kind.build(self.definition.options, self.environment)
+        plan = self.definition.plan
+        once = not (plan.confirmations or plan.every_address)
+        self.light = once and getattr(self.probe, "light", False)
         return await self.probe.run(attempt)
 
     async def close(self) -> None:
@@ -78,10 +85,11 @@ class Runs:
     def __init__(self, environment: ProbeEnvironment, clock: Clock) -> None:
         self._environment = environment
         self._clock = clock
+        self._deadlines = Deadlines(clock)
         self._loop = asyncio.get_running_loop()
         self._checks: dict[int, Check] = {}
         self._ordered: dict[int, int] = {}
-        self._running: dict[int, asyncio.Task[None]] = {}
+        self._running: dict[int, asyncio.Future[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._rows: list[Row] = []
         self._beginning = False
@@ -129,23 +137,38 @@ class Runs:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _begin(self) -> None:
-        ordered, create = self._ordered, self._loop.create_task
+        ordered = self._ordered
         for _ in range(min(AT_ONCE, len(ordered))):
             run = next(iter(ordered))
-            if (check := self._checks.get(ordered.pop(run))) is not None:
-                self._running[run] = create(self._run(run, check))
+            check = self._checks.get(ordered.pop(run))
+            if check is None:
+                continue
+            if check.light:
+                self._step(run, check)
+            else:
+                self._running[run] = self._loop.create_task(self._run(run, check))
         self._beginning = bool(ordered)
         if self._beginning:
             self._loop.call_soon(self._begin)
 
     async def _run(self, run: int, check: Check) -> None:
         its = check.definition
-        result = await run_planned(check.probe, its.timeout, self._clock, its.plan)
+        self._over(run, check, await run_planned(check.probe, its.timeout, self._clock, its.plan))
+
+    def _step(self, run: int, check: Check) -> None:
+        over = partial(self._over, run, check)
+        light = LightRun(check.probe, check.definition.timeout, self._deadlines, over)
+        self._running[run] = light
+        light.step()
+
+    def _over(self, run: int, check: Check, result: Result | None) -> None:
         self._running.pop(run, None)
+        if result is None:
+            return
         new = check.told is None or result.facts != check.told
         if new:
             check.told = result.facts
-        self._rows.append(row(run, its.number, result, facts=new))
+        self._rows.append(row(run, check.definition.number, result, facts=new))
         if len(self._rows) >= FULL:
             self._send()
         elif self._timer is None:

@@ -50,17 +50,11 @@ class Delegate(Elsewhere):
 
     async def run(self, attempt: Attempt) -> Result:
         """One look, under the worker's own stopwatch."""
-        return await self.run_planned(attempt.remaining, ONCE)
-
-    async def run_planned(self, timeout: float, plan: Plan) -> Result:
-        """A run with its deadline and its confirmations, all of it in the worker."""
         found: list[Result | None] = []
-        run = self.begin(timeout, plan, found.append)
-        await run
-        (result,) = found
-        if result is None:
+        await self.begin(attempt.remaining, ONCE, found.append)
+        if found[0] is None:
             raise asyncio.CancelledError
-        return result
+        return found[0]
 
     def begin(self, timeout: float, plan: Plan, done: Done) -> AwayRun:
         """Order a run; ``done`` is told its result before anybody who waits for it."""

@@ -72,7 +72,11 @@ class Silent:
 
 async def look(check: Delegate, timeout: float = 5.0, plan: Plan = ONCE) -> Result:
     """One run, as the monitor does it."""
-    return await check.run_planned(timeout, plan)
+    found: list[Result | None] = []
+    await check.begin(timeout, plan, found.append)
+    if found[0] is None:
+        raise asyncio.CancelledError
+    return found[0]
 
 
 async def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
