@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from cbmon.errors import StoreError
@@ -104,7 +105,7 @@ class Sampler:
         if not opened.orderly and opened.before is not None:
             log.warning(
                 "the last run did not end in order: results of its last minute are not known",
-                extra=fields(seen_at=opened.before.end, lost_at_most=TICK * TURNS),
+                extra=fields(seen_at=_moment(opened.before.end)),
             )
         self._task = asyncio.get_running_loop().create_task(self._run_on(), name="sampler")
 
@@ -199,7 +200,8 @@ class Sampler:
         self._ticks += 1
         now = self._clock.time()
         for number, shard in self._shards.items():
-            if number % TURNS == self._ticks % TURNS:
+            late = now - shard.chunk.begin >= TURNS * TICK
+            if late or number % TURNS == self._ticks % TURNS:
                 shard.turn(now)
         sums = [number for number in self._shards if number % SUMS == self._ticks % SUMS]
         if not self._enabled():
@@ -311,9 +313,16 @@ class Sampler:
         return [*before, Span(self._began, self._clock.time())]
 
     def _in_memory(self, number: int) -> list[Chunk]:
-        which, _ = place_of(number)
+        which, slot = place_of(number)
         shard = self._shards.get(which)
         if shard is None:
             return []
+        now = self._clock.time()
+        if shard.chunk.begin <= now < shard.border:
+            shard.extend(slot, now)
         waiting = [chunk for chunk in self._pending if chunk.shard == which]
         return [*waiting, *shard.done, shard.chunk]
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

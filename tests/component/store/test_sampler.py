@@ -124,6 +124,20 @@ async def test_what_was_run_this_moment_is_in_every_answer(rig: Rig) -> None:
         await rig.sampler.samples("unknown", NOON, now, 10)
 
 
+async def test_how_long_it_was_up_is_told_until_this_moment_and_counts_once(rig: Rig) -> None:
+    track = rig.sampler.track("api", 15.0)
+    track.add(NOON, 0.25, GOOD)
+    for passed, known in ((5, 5.0), (4, 9.0), (4, 13.0), (7, 17.0), (30, 17.0)):
+        rig.clock.advance(passed)
+        for _ in range(2):
+            series = await rig.sampler.series("api", 3600, NOON, rig.clock.time())
+            assert total(series.values()).up * TICK == pytest.approx(known, abs=0.02)
+    track.add(rig.clock.time(), 0.25, GOOD)
+    rig.clock.advance(10)
+    series = await rig.sampler.series("api", 3600, NOON, rig.clock.time())
+    assert total(series.values()).up * TICK == pytest.approx(27.0, abs=0.02)
+
+
 async def test_no_run_is_lost_or_told_twice_on_its_way_to_the_disk(rig: Rig) -> None:
     tracks = [rig.sampler.track(f"check-{number}", 15.0) for number in range(70)]
     for minutes in range(1, 13):
@@ -162,6 +176,7 @@ async def test_a_start_after_a_crash_says_what_is_missing(caplog: pytest.LogCapt
     rig = Rig(FakeStore(opened=crashed))
     await rig.sampler.start()
     assert "the last run did not end in order" in caplog.text
+    assert caplog.records[0].__dict__["fields"]["seen_at"] == "2024-10-04T11:59:20+00:00"
     await rig.sampler.stop(5)
 
 
