@@ -19,7 +19,7 @@ from cbmon.breaker.explain import describe, explain
 from cbmon.breaker.gate import refresh, reshape
 from cbmon.breaker.histogram import Histogram
 from cbmon.breaker.machine import Machine
-from cbmon.breaker.permits import given, take_back
+from cbmon.breaker.permits import count_success, given, hand_out, take_back
 from cbmon.breaker.policy import BreakerPolicy
 from cbmon.breaker.settings import check_policy, merged
 from cbmon.breaker.states import State, Trigger
@@ -171,6 +171,9 @@ class CircuitBreaker:
         """A permit to call, or None: rejected and counted. A permit must be given back by
         :meth:`record` or :meth:`release`, once."""
         core = self._core
+        plain = hand_out(core)
+        if plain is not None:
+            return plain
         with core.lock:
             machine = core.advance()
             generation = machine.acquire()
@@ -191,6 +194,8 @@ class CircuitBreaker:
         """The outcome of an admitted call, which took ``duration`` seconds. Raises ValueError for
         a permit of another breaker, and for one that has been given back."""
         core = self._core
+        if not failed and count_success(core, permit, duration):
+            return
         with core.lock:
             generation = take_back(core, permit)
             machine = core.advance()

@@ -18,6 +18,45 @@ class Permit(int):
     giver: Core | None = None
 
 
+def hand_out(core: Core) -> Permit | None:
+    """A permit without the lock, where that is possible (:mod:`cbmon.breaker.lanes`)."""
+    machine = core.machine
+    generation = machine.free
+    if not generation:
+        return None
+    permit = Permit(generation)
+    permit.giver = core
+    if machine.free == generation:  # at once
+        machine.out += 1
+        machine.version += 1
+        return permit
+    return None
+
+
+def count_success(core: Core, permit: object, duration: float | None) -> bool:
+    """Take a permit back with a plain success, unless that takes the lock."""
+    machine = core.machine
+    if machine.learner is not None or (duration is not None and not duration <= machine.limit):
+        return False
+    now = core.monotonic() if machine.reads else 0.0
+    if (  # at once
+        permit.__class__ is Permit
+        and permit.giver is core
+        and (
+            machine.calm == permit
+            or (
+                machine.brisk == permit
+                and (now < machine.until or machine.successes < machine.last)
+            )
+        )
+    ):
+        permit.giver = None
+        machine.out -= 1
+        machine.successes += 1
+        return True
+    return False
+
+
 def given(core: Core, generation: int) -> Permit:
     """A permit that is out from now on; hold the lock."""
     permit = Permit(generation)
