@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 Read = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 Write = Callable[..., Awaitable[Any]]
 
+KEPT_RUNS: Final = 5_000
+"""Runs of the daemon that are kept, however long the retention is."""
 MOST_RUNS: Final = 500
 """Runs of the daemon that are told of: one that starts again and again must not slow the page."""
 PRUNE_BATCH: Final = 200
@@ -135,6 +137,7 @@ def _begin(connection: Connection, now: float) -> Opened:
     number = 1 if last is None else last["id"] + 1
     row = {"id": number, "started_at": now, "seen_at": now, "orderly": 0}
     connection.execute(insert(daemon_runs), row)
+    connection.execute(delete(daemon_runs).where(daemon_runs.c.id <= number - KEPT_RUNS))
     names = connection.execute(select(result_names)).mappings().all()
     return Opened(
         run=number,

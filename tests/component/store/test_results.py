@@ -152,6 +152,15 @@ async def test_it_is_known_when_a_daemon_ran_and_how_it_ended(store: Store) -> N
     assert spans == [Span(NOON + 600, NOON + 700), Span(NOON + 800, NOON + 800)]
 
 
+async def test_of_a_daemon_that_starts_again_and_again_only_the_last_runs_are_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cbmon.store.results.KEPT_RUNS", 3)
+    for number in range(5):
+        await store.results.begin(NOON + number)
+    assert [span.begin - NOON for span in await store.results.spans(0)] == [2, 3, 4]
+
+
 async def test_a_row_that_cannot_be_read_costs_only_itself(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
