@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -84,7 +85,9 @@ class Bench:
         return target
 
     async def raw(
-        self, handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+        self,
+        handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+        tls: ssl.SSLContext | None = None,
     ) -> int:
         async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
@@ -98,7 +101,7 @@ class Bench:
                 self.conversations.discard(task)
                 writer.close()
 
-        server = await asyncio.start_server(converse, "127.0.0.1", 0)
+        server = await asyncio.start_server(converse, "127.0.0.1", 0, ssl=tls)
         self.servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
