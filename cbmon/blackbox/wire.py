@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cbmon.blackbox.http2 import Http2
 
 HAS_HTTP2: Final = find_spec("h2") is not None
-HEAD_LIMIT: Final = 1024 * 1024
+HEAD_LIMIT: Final = 256 * 1024
 """Bytes of all heads of one answer, interim answers included."""
 _WAITING: Final = 16 * 1024
 """Bytes of a body that wait to be looked at before the target is slowed down."""
