@@ -8,7 +8,7 @@ than a slice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from itertools import chain
 from time import perf_counter
 from typing import Final, Protocol
@@ -91,7 +91,7 @@ class Exposition:
 
     async def stream(
         self, *, openmetrics: bool = False, pause_after: float = PAUSE_AFTER
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The same in chunks of at least :data:`CHUNK` bytes but for the last one."""
         waiting: list[bytes] = []
         size, begun = 0, perf_counter()

@@ -5,9 +5,12 @@ Rule: cheap, and right when all else fails: they touch neither the store nor a t
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import AsyncIterablePayload
 
 from cbmon.web.edge import answer, prefers_json
 from cbmon.web.errors import ApiError
@@ -32,10 +35,29 @@ async def metrics(request: web.Request) -> web.Response:
     }
     exposition = request.app[SERVICES].exposition
     if not takes_gzip(request.headers.get(hdrs.ACCEPT_ENCODING)):
-        return web.Response(body=exposition.stream(openmetrics=openmetrics), headers=headers)
+        return web.Response(
+            body=_Slices(exposition.stream(openmetrics=openmetrics)), headers=headers
+        )
     headers[hdrs.CONTENT_ENCODING] = "gzip"
     body = await exposition.render_gzip(openmetrics=openmetrics)
     return web.Response(body=body, headers=headers)
+
+
+class _Slices(AsyncIterablePayload):
+    """What is rendered while it is sent; given up at once when the scraper hangs up."""
+
+    def __init__(self, slices: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(slices)
+        self._slices = slices
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        """Send all; what is left of it is not kept until the collector comes."""
+        try:
+            await super().write_with_length(writer, content_length)
+        finally:
+            await self._slices.aclose()
 
 
 async def healthy(_: web.Request) -> web.Response:

@@ -6,7 +6,7 @@ named ``…_at`` are Unix seconds, all others are seconds.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -172,7 +172,7 @@ class ComponentView(Protocol):
 class Rendering(Protocol):
     """Renders every metric as it is now, in slices, so that runs go on meanwhile."""
 
-    def stream(self, *, openmetrics: bool = False) -> AsyncIterator[bytes]:
+    def stream(self, *, openmetrics: bool = False) -> AsyncGenerator[bytes, None]:
         """In the Prometheus text format 0.0.4, or in OpenMetrics 1.0, in pieces."""
         ...
 

@@ -6,9 +6,10 @@ Rule: the deadlines are shortened, never the number of clients.
 from __future__ import annotations
 
 import asyncio
+import gc
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import pytest
@@ -151,6 +152,30 @@ async def test_who_does_not_take_the_answer_is_closed(
         await asyncio.sleep(SHORT.write + 0.4)
         assert len(web.server.connections) == 0
         assert web.server.connections.expired == 1
+
+
+async def test_what_nobody_takes_is_kept_no_longer(daemon: Any, serve: Any, connect: Any) -> None:
+    given_up = asyncio.Event()
+
+    class Huge:
+        async def stream(self, *, openmetrics: bool = False) -> AsyncGenerator[bytes, None]:
+            try:
+                for _ in range(1000):
+                    yield b"x" * 64_000
+            finally:
+                given_up.set()
+
+    daemon.exposition = Huge()
+    gc.disable()  # it is not the collector that frees it
+    try:
+        async with serve(daemon, limits=Limits()) as web:
+            client = await connect(web.port)
+            client.writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b"200" in await client.reader.readline()
+            client.writer.transport.abort()
+            await asyncio.wait_for(given_up.wait(), 5)
+    finally:
+        gc.enable()
 
 
 async def test_an_answer_that_takes_its_time_is_not_cut_off(
