@@ -6,8 +6,8 @@ Rule: the deadlines are shortened, never the number of clients.
 from __future__ import annotations
 
 import asyncio
-import gc
 import contextlib
+import gc
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
