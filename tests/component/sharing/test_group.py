@@ -213,7 +213,7 @@ async def test_a_swap_that_is_lost_to_others_is_tried_again() -> None:
     ({"breakers": CircuitBreaker("x")}, TypeError, "breakers: .* expected several CircuitBreakers"),
     ({"listeners": [3]}, TypeError, "listeners: 3 is not callable"),
     ({"listeners": [until]}, TypeError, "is a coroutine function, but nobody awaits it"),
-], ids=str)  # fmt: skip
+])  # fmt: skip
 async def test_wrong_arguments_are_refused_at_once(
     options: dict[str, Any], error: type[Exception], message: str
 ) -> None:

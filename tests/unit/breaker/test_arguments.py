@@ -59,7 +59,7 @@ def test_any_other_name_will_do(name: str) -> None:
     ({"policy": "strict"},
      "policy: 'strict' is not allowed; expected a BreakerPolicy; give a single field by its name"),
     ({"policy": 3}, "policy: 3 is not allowed; expected a BreakerPolicy"),
-], ids=str)  # fmt: skip
+])  # fmt: skip
 def test_policies_and_their_fields(make: Any, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError) as told:
         make(**fields)
@@ -78,7 +78,7 @@ def test_policies_and_their_fields(make: Any, fields: dict[str, Any], message: s
     ({"listeners": [later]}, "is a coroutine function, but nobody awaits it; expected "),
     ({"listeners": [partial(later)]}, "is a coroutine function, but nobody awaits it; expected "),
     ({"listeners": [Later()]}, "is a coroutine function, but nobody awaits it; expected "),
-], ids=str)  # fmt: skip
+])  # fmt: skip
 def test_the_rest_of_a_constructor(make: Any, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError) as told:
         make(**fields)
@@ -120,7 +120,7 @@ class TestPolicies:
     @pytest.mark.parametrize("fields", [
         {"is_failure": bool}, {"call_timeout": 1},
         {"kind": "time", "slow_call_seconds": 1},
-    ], ids=str)  # fmt: skip
+    ])  # fmt: skip
     def test_without_exceptions_something_else_may_fail(self, fields: dict[str, Any]) -> None:
         assert BreakerPolicy(expected_exceptions=(), **fields).expected_exceptions == ()
 
@@ -214,7 +214,7 @@ class TestFallback:
             with pytest.raises(TypeError, match="is a generator and has no value"):
                 breaker.call(func)
 
-    @pytest.mark.parametrize("fallback", [later, partial(later), Later()], ids=repr)
+    @pytest.mark.parametrize("fallback", [later, partial(later), Later()])
     def test_a_coroutine_function_cannot_stand_in_for_a_plain_one(
         self, make: Make, fallback: Any
     ) -> None:

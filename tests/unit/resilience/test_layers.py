@@ -245,7 +245,7 @@ untyped: Any = resilience
     (lambda: untyped.RecoveryCheck("x", print), TypeError, "breaker: 'x' is not allowed"),
     (lambda: untyped.RecoveryCheck(CircuitBreaker("x"), 3), TypeError, "check: 3 is not allow"),
     (lambda: untyped.ThreadRecoveryCheck(CircuitBreaker("x"), _later), TypeError, "a coroutine f"),
-], ids=str)  # fmt: skip
+])  # fmt: skip
 def test_wrong_arguments_are_refused_at_once(
     make: Any, error: type[Exception], message: str
 ) -> None:
