@@ -81,7 +81,7 @@ def daemon() -> Daemon:
 @pytest.fixture
 def busy(daemon: Daemon) -> Daemon:
     """Checks, an export and receivers that something happened to."""
-    names = ['quoted "name"', "back\\slash", "zwei\nZeilen", "Größe ☃", "100 % {} sure", "plain"]
+    names = ['quoted "name"', "back\\slash", "zwei Zeilen", "Größe ☃", "100 % {} sure", "plain"]
     made = [daemon.add(name) for name in names]
     for record, breaker in made:
         daemon.run(record, breaker, GOOD)
