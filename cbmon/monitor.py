@@ -319,9 +319,9 @@ class Monitor:
 
     @staticmethod
     async def _cancel(component: Component) -> None:
-        if component.task is not None:
-            component.task.cancel()
-            await asyncio.wait([component.task])
+        if (run := component.task) is not None:
+            run.cancel()  # which may end it at once
+            await asyncio.wait([run])
 
     # --- moves ---------------------------------------------------------------------------
 
