@@ -15,6 +15,7 @@ from cbmon.interfaces import Attempt
 from cbmon.metrics import ComponentRecord
 from cbmon.model import BreakerInfo, Category, Reason, Result, SkipCause
 from cbmon.monitor import EARLY, Monitor
+from cbmon.probes.steps import Bell
 from cbmon.testing import ManualClock
 from cbmon.timeline import Fire
 
@@ -317,6 +318,27 @@ async def test_a_removed_component_gives_its_permit_back_and_closes_its_probe() 
     assert house.target.closed
     assert house.component.breaker.counts.in_flight == 0
     assert house.component.breaker.counts.failures == 0
+
+
+class Ringing(Target):
+    """Runs without a task, and waits for a bell: it is over at once when it is cancelled."""
+
+    light = True
+
+    async def run(self, attempt: Attempt) -> Result:
+        self.runs += 1
+        await Bell()
+        return attempt.passed()
+
+
+async def test_a_run_that_ends_at_its_cancellation_does_not_keep_its_component() -> None:
+    house = House()
+    house.component.runner = target = Ringing()
+    house.plan.fires[NAME](NAME, 0.0, 0)
+    assert target.runs == 1
+    await house.monitor.remove(NAME)
+    assert target.closed
+    assert house.component.breaker.counts.in_flight == 0
 
 
 async def test_drain_waits_for_runs_then_cancels_what_is_late_as_neutral() -> None:
