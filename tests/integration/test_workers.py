@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.harness import Daemon, Targets, eventually, free_port
-from tests.integration.harness.processes import finished
+from tests.integration.harness.processes import finished, slowness
 from tests.integration.harness.sinks import Reply
 
 RunDaemon = Callable[..., Daemon]
@@ -115,7 +115,9 @@ def test_runs_of_a_worker_that_is_killed_are_done_again(
     killed = workers(daemon)
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
+    began = time.monotonic()
     eventually(lambda: up(daemon) == 2 and not set(workers(daemon)) & set(killed), "new workers")
+    assert time.monotonic() - began < 1.5 * slowness()
     for each in slow:
         eventually(lambda n=each["name"]: seen(daemon, n).get("ok"), "every run to end")  # type: ignore[misc]
     assert (failures(daemon), trips(daemon)) == (0, 0)
