@@ -21,7 +21,7 @@ class Cutter:
     """Stands before the server on ``port``; ``async with`` it.
 
     ``after`` is how many bytes of the server's pass on each connection, None for all; ``said``
-    how many the last one had.
+    how many the last one had, ``lost`` how many more were there and did not pass.
     """
 
     def __init__(self, port: int) -> None:
@@ -31,7 +31,7 @@ class Cutter:
         self.port = 0
         self.after: int | None = None
         self.cut: Cut = "close"
-        self.said = 0
+        self.said = self.lost = 0
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._converse, "127.0.0.1", 0)
@@ -54,7 +54,7 @@ class Cutter:
         task = asyncio.current_task()
         assert task is not None
         self._conversations.add(task)
-        self.said = 0
+        self.said = self.lost = 0
         try:
             await self._forward(reader, writer)
         except (OSError, asyncio.CancelledError):
@@ -72,6 +72,7 @@ class Cutter:
         try:
             while data := await there.read(_STEP):
                 if self.after is not None and self.said + len(data) >= self.after:
+                    self.lost = self.said + len(data) - self.after
                     data = data[: self.after - self.said]
                 writer.write(data)
                 await writer.drain()
