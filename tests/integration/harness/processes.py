@@ -6,13 +6,15 @@ Rule: a wait has a deadline and says at its end what was last seen.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -24,6 +26,9 @@ POLL: Final = 0.02
 _SETPRIV: Final = shutil.which("setpriv")
 DIES_WITH_US: Final = [_SETPRIV, "--pdeathsig", "KILL"] if _SETPRIV else []
 """Put before a command, so that it does not outlive a test run that was killed itself."""
+_FIRST_PORT: Final = 11_000
+_PROCESSES: Final = 8
+"""Into how many parts the ports are split: test processes at once, at most."""
 _MORE_PATHS: Final = ("/usr/sbin", "/sbin", "/usr/lib/postgresql/15/bin")
 
 
@@ -52,11 +57,25 @@ def slowness() -> float:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nobody listens on right now, and another one at each call.
+
+    From below the range that the kernel takes ports of outgoing connections from, and from a part
+    of it that is this test process's own: nobody takes it until the server under test binds it.
+    """
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("the ports never end")
+
+
+def _ports() -> Iterator[int]:
+    first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    size = (first_outgoing - _FIRST_PORT) // _PROCESSES
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PROCESSES
+    part = range(_FIRST_PORT + worker * size, _FIRST_PORT + (worker + 1) * size)
+    start = random.randrange(size)  # another test run beside this one begins elsewhere
+    yield from itertools.cycle([*part[start:], *part[:start]])
 
 
 def eventually(look: Callable[[], T | None], what: str, timeout: float = 10.0) -> T:
@@ -171,3 +190,6 @@ def finished(
         check=False,
         **options,
     )
+
+
+_PORTS: Final = _ports()

@@ -41,6 +41,7 @@ tls-auth-clients no
 class Place:
     port: int
     directory: Path
+    tls_port: int = 0
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +70,14 @@ def redis(home: Path, authority: Any) -> Iterator[Place]:
     directory = home / "redis"
     directory.mkdir()
     authority.write(directory, "redis.test")
-    port = free_port()
+    port, tls_port = free_port(), free_port()
     config = directory / "redis.conf"
-    config.write_text(_REDIS.format(port=port, tls_port=port + 1, directory=directory))
+    config.write_text(_REDIS.format(port=port, tls_port=tls_port, directory=directory))
     process = Process("redis", [program("redis-server", package="redis-server"), config], directory)
     process.start()
     try:
         listening(process, port)
-        yield Place(port, directory)
+        yield Place(port, directory, tls_port)
     finally:
         process.stop()
 
@@ -95,7 +96,7 @@ async def test_redis_says_what_it_is(redis: Place, look: Any) -> None:
 
     result = await look(
         "redis",
-        url=f"rediss://monitor@127.0.0.1:{redis.port + 1}",
+        url=f"rediss://monitor@127.0.0.1:{redis.tls_port}",
         password="other",
         command=["INFO"],
         tls={"ca_file": str(redis.directory.parent / "x"), "insecure_skip_verify": True},
