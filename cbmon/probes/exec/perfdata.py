@@ -23,8 +23,10 @@ _SIZES: Final[Mapping[str, float]] = {
     **{f"{prefix}b": 1000.0**power for power, prefix in enumerate("kmgtpe", 1)},
     **{f"{prefix}ib": 1024.0**power for power, prefix in enumerate("kmgtpe", 1)},
 }
-_VALUE: Final = re.compile(r"([-+]?[0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]{1,3})?)([^0-9;\s]*)")
-_NUMBER: Final = re.compile(r"[-+]?[0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]{1,3})?")
+_WRITTEN: Final = r"[-+]?(?>[0-9]+(?:[.,][0-9]+)?|[.,][0-9]+)(?:[eE][-+]?[0-9]{1,3})?"
+"""A number. Atomic: else a plug-in's thousands of digits are tried in every division of them."""
+_VALUE: Final = re.compile(rf"({_WRITTEN})([^0-9;\s]*)")
+_NUMBER: Final = re.compile(_WRITTEN)
 _QUOTED: Final = re.compile(r"'((?:[^']|'')*)'=")
 _PLAIN: Final = re.compile(r"([^\s=']+)=")
 

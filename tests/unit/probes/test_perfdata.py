@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from hypothesis import given
@@ -82,6 +83,16 @@ def test_an_output_without_words_is_parted_too(output: str) -> None:
     message, _, _ = split_output(output)
 
     assert message == ""
+
+
+@pytest.mark.parametrize("end", ["x9", "e9999", ".9.9", "", ","])
+@pytest.mark.parametrize("begin", ["a=", "a=1;;;", "a=1;2;3;4;", "a=."])
+def test_numbers_of_thousands_of_digits_take_no_time(begin: str, end: str) -> None:
+    begun = time.process_time()
+
+    parse(begin + "9" * 60_000 + end)
+
+    assert time.process_time() - begun < 1.0
 
 
 @given(st.text(max_size=400))
