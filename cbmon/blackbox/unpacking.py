@@ -49,8 +49,9 @@ class _Zlib:
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        full = False  # what zlib has taken may yield more than fits into a step
         try:
-            while data:
+            while data or full:
                 if self._member.eof:
                     if self._wbits < 0:  # what follows a deflate stream is left unread
                         return
@@ -58,11 +59,13 @@ class _Zlib:
                 self._begun = True
                 spare = self._member.copy()
                 try:
-                    yield self._member.decompress(data, STEP)
+                    piece = self._member.decompress(data, STEP)
                 except zlib.error:
                     yield from _sound_part(spare, data)
                     raise
+                yield piece
                 data = self._member.unconsumed_tail or self._member.unused_data
+                full = len(piece) == STEP and not self._member.eof
         except zlib.error as error:
             raise ProbeError(Reason.PROTOCOL, f"cannot decompress: {error}") from error
 

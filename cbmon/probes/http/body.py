@@ -83,11 +83,14 @@ class _Unpacker:
         return self._member is not None and self._member.eof
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        full = False  # what zlib has taken may yield more than fits into a step
         try:
-            while data:
+            while data or full:
                 member = self._begun(data)
-                yield member.decompress(data, STEP)
+                piece = member.decompress(data, STEP)
+                yield piece
                 data = member.unconsumed_tail or member.unused_data
+                full = len(piece) == STEP and not member.eof
         except zlib.error as error:
             raise ProbeError(Reason.PROTOCOL, "the compressed body is damaged") from error
 

@@ -242,6 +242,12 @@ def test_what_was_packed_is_unpacked() -> None:
     assert unpacker("") is None
 
 
+@pytest.mark.parametrize("more", [-1, 0, 1, 100, STEP, STEP + 1])
+def test_what_yields_more_than_a_step_with_its_last_byte_is_whole(more: int) -> None:
+    text = b"a" * (STEP + more)
+    assert unpacked("deflate", raw(text)) == text
+
+
 @pytest.mark.parametrize(
     ("compression", "data"),
     [("gzip", b""), ("gzip", b"x"), ("gzip", gzip.compress(b"x", mtime=0)[:-1]), ("deflate", b""),

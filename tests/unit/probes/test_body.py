@@ -52,6 +52,13 @@ def test_every_encoding_is_unpacked_in_any_pieces(encoding: str, data: bytes, st
     assert body.unpacked == len(TEXT)
 
 
+@pytest.mark.parametrize("more", [-1, 0, 1, 100, STEP, STEP + 1])
+def test_a_body_whose_last_byte_yields_more_than_a_step_is_whole(more: int) -> None:
+    text = b"a" * (STEP + more)
+
+    assert fed(raw_deflate(text), "deflate").content == text
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_an_empty_body_is_empty_in_any_encoding(encoding: str) -> None:
     assert fed(b"", encoding).content == b""
