@@ -14,19 +14,19 @@ import contextlib
 import os
 import platform
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
-from http.client import IncompleteRead
+from functools import cached_property
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import _targets
-from benchmarks.daemon import await_ready, cpu, histogram, quantile, resident, total
+from benchmarks.daemon import await_ready, cpu, histogram, quantile, resident
 
 OPTIONS = {
     "tcp": "tcp: {{address: '127.0.0.1:{port}'}}",
@@ -76,36 +76,78 @@ def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-def skipped(text: str, cause: str) -> float:
-    return sum(
-        float(line.rsplit(" ", 1)[1])
-        for line in text.splitlines()
-        if line.startswith(f'cbmon_check_skipped_total{{cause="{cause}"')
-    )
+class Numbers:
+    """The text of a scrape, of which only the families that are asked for are looked at.
+
+    90 MB for 16,000 checks: to take them apart would need a processor for seconds.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+
+    def lines(self, family: str) -> list[str]:
+        """The samples of one family, which stand together."""
+        start = self._text.find(f"\n# TYPE {family} ".encode())
+        if start < 0:
+            return []
+        end = self._text.find(b"\n# ", start + 3)
+        found = self._text[start + 1 : len(self._text) if end < 0 else end]
+        return found.decode().splitlines()[1:]
+
+    def total(self, family: str, having: str = "") -> float:
+        """The sum of its samples, of those that have a text in them."""
+        return sum(float(one.rsplit(" ", 1)[1]) for one in self.lines(family) if having in one)
+
+    def buckets(self, family: str) -> list[tuple[float, float]]:
+        """Its buckets, those of all series together."""
+        found: dict[float, float] = {}
+        for bound, count in histogram("\n".join(self.lines(family)), family):
+            found[bound] = found.get(bound, 0.0) + count
+        return sorted(found.items())
 
 
 class Counted:
-    """What was counted, and used, up to a moment."""
+    """What was used, and counted, up to a moment; what it says is worked out when asked for."""
 
     def __init__(self, pid: int, port: int, target: int) -> None:
         self.at = time.monotonic()
         self.cpu = {each: cpu(each) for each in (pid, *children(pid), target)}
-        self.text = scrape(port)
-        self.runs = total(self.text, "cbmon_check_runs_total")
-        self.failures = total(self.text, "cbmon_check_failures_total")
-        self.trips = total(self.text, "circuit_breaker_trips_total")
-        self.repeated = total(self.text, "cbmon_worker_runs_repeated_total")
-        self.skips = {cause: skipped(self.text, cause) for cause in ("missed", "overrun")}
+        self.numbers = scrape(port)
+        self.scrape = time.monotonic() - self.at
+
+    @cached_property
+    def runs(self) -> float:
+        return self.numbers.total("cbmon_check_runs_total")
+
+    @cached_property
+    def failures(self) -> float:
+        return self.numbers.total("cbmon_check_failures_total")
+
+    @cached_property
+    def trips(self) -> float:
+        return self.numbers.total("circuit_breaker_trips_total")
+
+    @cached_property
+    def repeated(self) -> float:
+        return self.numbers.total("cbmon_worker_runs_repeated_total")
+
+    @cached_property
+    def skips(self) -> dict[str, float]:
+        name = "cbmon_check_skipped_total"
+        return {each: self.numbers.total(name, f'cause="{each}"') for each in ("missed", "overrun")}
 
 
-def scrape(port: int) -> str:
-    """All metrics, 90 MB for 16,000 checks; again if the machine is too busy to be in time."""
-    while True:
-        with (
-            contextlib.suppress(IncompleteRead),
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer,
-        ):
-            return b"".join(iter(lambda: answer.read(1 << 20), b"")).decode()
+def scrape(port: int) -> Numbers:
+    """All metrics, by a client that only takes the bytes."""
+    asked = f"GET /metrics HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n"
+    text, taken = bytearray(), memoryview(bytearray(1 << 20))
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(asked.encode())
+        while got := connection.recv_into(taken):
+            text += taken[:got]
+    if b"\n# TYPE cbmon_build_info " not in text:
+        raise ConnectionError(f"a scrape of {len(text)} bytes was cut off")
+    return Numbers(bytes(text))
 
 
 def troubles(home: Path) -> list[str]:
@@ -130,23 +172,13 @@ def compare(first: Counted, last: Counted, pid: int, target: int) -> None:
         name = names.get(each, "worker")
         told(f"{name}, share of a core", used / passed)
         told(f"{name}, µs of CPU per run of all", used / max(runs, 1.0) * 1e6)
-    lateness = "cbmon_scheduler_lateness_seconds"
-    late = quantile(histogram(first.text, lateness), histogram(last.text, lateness), 0.99)
-    told("lateness p99, at most", late, "s")
-    durations = "circuit_breaker_call_duration_seconds"
-    told("of runs, duration p99, at most", spread(first.text, last.text, durations), "s")
-
-
-def spread(first: str, last: str, name: str) -> float:
-    """The 99th percentile's bucket of all checks together."""
-
-    def summed(text: str) -> list[tuple[float, float]]:
-        found: dict[float, float] = {}
-        for bound, count in histogram(text, name):
-            found[bound] = found.get(bound, 0.0) + count
-        return sorted(found.items())
-
-    return quantile(summed(first), summed(last), 0.99)
+    told("scrapes before and after, the slower", max(first.scrape, last.scrape), "s")
+    for name, family in (
+        ("lateness", "cbmon_scheduler_lateness_seconds"),
+        ("of runs, duration", "circuit_breaker_call_duration_seconds"),
+    ):
+        between = first.numbers.buckets(family), last.numbers.buckets(family)
+        told(f"{name} p99, at most", quantile(*between, 0.99), "s")
 
 
 def started(home: Path) -> int:

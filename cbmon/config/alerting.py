@@ -84,6 +84,7 @@ ALERTS: Final[Mapping[str, Alert]] = {
     "CbmonStoreErrors": Alert(severity="warning", threshold=0, unit="errors in 15 minutes"),
     "CbmonSchedulerLate": Alert(severity="warning", hold=5 * _M, threshold=1, unit="seconds"),
     "CbmonEventLoopLag": Alert(severity="warning", hold=5 * _M, threshold=0.5, unit="seconds"),
+    "CbmonWorkersDying": Alert(severity="warning", threshold=2, unit="deaths in 15 minutes"),
     "CbmonRulesOutdated": Alert(severity="info", hold=_H),
 }
 """Every alert by name, in the order of the documentation."""

@@ -45,6 +45,13 @@ WORKER_REPEATED: Final = Family(
     help="Runs that began again because their worker had died.",
     absent=_ABSENT,
 )
+WORKER_UNANSWERED: Final = Family(
+    name="cbmon_worker_runs_unanswered_total",
+    type="counter",
+    labels=_W,
+    help="Runs that were given up because their worker, which lives, did not say how they ended.",
+    absent=_ABSENT,
+)
 WORKER_IN_FLIGHT: Final = Family(
     name="cbmon_worker_runs_in_flight",
     type="gauge",
@@ -74,6 +81,6 @@ WORKER_DESCRIPTORS: Final = Family(
     absent=_ABSENT,
 )
 WORKERS: Final = (
-    WORKER_COUNT, WORKER_UP, WORKER_RESTARTS, WORKER_RUNS, WORKER_REPEATED, WORKER_IN_FLIGHT,
-    WORKER_CPU, WORKER_MEMORY, WORKER_DESCRIPTORS,
+    WORKER_COUNT, WORKER_UP, WORKER_RESTARTS, WORKER_RUNS, WORKER_REPEATED, WORKER_UNANSWERED,
+    WORKER_IN_FLIGHT, WORKER_CPU, WORKER_MEMORY, WORKER_DESCRIPTORS,
 )  # fmt: skip

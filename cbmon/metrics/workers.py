@@ -17,7 +17,8 @@ class WorkerRecord:
     """What is counted of one worker. ``cpu`` is in seconds, ``resident`` in bytes."""
 
     __slots__ = (
-        "cpu", "descriptors", "in_flight", "name", "repeated", "resident", "restarts", "runs", "up",
+        "cpu", "descriptors", "in_flight", "name", "repeated", "resident", "restarts", "runs",
+        "unanswered", "up",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -26,6 +27,7 @@ class WorkerRecord:
         self.restarts = 0
         self.runs = 0
         self.repeated = 0
+        self.unanswered = 0
         self.in_flight = 0
         self.cpu = 0.0
         self.resident = 0
@@ -49,6 +51,7 @@ def worker_sections(records: Iterable[WorkerRecord]) -> Iterator[tuple[Family, b
     yield plain(f.WORKER_RESTARTS, "restarts")
     yield plain(f.WORKER_RUNS, "runs")
     yield plain(f.WORKER_REPEATED, "repeated")
+    yield plain(f.WORKER_UNANSWERED, "unanswered")
     yield plain(f.WORKER_IN_FLIGHT, "in_flight")
     yield plain(f.WORKER_CPU, "cpu")
     yield plain(f.WORKER_MEMORY, "resident")

@@ -68,7 +68,7 @@ class Delegate(Elsewhere):
 class AwayRun(asyncio.Future[None]):
     """A run that was ordered; done when it is over. Cancelled, it is cancelled in the worker."""
 
-    __slots__ = ("_done", "_worker", "deaths", "delegate", "number", "plan", "sent", "timeout")
+    __slots__ = ("_done", "_worker", "deaths", "delegate", "number", "plan", "sent_at", "timeout")
 
     def __init__(
         self, worker: Orders, number: int, delegate: Delegate, timeout: float, plan: Plan, *,
@@ -81,8 +81,15 @@ class AwayRun(asyncio.Future[None]):
         self.delegate = delegate
         self.timeout = timeout
         self.plan = plan
-        self.sent = False
+        self.sent_at: float | None = None
+        """When the process that is there now was told, by the event loop's clock."""
         self.deaths = 0
+
+    @property
+    def longest(self) -> float:
+        """Seconds after which it has ended, however it goes."""
+        plan = self.plan
+        return (1 + plan.confirmations) * self.timeout + plan.confirmations * plan.delay
 
     def cancel(self, msg: Any = None) -> bool:  # noqa: ARG002 - as of every future
         """Nobody wants to know how it ends; whether there was anything to cut off."""

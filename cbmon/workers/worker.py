@@ -2,7 +2,7 @@
 
 Rule: the place outlives its processes. What was ordered is remembered until it has ended, so that
 the next process begins it again; only a run that was there at several deaths is not repeated,
-because it may be what they died of.
+because it may be what they died of. A run that a process which lives does not answer is given up.
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ ENDS_WITHIN: Final = 1.0
 PING_EVERY: Final = 1.0
 SILENT: Final = 10
 """Questions without an answer after which a worker is taken for stuck."""
+UNANSWERED: Final = 15.0
+"""Seconds after its longest time when a run is given up: a worker that is stuck is replaced before,
+and its runs are repeated."""
 _WRAP: Final = 1 << 32
 
 
@@ -153,6 +156,7 @@ class Worker:
         while line.unanswered < SILENT:
             line.unanswered += 1
             line.send(Kind.PING)
+            self._give_up_unanswered()
             await asyncio.sleep(PING_EVERY)
         log.error("worker is stuck", extra=fields(worker=self._record.name))
         line.close()
@@ -182,16 +186,34 @@ class Worker:
         self._record.up = self._record.resident = self._record.descriptors = 0
         self._cpu = self._record.cpu
         for number, run in list(self._runs.items()):
-            if not run.sent:
+            if run.sent_at is None:
                 continue
-            run.sent = False
+            run.sent_at = None
             run.deaths += 1
             if run.deaths < DEATHS:
                 self._record.repeated += 1
                 continue
             del self._runs[number]
-            text = f"internal error: its worker died {DEATHS} times while this run was going on"
-            run.over(Result(ok=False, duration=0.0, reason=Reason.INTERNAL, error=text))
+            _give_up(run, f"its worker died {DEATHS} times while this run was going on")
+
+    def _give_up_unanswered(self) -> None:
+        """End the runs of which the worker should have said long ago how they ended."""
+        now = asyncio.get_running_loop().time()
+        for number, run in list(self._runs.items()):
+            if run.sent_at is None or now - run.sent_at <= run.longest + UNANSWERED:
+                continue
+            del self._runs[number]
+            self._cancelled.append(number)
+            self._record.unanswered += 1
+            waited = f"{now - run.sent_at:.1f} s"
+            log.error(
+                "worker does not answer a run",
+                extra=fields(worker=self._record.name, check=run.delegate.number, waited=waited),
+            )
+            _give_up(run, f"its worker has not said within {waited} how this run ended")
+        self._record.in_flight = len(self._runs)
+        if self._cancelled:
+            self._soon()
 
     # --- work ----------------------------------------------------------------------------
 
@@ -217,7 +239,7 @@ class Worker:
 
     def cancel(self, run: AwayRun) -> None:
         """Nobody wants to know how it ends."""
-        if self._runs.pop(run.number, None) is not None and run.sent:
+        if self._runs.pop(run.number, None) is not None and run.sent_at is not None:
             self._cancelled.append(run.number)
             self._soon()
 
@@ -273,13 +295,14 @@ class Worker:
             self._soon()
 
     def _order(self, line: Line, orders: list[int]) -> None:
+        now = asyncio.get_running_loop().time()
         pairs: list[int] = []
         unknown: dict[int, Definition] = {}
         for number in orders:
             run = self._runs.get(number)
             if run is None:
                 continue
-            run.sent = True
+            run.sent_at = now
             delegate = run.delegate
             check = delegate.number
             if delegate.known != (known := (self._life, run.timeout, run.plan)):
@@ -293,6 +316,11 @@ class Worker:
         if pairs:
             line.send(Kind.ORDER, numbers(pairs))
         self._record.in_flight = len(self._runs)
+
+
+def _give_up(run: AwayRun, why: str) -> None:
+    text = f"internal error: {why}"
+    run.over(Result(ok=False, duration=0.0, reason=Reason.INTERNAL, error=text))
 
 
 def wait_after(quick_deaths: int) -> float:

@@ -22,7 +22,7 @@ from cbmon.rules.scenes.scene import (
 )
 from cbmon.rules.words import humanized
 
-STORE_WINDOW: Final = 15 * 60.0
+COUNTED_WINDOW: Final = 15 * 60.0
 LATE_WINDOW: Final = 10 * 60.0
 GONE_WINDOW: Final = 6 * 3600.0
 OTHER: Final = "other.example:9813"
@@ -34,7 +34,8 @@ def daemon_scenes(plan: Plan) -> Iterator[Scene]:
     yield _gone_for_good(plan)
     yield _never_there(plan)
     yield _refused(plan)
-    yield _store(plan)
+    yield _counted(plan, "CbmonStoreErrors", "accesses fail", "cbmon_store_errors_total")
+    yield _counted(plan, "CbmonWorkersDying", "one dies", "cbmon_worker_restarts_total", worker="2")
     yield _late(plan)
     yield _lag(plan)
     yield _outdated(plan)
@@ -111,31 +112,20 @@ def _refused(plan: Plan) -> Scene:
     )
 
 
-def _store(plan: Plan) -> Scene:
-    """Some accesses fail in one sample and are seen for as long as it is in the window."""
-    alert = "CbmonStoreErrors"
-    film, hold = film_for(plan, alert, STORE_WINDOW), plan.hold(alert)
-    errors = plan.threshold(alert) + 1
-    last_good = film.clear_of(film.samples_for(STORE_WINDOW) + 2, (STORE_WINDOW,))
-    total = last_good + film.samples_for(STORE_WINDOW + hold) + 8
+def _counted(plan: Plan, alert: str, what: str, name: str, **labels: str) -> Scene:
+    """Something is counted in one sample and is seen for as long as it is in the window."""
+    film, hold = film_for(plan, alert, COUNTED_WINDOW), plan.hold(alert)
+    times = plan.threshold(alert) + 1
+    last_good = film.clear_of(film.samples_for(COUNTED_WINDOW) + 2, (COUNTED_WINDOW,))
+    total = last_good + film.samples_for(COUNTED_WINDOW + hold) + 8
     cast = Cast(film, series_labels(plan))
-    name = "cbmon_store_errors_total"
-    labels = cast.add(name, rising(7, [(0.0, last_good), (errors, 1), (0.0, total)]))
-    cast.add(
-        name,
-        rising(7, [(0.0, last_good), (plan.threshold(alert) * 0.9, 1), (0.0, total)]),
-        instance=OTHER,
-    )
-    firing = Firing(labels, f"{errors:.0f}")
+    found = cast.add(name, rising(7, [(0.0, last_good), (times, 1), (0.0, total)]), **labels)
+    few = rising(7, [(0.0, last_good), (plan.threshold(alert) * 0.9, 1), (0.0, total)])
+    cast.add(name, few, **{**labels, "instance": OTHER})
+    firing = Firing(found, f"{times:.0f}")
     true = film.step_from(film.sample(last_good + 1))
-    false = film.step_after(film.sample(last_good) + STORE_WINDOW * 1000)
-    return Scene(
-        alert,
-        "accesses fail",
-        film,
-        cast.series,
-        shown(plan, alert, film, (true, false), firing),
-    )
+    false = film.step_after(film.sample(last_good) + COUNTED_WINDOW * 1000)
+    return Scene(alert, what, film, cast.series, shown(plan, alert, film, (true, false), firing))
 
 
 def _late(plan: Plan) -> Scene:

@@ -12,6 +12,7 @@ import pytest
 
 from cbmon.metrics.workers import WorkerRecord
 from cbmon.model import Reason
+from cbmon.probes.run import Plan
 from cbmon.workers import worker as workers
 from cbmon.workers.pool import STOP_WITHIN, Workers
 from cbmon.workers.worker import DEATHS
@@ -91,6 +92,28 @@ async def test_a_worker_that_is_stuck_is_replaced(
     await eventually(lambda: bench.records[0].restarts and bench.records[0].up)
     assert not alive(first)
     assert (await look(bench.check("tcp", address=await bench.serve(hang_up)))).ok
+
+
+async def test_a_run_that_a_worker_never_answers_is_given_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "UNANSWERED", 0.2)
+    check = bench.check("tcp", address=await bench.serve(Silent()), expect={"matches": "x"})
+    os.kill(bench.pid, signal.SIGSTOP)
+    result = await look(check, 0.1)
+    os.kill(bench.pid, signal.SIGCONT)
+    record = bench.records[0]
+    assert (result.ok, result.reason) == (False, Reason.INTERNAL)
+    assert "has not said within" in (result.error or "")
+    assert (record.unanswered, record.in_flight, record.restarts) == (1, 0, 0)
+    assert (await look(bench.check("tcp", address=await bench.serve(hang_up)))).ok
+    assert (record.unanswered, record.restarts) == (1, 0)
+
+
+async def test_a_run_that_looks_again_has_time_for_it(bench: Bench) -> None:
+    again = Plan(confirmations=2, delay=0.5)
+    check = bench.check("tcp", address="127.0.0.1:1")
+    assert check.begin(3.0, again, lambda _: None).longest == 3 * 3.0 + 2 * 0.5
 
 
 async def test_a_worker_that_speaks_nonsense_is_replaced(bench: Bench) -> None:
