@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cbmon.breaker.arguments import check_called, several
 from cbmon.breaker.counts import Counts, count
-from cbmon.breaker.events import KINDS, BreakerEvent
 from cbmon.breaker.gate import hold, refresh, reshape
 from cbmon.breaker.machine import Machine
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from asyncio import Timeout
 
     from cbmon.breaker.clock import Clock
+    from cbmon.breaker.events import BreakerEvent
     from cbmon.breaker.histogram import Histogram
 
 T = TypeVar("T")
@@ -191,7 +191,7 @@ class Core:
         limit = self.machine.policy.call_timeout
         if limit is None:
             return None
-        import asyncio  # noqa: PLC0415 - costs more than the whole library; it is loaded by now
+        import asyncio  # costs more than the whole library; it is loaded by now
 
         return asyncio.timeout(limit)
 
@@ -230,6 +230,8 @@ class Core:
     def listen(self, listener: Listener, kinds: Iterable[str] | None) -> None:
         """Add a listener for some kinds, or for all."""
         check_called(listener, "listener", "listener(event)")
+        from cbmon.breaker.events import KINDS  # here, so that events are there when one is told
+
         asked = KINDS if kinds is None else frozenset(several(kinds, "kinds", "kinds of event"))
         if unknown := asked - KINDS:
             raise ValueError(f"kinds: {sorted(unknown)} are not allowed; expected {sorted(KINDS)}")
@@ -259,7 +261,7 @@ def _shared(kinds: frozenset[str]) -> frozenset[str]:
 
 
 def _log(name: str, kind: str, error: Exception) -> None:
-    import logging  # noqa: PLC0415 - costs a third of the library's import, for a rare case
+    import logging  # costs a third of the library's import, for a rare case
 
     log = logging.getLogger("cbmon.breaker")
     log.error("listener failed breaker=%s kind=%s", name, kind, exc_info=error)

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 from cbmon.breaker import verdicts
 from cbmon.breaker.backoff import draw, fresh_seed, wait_of
 from cbmon.breaker.errors import InvalidTransitionError
-from cbmon.breaker.events import BreakerEvent
 from cbmon.breaker.gate import LIVE, LONG_AGO, hold, refresh, reshape, window_for
 from cbmon.breaker.parts import LastFailure, LastMove, Opening, Trials
 from cbmon.breaker.states import MOVES, TRIPS, State, Trigger
@@ -26,6 +25,7 @@ from cbmon.breaker.telling import tell_call, tell_move, tell_rate
 
 if TYPE_CHECKING:
     from cbmon.breaker.adaptive import Learner
+    from cbmon.breaker.events import BreakerEvent
     from cbmon.breaker.policy import BreakerPolicy
     from cbmon.breaker.shedding import Shedding
 

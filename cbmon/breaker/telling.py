@@ -1,23 +1,17 @@
 """Making events of what a machine did.
 
-Rule: an event that nobody listens to is not made; ``forced_closed`` tells transitions only.
+Rule: an event that nobody listens to is not made, nor are its classes imported: making them costs
+more than any other part of ``import cbmon``. ``forced_closed`` tells transitions only.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cbmon.breaker.events import (
-    BreakerEvent,
-    CallEvent,
-    RateEvent,
-    ReconfiguredEvent,
-    ResetEvent,
-    TransitionEvent,
-)
 from cbmon.breaker.states import State
 
 if TYPE_CHECKING:
+    from cbmon.breaker.events import BreakerEvent
     from cbmon.breaker.machine import Machine
     from cbmon.breaker.parts import LastMove
     from cbmon.breaker.verdicts import Finding
@@ -32,6 +26,8 @@ def tell_call(
 ) -> None:
     """A call ended, or was rejected."""
     if kind in machine.heard and machine.state is not State.FORCED_CLOSED:
+        from cbmon.breaker.events import CallEvent
+
         _keep(
             machine,
             CallEvent(
@@ -49,6 +45,8 @@ def tell_call(
 def tell_rate(machine: Machine, finding: Finding) -> None:
     """A rate is at its threshold."""
     if finding.event in machine.heard:
+        from cbmon.breaker.events import RateEvent
+
         _keep(
             machine,
             RateEvent(
@@ -67,6 +65,8 @@ def tell_move(machine: Machine, move: LastMove) -> None:
     """The machine has just made this move."""
     if "transition" not in machine.heard:
         return
+    from cbmon.breaker.events import TransitionEvent
+
     last, opening = machine.last_failure, machine.opening
     _keep(
         machine,
@@ -92,6 +92,8 @@ def tell_move(machine: Machine, move: LastMove) -> None:
 def tell_reset(machine: Machine, actor: str | None, reason: str | None) -> None:
     """Somebody reset it, or a snapshot was corrupt."""
     if "reset" in machine.heard:
+        from cbmon.breaker.events import ResetEvent
+
         at = machine.now + machine.offset
         _keep(
             machine,
@@ -102,6 +104,8 @@ def tell_reset(machine: Machine, actor: str | None, reason: str | None) -> None:
 def tell_reconfigured(machine: Machine, actor: str | None, reason: str | None) -> None:
     """Another policy is in force."""
     if "reconfigured" in machine.heard:
+        from cbmon.breaker.events import ReconfiguredEvent
+
         _keep(
             machine,
             ReconfiguredEvent(

@@ -5,9 +5,8 @@ Rule: one line per field here; every refusal is a ``ValueError`` that says field
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from cbmon.breaker.arguments import is_coroutine_function
 
@@ -19,8 +18,7 @@ RULES: Final = ("error_rate", "throttling", "latency")
 LARGEST_WINDOW: Final = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """A numeric field: its type, its bounds, and whether None is a value."""
 
     type: type

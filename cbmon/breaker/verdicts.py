@@ -6,8 +6,7 @@ so that 7 of 100 reaches 0.07. Nothing here changes anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cbmon.breaker.states import Trigger
 
@@ -21,8 +20,7 @@ SLOW_BIT: Final = 2
 RUN_BIT: Final = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(NamedTuple):
     """One threshold that is reached. ``bit`` tells findings of one excursion apart."""
 
     bit: int
@@ -34,8 +32,7 @@ class Finding:
     calls: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the trial calls say."""
 
     passed: bool
