@@ -85,6 +85,7 @@ ALERTS: Final[Mapping[str, Alert]] = {
     "CbmonSchedulerLate": Alert(severity="warning", hold=5 * _M, threshold=1, unit="seconds"),
     "CbmonEventLoopLag": Alert(severity="warning", hold=5 * _M, threshold=0.5, unit="seconds"),
     "CbmonWorkersDying": Alert(severity="warning", threshold=2, unit="deaths in 15 minutes"),
+    "CbmonApplicationSilent": Alert(severity="warning", hold=5 * _M),
     "CbmonRulesOutdated": Alert(severity="info", hold=_H),
 }
 """Every alert by name, in the order of the documentation."""

@@ -72,7 +72,7 @@ def test_every_recorded_series_in_a_rule_is_one_that_is_recorded(rules: dict[str
 
 def test_every_label_in_a_text_is_one_that_the_alert_has(rules: dict[str, Any]) -> None:
     known = {"component", "category", "check", "export", "receiver", "group", "slo", "objective"}
-    known |= {"discovery", "instance", "state", "worker"}
+    known |= {"discovery", "instance", "state", "worker", "application", "process"}
     texts = " ".join(str(rule.get("annotations")) for rule in every(rules))
     assert set(re.findall(r"\$labels\.(\w+)", texts)) <= known
 

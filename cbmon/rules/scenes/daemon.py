@@ -38,6 +38,7 @@ def daemon_scenes(plan: Plan) -> Iterator[Scene]:
     yield _counted(plan, "CbmonWorkersDying", "one dies", "cbmon_worker_restarts_total", worker="2")
     yield _late(plan)
     yield _lag(plan)
+    yield _silent(plan)
     yield _outdated(plan)
 
 
@@ -173,6 +174,19 @@ def _lag(plan: Plan) -> Scene:
     return Scene(
         alert, "held up", film, cast.series, shown(plan, alert, film, (true, false), firing)
     )
+
+
+def _silent(plan: Plan) -> Scene:
+    """An application falls silent and is heard again; its other process reports on."""
+    alert = "CbmonApplicationSilent"
+    film, run = _plain(plan, alert)
+    cast = Cast(film, series_labels(plan))
+    name, shop = "cbmon_app_up", {"application": "shop", "process": "web-1"}
+    labels = cast.add(name, run.pattern(1.0, [0.0, GONE]), **shop)
+    cast.add(name, run.steady(1.0), **{**shop, "process": "web-2"})
+    true, false = run.outlived(plan.bridge(alert)), film.step_from(run.recovery)
+    seen = shown(plan, alert, film, (true, false), Firing(labels))
+    return Scene(alert, "silent", film, cast.series, seen)
 
 
 def _outdated(plan: Plan) -> Scene:
