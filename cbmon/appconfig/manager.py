@@ -2,6 +2,7 @@
 
 Rule: a change is all or nothing. What is refused changes nothing and says everything that is
 wrong; what is accepted is in force at once in the breakers that live, which keep their state.
+What is accepted and does nothing is a BreakerWarning.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +20,10 @@ from cbmon.appconfig.layers import Layer, LayerReader
 from cbmon.appconfig.model import BreakerConfig
 from cbmon.appconfig.reading import Entry, Parts, read_files, read_text
 from cbmon.appconfig.resolve import Resolver
-from cbmon.breaker import BreakerPolicy, CircuitBreaker
+from cbmon.breaker import BreakerPolicy, BreakerWarning, CircuitBreaker
 from cbmon.breaker.registry import BreakerRegistry
 from cbmon.config.nodes import Block
-from cbmon.config.problems import ConfigError, Place, Problems
+from cbmon.config.problems import ConfigError, Place, Problem, Problems
 from cbmon.config.words import shown
 from cbmon.resilience import Bulkhead
 
@@ -38,8 +40,8 @@ class BreakerConfigs:
     """What the files say, and the breakers that are made of it.
 
     ``environment`` chooses the overlay; None is the one that ``CBMON_ENVIRONMENT`` names, or no
-    overlay. ``registry`` is where the breakers are made. Made by :func:`load_breakers`. Threads
-    may share it.
+    overlay. ``registry`` is where the breakers are made. ``warnings`` are the fields that do
+    nothing under the kind they are set for. Made by :func:`load_breakers`. Threads may share it.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class BreakerConfigs:
         self._overrides: dict[str, Layer] = {}
         self._callbacks: list[Callback] = []
         self._bulkheads: dict[str, Bulkhead] = {}
-        self._configs, self.environments = _checked(parts, environment, {})
+        self._configs, self.environments, self.warnings = _checked(parts, environment, {})
 
     # --- asking --------------------------------------------------------------------------
 
@@ -88,7 +90,7 @@ class BreakerConfigs:
         """Those that there are in an environment, as they are there; KeyError for an unknown."""
         if environment not in self.environments:
             raise KeyError(environment)
-        configs, _ = _checked(self._parts, environment, self._overrides)
+        configs, _, _ = _checked(self._parts, environment, self._overrides)
         return list(configs.values())
 
     # --- what is made of it --------------------------------------------------------------
@@ -130,12 +132,14 @@ class BreakerConfigs:
             before = self._configs[name]
             over = layer.over(self._overrides.get(name, Layer()))
             entry = self._parts.entries[name]
-            after = Resolver(self._parts, problems).one(entry, self.environment, over)
+            resolver = Resolver(self._parts, problems)
+            after = resolver.one(entry, self.environment, over)
             problems.check([file])
             self._overrides[name] = over
             self._configs[name] = after
             self._apply(after)
         self._tell([(before, after)])
+        _warn([idle for idle in resolver.warnings() if idle.file == file])
         return after
 
     def reload(self) -> list[str]:
@@ -150,16 +154,18 @@ class BreakerConfigs:
         problems.check(parts.files)
         with self._lock:
             kept = {name: it for name, it in self._overrides.items() if name in parts.entries}
-            configs, environments = _checked(parts, self.environment, kept)
+            configs, environments, idle = _checked(parts, self.environment, kept)
             changes = _differences(self._configs, configs)
             self._parts, self._overrides = parts, kept
             self._configs, self.environments = configs, environments
+            fresh, self.warnings = [it for it in idle if it not in self.warnings], idle
             for before, after in changes:
                 if after is not None:
                     self._apply(after)
                 elif before is not None:
                     self.registry.remove(before.name)
         self._tell(changes)
+        _warn(fresh)
         return [one.name for before, after in changes if (one := after or before) is not None]
 
     def _apply(self, config: BreakerConfig) -> None:
@@ -229,13 +235,18 @@ def breaker_config(
     place = (Place(file, 1, 1), "")
     base = Layer(template=template, template_place=(place[0], "template"))
     entry = Entry(name=name, place=place, layer=layer.over(base))
-    config = Resolver(Parts(entries={name: entry}), problems).one(entry, environment)
+    resolver = Resolver(Parts(entries={name: entry}), problems)
+    config = resolver.one(entry, environment)
     problems.check([file])
+    _warn(resolver.warnings())
     return config
 
 
 def validate(path: Path | str, *, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Every problem of a file or directory as ``file:line:col: path: message``; empty if none."""
+    """Every problem of a file or directory as ``file:line:col: path: message``; empty if none.
+
+    What does nothing is no problem but a BreakerWarning, in the same words.
+    """
     try:
         load_breakers(path, environ=environ)
     except ConfigError as error:
@@ -282,33 +293,42 @@ def _made(
 ) -> BreakerConfigs:
     _check_all(parts, problems, environment)
     problems.check(parts.files)
-    return BreakerConfigs(
+    made = BreakerConfigs(
         parts, environment=environment, registry=registry, source=source, environ=environ
     )
+    _warn(made.warnings, stacklevel=4)
+    return made
 
 
-def _check_all(parts: Parts, problems: Problems, environment: str | None) -> None:
+def _warn(idle: Iterable[Problem], *, stacklevel: int = 3) -> None:
+    """A BreakerWarning for each field without effect, at the line of who gave it."""
+    for one in idle:
+        warnings.warn(str(one), BreakerWarning, stacklevel=stacklevel)
+
+
+def _check_all(parts: Parts, problems: Problems, environment: str | None) -> Resolver:
     """Every environment is looked at, not only the one in force."""
-    known = Resolver(parts, problems).check()
+    resolver = Resolver(parts, problems)
+    known = resolver.check()
     if environment is not None and known and environment not in known:
         file = parts.files[0] if parts.files else ""
         hint = problems.suggest(environment, known)
         message = f"no environment is called {shown(environment)}{hint}"
         problems.add(Place(file, 1, 1), "environments", message)
+    return resolver
 
 
 def _checked(
     parts: Parts, environment: str | None, overrides: Mapping[str, Layer]
-) -> tuple[dict[str, BreakerConfig], tuple[str, ...]]:
+) -> tuple[dict[str, BreakerConfig], tuple[str, ...], tuple[Problem, ...]]:
     problems = Problems()
-    _check_all(parts, problems, environment)
-    resolver = Resolver(parts, problems)
+    resolver = _check_all(parts, problems, environment)
     configs = resolver.resolve(environment)
     for name, over in overrides.items():
         if name in configs:
             configs[name] = resolver.one(parts.entries[name], environment, over)
     problems.check(parts.files)
-    return configs, resolver.environments()
+    return configs, resolver.environments(), resolver.warnings()
 
 
 def _differences(

@@ -1,7 +1,11 @@
 """Entries, templates and environments put together: what each breaker is in one environment.
 
-Rule: from the bottom: the template that the most specific layer names, ``defaults`` (when no
-layer names a template), the entry, the environment, the entry's own part of that environment.
+Rules:
+
+* From the bottom: the template that the most specific layer names, ``defaults`` (when no layer
+  names a template), the entry, the environment, the entry's own part of that environment.
+* A field that is written and does nothing wherever it is used, because the kind has no use for
+  it, is a warning: nothing is refused for it, and nobody is left to believe in it.
 """
 
 from __future__ import annotations
@@ -12,7 +16,9 @@ from typing import Any, TypeVar
 from cbmon.appconfig.layers import Layer, policy_of
 from cbmon.appconfig.model import BreakerConfig, BulkheadConfig, HealthCheckConfig, RetryConfig
 from cbmon.appconfig.reading import Entry, Parts
-from cbmon.config.problems import Place, Problems
+from cbmon.breaker import BreakerPolicy
+from cbmon.breaker.validation import ignored_fields
+from cbmon.config.problems import Place, Problem, Problems
 from cbmon.config.templates import BUILT_IN
 from cbmon.config.words import shown
 from cbmon.resilience import Bulkhead, retry
@@ -21,6 +27,7 @@ from cbmon.resilience.checks import at_least, positive
 T = TypeVar("T")
 Where = tuple[Place, str]
 Fields = dict[str, Any]
+Places = dict[str, Where]
 
 
 class Resolver:
@@ -29,7 +36,20 @@ class Resolver:
     def __init__(self, parts: Parts, problems: Problems) -> None:
         self._parts = parts
         self._problems = problems
+        self._idle: dict[Where, str] = {}
+        self._used: set[Where] = set()
+        self._template_places: dict[str, Places] = {}
         self._templates = self._resolved_templates()
+
+    def warnings(self) -> tuple[Problem, ...]:
+        """The fields that do nothing in all that was looked at so far, sorted by place."""
+        idle = ((where, why) for where, why in self._idle.items() if where not in self._used)
+        return tuple(
+            sorted(
+                Problem(place.file, place.line, place.column, path, f"has no effect, because {why}")
+                for (place, path), why in idle
+            )
+        )
 
     def environments(self) -> tuple[str, ...]:
         """Every environment that is named anywhere, sorted."""
@@ -61,6 +81,7 @@ class Resolver:
         """One of them; ``over`` is laid over everything else."""
         layer, template = self._stack(entry, environment, over)
         policy = policy_of(self._fields(template, layer), layer, entry.place, self._problems)
+        self._weigh(policy, {**self._template_places.get(template, {}), **layer.places})
         settings = layer.settings
         return BreakerConfig(
             name=entry.name,
@@ -95,6 +116,15 @@ class Resolver:
             defaults = Layer(settings=defaults.settings, nested=defaults.nested)
         layer = upper.over(defaults)
         return layer, layer.template or "conservative"
+
+    def _weigh(self, policy: BreakerPolicy, places: Places) -> None:
+        """Note which of the written fields the kind has a use for."""
+        ignored = ignored_fields(policy.kind)
+        for name, where in places.items():
+            if name in ignored:
+                self._idle.setdefault(where, ignored[name])
+            else:
+                self._used.add(where)
 
     def _fields(self, template: str, layer: Layer) -> Mapping[str, Any]:
         found = self._templates.get(template)
@@ -146,9 +176,21 @@ class Resolver:
             fields: Fields = {}
         else:
             fields = self._template(base, found, (*below, name))
-        policy_of(fields, layer, where, self._problems)
+        policy = policy_of(fields, layer, where, self._problems)
+        self._template_places[name] = {**self._template_places.get(base, {}), **layer.places}
+        if not self._is_named(name):
+            self._weigh(policy, layer.places)
         found[name] = {**fields, **layer.policy}
         return found[name]
+
+    def _is_named(self, template: str) -> bool:
+        """Whether anything builds on the template: then that decides what its fields do."""
+        parts = self._parts
+        layers = [parts.defaults, *parts.environments.values()]
+        for entry in parts.entries.values():
+            layers += [entry.layer, *entry.environments.values()]
+        bases = {base for base, _, _ in parts.templates.values()}
+        return template in bases or any(layer.template == template for layer in layers)
 
 
 def _check_bulkhead(config: BulkheadConfig) -> None:

@@ -13,10 +13,14 @@ Rules:
   the database; see :func:`cbmon.integrations.databases.judge_database`.
 * A cancelled statement says nothing; ``timeout=``, ``command_timeout`` and the policy's
   ``call_timeout`` are failures.
+* A server that is frozen keeps nothing: when it does not acknowledge a cancellation, or does not
+  take a connection back, within :data:`END_DEADLINE`, the connection is dropped and its place in
+  the pool is free again. asyncpg alone would wait for ever.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, ClassVar, Final
@@ -42,6 +46,7 @@ except ImportError as error:
 __all__ = [
     "AsyncpgCallTimeoutError",
     "AsyncpgCircuitOpenError",
+    "EndingConnection",
     "connect",
     "connection_class",
     "create_pool",
@@ -49,6 +54,9 @@ __all__ = [
 
 _NEVER_REFUSED: Final = ("COMMIT", "ROLLBACK", "RELEASE", "END", "ABORT")
 """What ends a transaction or a part of it."""
+
+END_DEADLINE: Final = 2.0
+"""Seconds that a server has to acknowledge a cancellation, and again to reset a connection."""
 
 Method = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -110,7 +118,38 @@ def _call(method: Method) -> Method:
     return guarded
 
 
-class _Connection(asyncpg.Connection):  # type: ignore[misc]
+class EndingConnection(asyncpg.Connection):  # type: ignore[misc]
+    """A connection that always comes back to its pool: for ``connection_class=``.
+
+    asyncpg cancels a statement by another connection and waits until the server has closed that
+    one and has answered on this one; only ``command_timeout`` bounds the wait. Whoever gives the
+    connection back waits for the same, behind a shield. A frozen server's kernel accepts the
+    other connection, and nothing ever comes of it.
+    """
+
+    async def _cancel(self, *waiters: Any) -> None:
+        scope = asyncio.timeout(END_DEADLINE)
+        try:
+            async with scope:
+                await super()._cancel(*waiters)
+        except TimeoutError:
+            pass  # asyncpg takes the cancellation as its own, or not, by version
+        if scope.expired():
+            self.terminate()
+
+    async def reset(self, *, timeout: float | None = None) -> None:
+        """Make it as new, within the deadline; AsyncpgCallTimeoutError, and the pool drops it."""
+        try:
+            async with asyncio.timeout(END_DEADLINE if timeout is None else timeout):
+                await super().reset()
+        except AsyncpgCallTimeoutError:
+            raise
+        except TimeoutError as error:
+            text = "the server did not take the connection back in time; it was dropped"
+            raise AsyncpgCallTimeoutError(text) from error
+
+
+class _Connection(EndingConnection):
     """A connection whose statements are calls."""
 
     cbmon_breakers: ClassVar[Breakers]
@@ -133,7 +172,7 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
 
     async def execute(self, query: str, *args: Any, **kwargs: Any) -> Any:
         if self._cbmon_resetting or query.lstrip().upper().startswith(_NEVER_REFUSED):
-            held = admit_unless_shut(self.breaker())
+            held = admit_unless_shut(self.breaker(), AsyncpgCircuitOpenError)
             result = await awaited(held, judge_database, super().execute, query, *args, **kwargs)
             held.answered()
             return result

@@ -65,6 +65,12 @@ class HeldCall:
         """Whether it still waits for its verdict."""
         return bool(self._permit)
 
+    @property
+    def limited(self) -> bool:
+        """Whether ``call_timeout`` holds for it: for a counted call, and for one that is let
+        through uncounted because it ends something; not for one inside another."""
+        return bool(self._permit) or self._refusal is not None
+
     # --- its clock -------------------------------------------------------------------------
 
     def pause(self) -> None:
@@ -189,14 +195,18 @@ def admit(breaker: CircuitBreaker, refusal: Refusal) -> HeldCall:
     raise refusal(machine.name, machine.state, machine.retry_after)
 
 
-def admit_unless_shut(breaker: CircuitBreaker) -> HeldCall:
-    """Begin a call that must not be refused: counted if the breaker admits, else not at all."""
+def admit_unless_shut(breaker: CircuitBreaker, refusal: Refusal | None = None) -> HeldCall:
+    """Begin a call that must not be refused: counted if the breaker admits, else not at all.
+
+    With a ``refusal`` the policy's ``call_timeout`` ends it either way: what must not be refused
+    must not wait for ever for a target that is known to be down.
+    """
     core = breaker._core  # noqa: SLF001
     state, trials = breaker.state, core.machine.trials
     full = trials is not None and trials.admitted >= breaker.policy.trial_calls
     if state in _REFUSING or full:
-        return HeldCall(breaker, 0)
-    return HeldCall(breaker, core.machine.free or core.enter())
+        return HeldCall(breaker, 0, refusal)
+    return HeldCall(breaker, core.machine.free or core.enter(), refusal)
 
 
 def tell_loss(breaker: CircuitBreaker, error: BaseException, judge: Judge) -> None:
@@ -269,7 +279,7 @@ async def awaited(
     **kwargs: P.kwargs,
 ) -> R:
     """Await ``func`` for a held call; only its failure ends the call."""
-    scope = held._breaker._core.timeout() if held.open else None  # noqa: SLF001
+    scope = held._breaker._core.timeout() if held.limited else None  # noqa: SLF001
     try:
         if scope is None:
             return await func(*args, **kwargs)

@@ -116,12 +116,13 @@ async def redis_client(url: str) -> Any:
 
 
 async def database_pool(url: str) -> Any:
-    """A pool of asyncpg."""
+    """A pool of asyncpg, whose connections come back from a server that is frozen, too."""
     try:
         asyncpg = import_module("asyncpg")
     except ImportError as error:
         raise MissingExtraError("a database service", "asyncpg") from error
-    return await asyncpg.create_pool(url, min_size=0)
+    ending = import_module("cbmon.integrations.asyncpg").EndingConnection
+    return await asyncpg.create_pool(url, min_size=0, connection_class=ending)
 
 
 async def database_query(

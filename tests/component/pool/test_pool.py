@@ -389,10 +389,10 @@ async def test_a_pool_is_made_of_a_file_and_follows_its_changes(tmp_path: Any) -
         stale: Any = await pool.make_http_request("api", "GET", "/x")
         assert stale == "none"
         assert pool.configs is not None
-        pool.configs.update("api", bulkhead={"max_concurrent_calls": 1}, failure_threshold=9)
+        pool.configs.update("api", bulkhead={"max_concurrent_calls": 1}, max_failure_cycles=9)
         bulkhead = pool.service("api").bulkhead
         assert bulkhead is not None
-        assert breaker.policy.failure_threshold == 9
+        assert breaker.policy.max_failure_cycles == 9
         assert breaker.policy.is_failure is not None
         file.write_text("breakers: [{name: api, url: http://127.0.0.1:1}, {name: new}]")
         pool.configs.reload()

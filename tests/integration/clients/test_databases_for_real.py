@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import asyncpg
 import pytest
 
 from cbmon import BreakerRegistry, CircuitBreaker, CircuitOpenError
+from cbmon.integrations import asyncpg as our_asyncpg
 from tests.integration.clients.conftest import Postgres, traffic, until
 from tests.integration.clients.databases import BOUNDED_READS, CANCELLABLE, EVERY, Database
+from tests.integration.harness.processes import slowness
 
 
 def each(kinds: Any) -> Any:
@@ -184,6 +188,80 @@ async def _one(database: Database, kind: float) -> None:
     else:
         with pytest.raises(Exception, match=r"."):
             await database.run("select 1 / 0")
+
+
+@pytest.mark.parametrize("how", ["call_timeout", "cancelled"])
+async def test_a_frozen_server_keeps_no_connection_of_asyncpgs_pool(
+    postgres_server: Postgres, how: str
+) -> None:
+    """Without ``command_timeout`` asyncpg's own pool waits for the cancellation for ever."""
+    policy: dict[str, Any] = {"call_timeout": 0.3} if how == "call_timeout" else {}
+    breaker = CircuitBreaker("frozen", failure_threshold=1000, **policy)
+    pool = await our_asyncpg.create_pool(breaker, postgres_server.dsn, min_size=0, max_size=3)
+
+    async def transaction() -> Any:
+        async with pool.acquire() as connection, connection.transaction():
+            return await connection.fetchval("select 1")
+
+    async def ended(call: Callable[[], Any]) -> None:
+        with pytest.raises((TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+            async with asyncio.timeout(0.3 if how == "cancelled" else None):
+                await call()
+
+    await asyncio.gather(*(transaction() for _ in range(3)))
+    assert pool.get_size() == 3
+    begun = time.monotonic()
+    postgres_server.pause()
+    try:
+        async with asyncio.timeout(30 * slowness()):
+            await asyncio.gather(
+                ended(transaction), ended(transaction), ended(lambda: pool.fetchval("select 1"))
+            )
+        await until(lambda: pool.get_size() == pool.get_idle_size() == 0, "places to be free")
+    finally:
+        postgres_server.resume()
+    assert time.monotonic() - begun < 8 * slowness()
+    assert await asyncio.gather(*(transaction() for _ in range(3))) == [1, 1, 1]
+    assert breaker.counts.in_flight == 0
+    await pool.close()
+
+
+async def test_a_rollback_ends_although_the_breaker_is_open_and_the_server_frozen(
+    postgres_server: Postgres,
+) -> None:
+    breaker = CircuitBreaker("frozen", call_timeout=0.3)
+    connection = await our_asyncpg.connect(breaker, postgres_server.dsn)
+    transaction = connection.transaction()
+    await transaction.start()
+    postgres_server.pause()
+    try:
+        breaker.force_open()
+        async with asyncio.timeout(10 * slowness()):
+            with pytest.raises(our_asyncpg.AsyncpgCallTimeoutError):
+                await transaction.rollback()
+    finally:
+        postgres_server.resume()
+    assert breaker.counts.in_flight == 0
+    await connection.close(timeout=5)
+
+
+async def test_a_frozen_server_keeps_no_connection_when_one_is_given_back(
+    postgres_server: Postgres,
+) -> None:
+    breaker = CircuitBreaker("frozen")
+    pool = await our_asyncpg.create_pool(breaker, postgres_server.dsn, min_size=0, max_size=1)
+    connection = await pool.acquire()
+    assert await connection.fetchval("select 1") == 1
+    postgres_server.pause()
+    try:
+        async with asyncio.timeout(10 * slowness()):
+            with pytest.raises(asyncpg.PostgresError, match="take the connection back in time"):
+                await pool.release(connection)
+    finally:
+        postgres_server.resume()
+    assert pool.get_size() == 0
+    assert await pool.fetchval("select 1") == 1
+    await pool.close()
 
 
 def _rejection(error: BaseException | None) -> BaseException | None:

@@ -1,4 +1,4 @@
-"""A ServicePool against Debian's own Redis and PostgreSQL: stopped, started again, Redis frozen."""
+"""A ServicePool against Debian's own Redis and PostgreSQL: stopped, frozen and started again."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ async def test_redis_commands(redis_server: Redis, how: str) -> None:
         )
 
 
-async def test_database_queries(postgres_server: Postgres) -> None:
+@pytest.mark.parametrize("how", ["stop", "pause"])
+async def test_database_queries(postgres_server: Postgres, how: str) -> None:
     async with ServicePool() as pool:
         pool.register("database", url=postgres_server.dsn, call_timeout="1s", **SETTINGS)
 
@@ -87,10 +88,13 @@ async def test_database_queries(postgres_server: Postgres) -> None:
             await pool.execute_db_query("insert into kept values (1)", fetch=False)
         assert [tuple(row) for row in await pool.execute_db_query("select * from kept")] == [(1,)]
         assert pool.service("database").breaker.counts.failures == 0
-        postgres_server.stop()
-        await opened(pool, "database", call)
-        postgres_server.start()
+        getattr(postgres_server, how)()
+        try:
+            await opened(pool, "database", call)
+            client = pool.service("database").client
+            await until(lambda: client.get_idle_size() == client.get_size(), "its connections")
+        finally:
+            postgres_server.start() if how == "stop" else postgres_server.resume()
         await closed(pool, "database", call)
         assert await pool.execute_db_query("drop table kept", fetch=False)
-        client = pool.service("database").client
         await until(lambda: client.get_idle_size() == client.get_size(), "connections to be back")

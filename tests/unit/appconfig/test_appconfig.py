@@ -25,6 +25,7 @@ from cbmon.appconfig import (
     validate,
 )
 from cbmon.appconfig.keys import POLICY
+from cbmon.breaker import BreakerWarning
 from cbmon.config.templates import BUILT_IN
 
 SHOP = """
@@ -228,12 +229,12 @@ def test_an_update_is_in_force_at_once_and_told_with_before_and_after() -> None:
     breaker, told = its.breaker("claude"), list[tuple[Any, Any]]()
     breaker.open()
     its.on_change(lambda before, after: told.append((before, after)))
-    after = its.update("claude", failure_threshold=1, call_timeout="15s", bulkhead={"pool": "ai"})
-    assert (breaker.policy.failure_threshold, breaker.policy.call_timeout) == (1, 15.0)
+    after = its.update("claude", max_failure_cycles=1, call_timeout="15s", bulkhead={"pool": "ai"})
+    assert (breaker.policy.max_failure_cycles, breaker.policy.call_timeout) == (1, 15.0)
     assert breaker.state is State.OPEN
     assert after.bulkhead == BulkheadConfig(max_concurrent_calls=20, queue_timeout=10.0, pool="ai")
     (pair,) = told
-    assert (pair[0].policy.failure_threshold, pair[1]) == (2, after)
+    assert (pair[0].policy.max_failure_cycles, pair[1]) == (3, after)
 
 
 def test_an_update_that_is_refused_changes_nothing_and_tells_everything() -> None:
@@ -256,7 +257,7 @@ def test_a_callback_that_raises_harms_nobody() -> None:
 
     its.on_change(bad)
     its.on_change(lambda before, after: told.append(after))
-    its.update("claude", failure_threshold=1)
+    its.update("claude", max_failure_cycles=1)
     assert len(told) == 1
 
 
@@ -264,9 +265,9 @@ def test_a_predicate_of_the_programs_own_survives_an_update() -> None:
     its = parse_breakers(SHOP)
     breaker = its.breaker("claude")
     breaker.reconfigure(breaker.policy.replace(is_failure=bool))
-    its.update("claude", failure_threshold=9)
+    its.update("claude", max_failure_cycles=9)
     assert breaker.policy.is_failure is bool
-    assert breaker.policy.failure_threshold == 9
+    assert breaker.policy.max_failure_cycles == 9
 
 
 def test_a_reload_applies_the_difference_and_keeps_updates_on_top(tmp_path: Path) -> None:
@@ -314,3 +315,70 @@ def test_reading_a_file_imports_nothing_of_the_daemon() -> None:
 def test_every_field_of_a_policy_can_be_written_but_the_predicate() -> None:
     fields = {each.name for each in dataclasses.fields(BreakerPolicy)}
     assert fields - {"is_failure"} == set(POLICY)
+
+
+# --- what does nothing --------------------------------------------------------------------
+
+IDLE = """
+defaults: {kind: percentage, window_size: 50, window_seconds: 30s}
+templates:
+  own: {base: conservative, kind: time, failure_threshold: 4}
+  unused: {kind: count, window_size: 20}
+environments:
+  production: {failure_threshold: 2}
+breakers:
+  - {name: a, failure_threshold: 3}
+  - {name: b, template: own}
+  - name: c
+    kind: count
+    window_seconds: 10s
+    environments: {production: {minimum_calls: 4}}
+"""
+
+
+def test_a_field_that_does_nothing_anywhere_is_a_warning_at_its_place() -> None:
+    with pytest.warns(BreakerWarning) as told:
+        its = parse_breakers(IDLE)
+    found = [str(problem).removeprefix("<text>:") for problem in its.warnings]
+    assert [str(one.message).removeprefix("<text>:") for one in told] == found
+    assert {one.filename for one in told} == {__file__}
+    assert [line.partition(", because")[0] for line in found] == [
+        "2:63: defaults.window_seconds: has no effect",
+        "4:60: templates.own.failure_threshold: has no effect",
+        "5:38: templates.unused.window_size: has no effect",
+        "9:34: breakers[0].failure_threshold: has no effect",
+        "13:21: breakers[2].window_seconds: has no effect",
+        "14:48: breakers[2].environments.production.minimum_calls: has no effect",
+    ]
+    assert found[3].endswith("kind 'percentage' judges rates over window_size calls")
+
+
+def test_what_some_breaker_has_a_use_for_is_no_warning() -> None:
+    parse_breakers(SHOP)
+    its = parse_breakers(
+        "defaults: {failure_threshold: 3}\nbreakers: [{name: a}, {name: b, kind: time}]"
+    )
+    assert its.warnings == ()
+
+
+def test_settings_from_python_warn_too() -> None:
+    with pytest.warns(BreakerWarning, match=r"window_size: has no effect, because kind 'count'"):
+        breaker_config("x", window_size=20)
+    its = parse_breakers("breakers: [{name: a}]")
+    with pytest.warns(BreakerWarning, match=r"window_size: has no effect") as told:
+        its.update("a", window_size=20)
+    assert len(told) == 1
+    its.update("a", kind="percentage", window_size=30)
+
+
+def test_validate_warns_and_finds_no_problem(tmp_path: Path) -> None:
+    file = tmp_path / "a.yml"
+    file.write_text("name: a\nwindow_size: 20\n")
+    with pytest.warns(BreakerWarning, match=r"a.yml:2:14: window_size: has no effect"):
+        assert validate(file) == []
+    with pytest.warns(BreakerWarning):
+        its = load_breakers(file)
+    file.write_text("name: a\nwindow_size: 20\nminimum_calls: 3\n")
+    with pytest.warns(BreakerWarning, match="minimum_calls") as told:
+        its.reload()
+    assert (len(told), len(its.warnings)) == (1, 2)

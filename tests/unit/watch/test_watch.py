@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cbmon import BreakerRegistry, State
+from cbmon import BreakerRegistry, CircuitBreaker, State
 from cbmon.testing import ManualClock
 from cbmon.watch import (
     DEFAULT_RULES,
@@ -130,7 +130,7 @@ def test_rules_come_and_go() -> None:
 
 
 def test_a_message_that_cannot_be_made_is_replaced() -> None:
-    rule = AlertRule(name="odd", condition=lambda its: True, message="{nothing}")
+    rule = AlertRule(name="odd", condition=lambda its: True, message="{name.nothing}")
     world = World(rule)
     assert world.monitor.check()[0].message == "odd: claude is closed"
 
@@ -223,3 +223,71 @@ def test_a_thread_looks_at_every_move() -> None:
 def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         BreakerMonitor([], **options)
+
+
+def test_a_message_that_a_number_does_not_fit_is_told_plainly() -> None:
+    world = World(
+        AlertRule(
+            name="age", condition=lambda its: True, message="{breaker} for {seconds_in_state:.0f} s"
+        )
+    )
+    assert {alert.message for alert in world.monitor.check()} == {
+        "age: claude is closed",
+        "age: ledger is closed",
+    }
+
+
+def test_a_category_that_cannot_be_found_is_the_breakers_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monitor = BreakerMonitor([CircuitBreaker("a", category="db")], category_of=lambda _: 1 / 0)  # type: ignore[arg-type,return-value]
+    assert list(monitor.dashboard()["categories"]) == ["db"]
+    assert "category_of failed: breaker=a" in caplog.text
+
+
+async def _awaited(*_: Any) -> None:
+    """Nobody would await it."""
+
+
+WRONG_MONITORS: list[tuple[Any, str]] = [
+    (lambda: BreakerMonitor("shop"), r"breakers: 'shop' is not .* did you mean \['shop'\]"),  # type: ignore[arg-type]
+    (lambda: BreakerMonitor(CircuitBreaker("a")), "breakers: .* expected several breakers"),  # type: ignore[arg-type]
+    (lambda: BreakerMonitor(["a"]), "breakers: 'a' is not allowed; expected a CircuitBreaker"),  # type: ignore[list-item]
+    (lambda: BreakerMonitor(iter([CircuitBreaker("a")])), "gone through again"),
+    (lambda: BreakerMonitor([], interval="15"), "interval: got '15', expected a number > 0"),  # type: ignore[arg-type]
+    (lambda: BreakerMonitor([], interval=float("nan")), "interval: got nan"),
+    (lambda: BreakerMonitor([], interval=1e9), "expected at most 86400 seconds"),
+    (lambda: BreakerMonitor([], interval=True), "interval: got True"),
+    (lambda: BreakerMonitor([], history=2.5), "history: got 2.5, expected an integer >= 1"),  # type: ignore[arg-type]
+    (lambda: BreakerMonitor([], category_of="ai"), "category_of: 'ai' is not callable"),  # type: ignore[arg-type]
+    (lambda: BreakerMonitor([], clock=3), "clock: 3 is not allowed"),  # type: ignore[arg-type]
+    (lambda: BreakerMonitor([], rules=FAILING), "rules: .* expected several AlertRules"),  # type: ignore[arg-type]
+    (lambda: BreakerMonitor([], rules=[max]), "rules: .* expected an AlertRule"),  # type: ignore[list-item]
+    (lambda: BreakerMonitor([], rules=[FAILING, FAILING]), "two of them are named 'critical_ai"),
+    (lambda: BreakerMonitor([]).add_alert_rule("x"), "rule: 'x' is not allowed"),  # type: ignore[arg-type]
+    (lambda: BreakerMonitor([]).remove_alert_rule("x"), "no rule is named 'x'"),
+    (lambda: BreakerMonitor([]).add_notification_handler(_awaited), "is a coroutine function"),
+    (lambda: BreakerMonitor([]).add_notification_handler(print, "info"), r"\['info'\]"),  # type: ignore[arg-type]
+    (lambda: BreakerMonitor([]).add_notification_handler(print, ["high"]), "severities: 'high'"),  # type: ignore[list-item]
+    (lambda: BreakerMonitor([]).add_transition_callback(None), "callback: None is not callable"),  # type: ignore[arg-type]
+    (lambda: BreakerMonitor([]).stop(-1), "deadline: got -1"),
+    (lambda: AlertRule(name="", condition=bool), "name: '' is not allowed"),
+    (lambda: AlertRule(name="a", condition=True), "condition: True is not callable"),  # type: ignore[arg-type]
+    (lambda: AlertRule(name="a", condition=_awaited), "condition: .* is a coroutine function"),
+    (lambda: AlertRule(name="a", condition=bool, severity="high"), "expected one of info, warning"),  # type: ignore[arg-type]
+    (lambda: AlertRule(name="a", condition=bool, cooldown=float("nan")), "cooldown: got nan"),
+    (lambda: AlertRule(name="a", condition=bool, message=3), "message: 3 is not allowed"),  # type: ignore[arg-type]
+    (lambda: AlertRule(name="a", condition=bool, message="{breker}"), r"\{breker\} is not allowed"),
+    (lambda: AlertRule(name="a", condition=bool, message="{"), "message: '{' is not allowed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "message"), WRONG_MONITORS, ids=range(len(WRONG_MONITORS)))
+def test_a_wrong_argument_is_refused_where_it_is_given(make: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError, KeyError), match=message):
+        make()
+
+
+def test_a_severity_may_be_given_by_its_name() -> None:
+    rule = AlertRule(name="a", condition=bool, severity="critical")  # type: ignore[arg-type]
+    assert rule.severity is Severity.CRITICAL

@@ -1,7 +1,6 @@
-"""Watching the breakers of one program from inside: alert rules in Python, a dashboard, history.
+"""The monitor: looks at breakers regularly and at every move, tells alerts, remembers.
 
-Rule: conditions are plain functions of a breaker's numbers. One that raises, and a handler that
-raises, is logged and harms nobody; an alert is told once per cooldown and once when it is over.
+Rule: a condition, a handler or a callback that raises is logged and harms nobody else.
 """
 
 from __future__ import annotations
@@ -9,103 +8,29 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Final, Self
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, Self, cast
 from weakref import WeakSet
 
 from cbmon.breaker import CircuitBreaker, Clock, State, SystemClock, TransitionEvent
+from cbmon.breaker.arguments import check_called, check_clock, refuse_type, several
+from cbmon.resilience.checks import at_least, not_negative, positive
+from cbmon.watch.rules import (
+    DEFAULT_RULES,
+    Alert,
+    AlertRule,
+    BreakerMetrics,
+    Severity,
+    Transition,
+    by_name,
+    check_rule,
+    severity_of,
+)
 
 log = logging.getLogger(__name__)
 
+_DAY: Final = 86_400.0
 HEALTHY: Final = frozenset({State.CLOSED, State.FORCED_CLOSED, State.OBSERVE})
-
-
-class Severity(StrEnum):
-    """How urgent an alert is."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerMetrics:
-    """What a condition looks at: one breaker at one moment."""
-
-    name: str
-    category: str
-    """What the breaker protects, in the program's words."""
-    state: State
-    calls: int
-    successes: int
-    failures: int
-    rejections: int
-    trips: int
-    consecutive_failures: int
-    failure_rate: float
-    """Failures of all outcomes so far, 0.0 before the first; of the window where it has one."""
-    in_flight: int
-    retry_after: float | None
-    seconds_in_state: float | None
-    """Since the last move; None for a breaker that has not moved."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertRule:
-    """When to raise an alert. ``cooldown`` is in seconds, per breaker."""
-
-    name: str
-    condition: Callable[[BreakerMetrics], object]
-    severity: Severity = Severity.WARNING
-    cooldown: float = 300.0
-    message: str = "{rule}: {breaker} is {state}, failure rate {failure_rate:.0%}"
-    """What an alert says: ``rule``, ``breaker``, ``category`` and fields of BreakerMetrics."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alert:
-    """A rule that holds for a breaker, or holds no more (``resolved``). ``at`` is Unix time."""
-
-    rule: str
-    severity: Severity
-    breaker: str
-    message: str
-    at: float
-    metrics: BreakerMetrics
-    resolved: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transition:
-    """One remembered move. ``at`` is Unix time."""
-
-    breaker: str
-    from_state: State
-    to_state: State
-    at: float
-    text: str = ""
-
-
-OPEN: Final = AlertRule(
-    name="breaker_open",
-    condition=lambda its: its.state in {State.OPEN, State.FORCED_OPEN, State.DISABLED},
-    severity=Severity.CRITICAL,
-    message="{breaker} is {state}: its calls are rejected",
-)
-REPEATED_FAILURES: Final = AlertRule(
-    name="repeated_failures",
-    condition=lambda its: its.calls >= 10 and its.failure_rate > 0.5,
-    severity=Severity.WARNING,
-)
-HALF_OPEN: Final = AlertRule(
-    name="breaker_half_open",
-    condition=lambda its: its.state is State.HALF_OPEN,
-    severity=Severity.INFO,
-    message="{breaker} is being tried again",
-)
-DEFAULT_RULES: Final = (OPEN, REPEATED_FAILURES, HALF_OPEN)
 
 AlertHandler = Callable[[Alert], object]
 TransitionHandler = Callable[[str, State, State], object]
@@ -114,11 +39,12 @@ TransitionHandler = Callable[[str, State, State], object]
 class BreakerMonitor:
     """Evaluates alert rules over breakers and remembers what happened, within bounds.
 
-    ``breakers`` is a registry or any iterable; it is asked anew each time. ``rules`` are those to
-    begin with. ``category_of`` says what a breaker protects (default: its ``category``).
-    ``history`` is how many moves and how many alerts are kept. :meth:`check` looks once; between
-    :meth:`start` and :meth:`stop`, or inside ``with``, a thread looks every ``interval`` seconds
-    and at every move.
+    ``breakers`` is a registry or any iterable that can be asked anew each time. ``rules`` are those
+    to begin with. ``category_of`` says what a breaker protects (default: its ``category``).
+    ``history`` (>= 1) is how many moves and how many alerts are kept. :meth:`check` looks once;
+    between :meth:`start` and :meth:`stop`, or inside ``with``, a thread looks every ``interval``
+    seconds (> 0, at most a day) and at every move. Raises TypeError for arguments of the wrong
+    type, ValueError for numbers out of range and two rules of one name.
     """
 
     def __init__(
@@ -131,16 +57,20 @@ class BreakerMonitor:
         category_of: Callable[[CircuitBreaker], str] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        if not interval > 0:
-            raise ValueError(f"interval: got {interval!r}, expected a number > 0")
-        if history < 1:
-            raise ValueError(f"history: got {history!r}, expected an integer >= 1")
+        _check_breakers(breakers)
+        if positive("interval", interval) > _DAY:
+            raise ValueError(f"interval: got {interval!r}, expected at most {_DAY:.0f} seconds")
+        at_least("history", history, 1)
+        if category_of is not None:
+            check_called(category_of, "category_of", "category_of(breaker)")
+        if clock is not None:
+            check_clock(clock)
         self._breakers = breakers
         self._interval = interval
         self._category_of = category_of or (lambda breaker: breaker.category)
         self._clock = SystemClock() if clock is None else clock
         self._lock = threading.RLock()
-        self._rules: dict[str, AlertRule] = {rule.name: rule for rule in rules}
+        self._rules = by_name(rules)
         self._handlers: list[tuple[AlertHandler, frozenset[Severity]]] = []
         self._callbacks: list[TransitionHandler] = []
         self._firing: dict[tuple[str, str], Alert] = {}
@@ -156,24 +86,36 @@ class BreakerMonitor:
     # --- what it is told -----------------------------------------------------------------
 
     def add_alert_rule(self, rule: AlertRule) -> None:
-        """Add a rule, or replace the one of its name."""
+        """Add a rule, or replace the one of its name. TypeError for what is no AlertRule."""
+        check_rule(rule, "rule")
         with self._lock:
             self._rules[rule.name] = rule
 
     def remove_alert_rule(self, name: str) -> None:
-        """Drop a rule; what fires because of it is over. KeyError."""
+        """Drop a rule; what fires because of it is over. KeyError for a name that there is not."""
         with self._lock:
+            if name not in self._rules:
+                raise KeyError(f"no rule is named {name!r}; there are {sorted(self._rules)}")
             del self._rules[name]
 
     def add_notification_handler(
         self, handler: AlertHandler, severities: Iterable[Severity] = tuple(Severity)
     ) -> None:
-        """Call ``handler(alert)`` for alerts of these severities, ends included."""
+        """Call ``handler(alert)`` for alerts of these severities, ends included.
+
+        Raises TypeError for a handler that cannot be called or would have to be awaited, ValueError
+        for an unknown severity.
+        """
+        check_called(handler, "handler", "handler(alert)")
+        asked = several(severities, "severities", "severities")
         with self._lock:
-            self._handlers.append((handler, frozenset(severities)))
+            self._handlers.append(
+                (handler, frozenset(severity_of(one, "severities") for one in asked))
+            )
 
     def add_transition_callback(self, callback: TransitionHandler) -> None:
         """Call ``callback(name, from_state, to_state)`` for every move, in the mover's thread."""
+        check_called(callback, "callback", "callback(name, from_state, to_state)")
         with self._lock:
             self._callbacks.append(callback)
 
@@ -293,7 +235,9 @@ class BreakerMonitor:
         self._thread.start()
 
     def stop(self, deadline: float = 5.0) -> None:
-        """Look no more; does nothing before a start."""
+        """Look no more, waiting ``deadline`` seconds for a look that is under way; does nothing
+        before a start."""
+        not_negative("deadline", deadline)
         thread, self._thread = self._thread, None
         if thread is not None:
             self._stopped.set()
@@ -342,6 +286,13 @@ class BreakerMonitor:
                 log.exception("transition callback failed: breaker=%s", event.name)
         self._wake.set()
 
+    def _category(self, breaker: CircuitBreaker) -> str:
+        try:
+            return str(self._category_of(breaker))
+        except Exception:
+            log.exception("category_of failed: breaker=%s", breaker.name)
+            return breaker.category
+
     def _metrics(self, breaker: CircuitBreaker, now: float) -> BreakerMetrics:
         state, counts = breaker.state, breaker.counts
         judged = counts.successes + counts.failures
@@ -349,7 +300,7 @@ class BreakerMonitor:
         moved = counts.last_transition_at
         return BreakerMetrics(
             name=breaker.name,
-            category=self._category_of(breaker),
+            category=self._category(breaker),
             state=state,
             calls=counts.calls,
             successes=counts.successes,
@@ -364,6 +315,16 @@ class BreakerMonitor:
         )
 
 
+def _check_breakers(breakers: object) -> None:
+    """Something that can be gone through again and again: an iterator would be empty at once."""
+    several(breakers, "breakers", "breakers, or a BreakerRegistry")
+    if isinstance(breakers, Iterator):
+        refuse_type("breakers", breakers, "what can be gone through again; did you mean list(…)?")
+    for breaker in cast("Iterable[object]", breakers):
+        if not isinstance(breaker, CircuitBreaker):
+            refuse_type("breakers", breaker, "a CircuitBreaker")
+
+
 def _holds(rule: AlertRule, metrics: BreakerMetrics) -> bool:
     try:
         return bool(rule.condition(metrics))
@@ -376,7 +337,7 @@ def _alert(rule: AlertRule, metrics: BreakerMetrics, now: float) -> Alert:
     told = {**_plain(metrics), "rule": rule.name, "breaker": metrics.name}
     try:
         message = rule.message.format(**told)
-    except (KeyError, IndexError, ValueError, AttributeError):
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError):
         message = f"{rule.name}: {metrics.name} is {metrics.state}"
     return Alert(
         rule=rule.name,
