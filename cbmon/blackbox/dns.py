@@ -20,7 +20,14 @@ from cbmon.config.fields import Regex
 from cbmon.model import Phase, Reason
 from cbmon.probes.dial import Route, Tls
 from cbmon.probes.dns.exchange import over_stream, over_udp
-from cbmon.probes.dns.message import MalformedError, Record, Reply, encoded_name, parse
+from cbmon.probes.dns.message import (
+    MalformedError,
+    Record,
+    Reply,
+    encoded_name,
+    parse,
+    serial_of,
+)
 from cbmon.probes.failure import ProbeError
 
 _GAUGES: Final[Mapping[str, str]] = {
@@ -116,7 +123,7 @@ def _judged(look: Look, options: DnsModule, reply: Reply) -> bool:
         gauges.declare("probe_dns_serial", "Serial number of the zone")
         for record in reply.answer:
             if record.kind == "SOA":
-                gauges.set("probe_dns_serial", int(record.data.split()[2]))
+                gauges.set("probe_dns_serial", serial_of(record))
     if not _good_code(look, options, reply.rcode):
         return False
     return (

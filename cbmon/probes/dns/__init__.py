@@ -12,7 +12,7 @@ from cbmon.interfaces import Attempt
 from cbmon.model import Reason, Result
 from cbmon.probes.dial import Route, Tls
 from cbmon.probes.dns.exchange import over_stream, over_udp
-from cbmon.probes.dns.message import MalformedError, Record, Reply, parse, question
+from cbmon.probes.dns.message import MalformedError, Record, Reply, parse, question, serial_of
 from cbmon.probes.dns.options import DnsExpect, DnsOptions, RecordsExpect
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.expectations import check_duration
@@ -85,9 +85,7 @@ def _facts(reply: Reply) -> dict[str, object]:
         "answers": [str(record) for record in reply.answer[:_SHOWN]],
     }
     serials = [
-        int(record.data.split()[2])
-        for record in (*reply.answer, *reply.authority)
-        if record.kind == "SOA"
+        serial_of(record) for record in (*reply.answer, *reply.authority) if record.kind == "SOA"
     ]
     if serials:
         facts["serial"] = serials[-1]

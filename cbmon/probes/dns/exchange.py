@@ -22,6 +22,8 @@ from cbmon.probes.poll import READ, Watcher
 from cbmon.probes.steps import Bell
 
 _LARGEST: Final = 64 * 1024
+_MOST_MESSAGES: Final = 1000
+"""Messages over one connection of which one must be the answer."""
 
 
 async def over_udp(
@@ -175,15 +177,21 @@ class _Stream(_Waiting, asyncio.Protocol):
     def __init__(self, attempt: Attempt, asked: bytes, answer: asyncio.Future[bytes]) -> None:
         super().__init__(attempt, asked, answer)
         self._heard = b""
+        self._messages = 0
 
     def data_received(self, data: bytes) -> None:
-        self._heard += data
-        while len(self._heard) >= 2:
-            end = 2 + int.from_bytes(self._heard[:2], "big")
-            if len(self._heard) < end:
-                return
-            self._take(self._heard[2:end])
-            self._heard = self._heard[end:]
+        heard, at = self._heard + data, 0
+        while len(heard) >= at + 2 and not self.answer.done():
+            end = at + 2 + int.from_bytes(heard[at : at + 2], "big")
+            if len(heard) < end:
+                break
+            self._take(heard[at + 2 : end])
+            at = end
+            self._messages += 1
+            if self._messages >= _MOST_MESSAGES:
+                text = f"said {_MOST_MESSAGES} messages, none of which is the answer"
+                self._give_up(ProbeError(Reason.PROTOCOL, text))
+        self._heard = heard[at:]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._give_up(exc if isinstance(exc, OSError) else ConnectionResetError())

@@ -7,6 +7,7 @@ against the message, and whatever does not parse raises MalformedError, nothing 
 from __future__ import annotations
 
 import ipaddress
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,7 +50,20 @@ _CLASS_NAMES: Final = {number: name for name, number in CLASSES.items()}
 _RCODE_NAMES: Final = {number: name for name, number in RCODES.items()}
 _HEADER: Final = struct.Struct("!6H")
 _RECORD: Final = struct.Struct("!HHIH")
+_TOKEN: Final = re.compile(r"\\(?:[01][0-9]{2}|2[0-4][0-9]|25[0-5])|\\[^0-9]|[^\\]", re.DOTALL)
 _MOST_RECORDS: Final = 4096
+_MOST_JUMPS: Final = 126
+"""Pointers in one name: it has no more labels."""
+
+
+class _Wire(bytes):
+    """A message. ``names`` are those read in it so far, by where they begin, with their lengths.
+
+    Without them a message of 64 KB could hold thousands of pointers to one long name, each of
+    which would be read anew: a second of work.
+    """
+
+    names: dict[int, tuple[str, int]]
 
 
 class MalformedError(ValueError):
@@ -96,17 +110,40 @@ def question(number: int, name: str, kind: str, klass: str, *, recursive: bool) 
 
 
 def encoded_name(name: str) -> bytes:
-    """The name on the wire; ValueError for one that is too long or has an empty label."""
-    labels = name.rstrip(".").split(".") if name.rstrip(".") else []
+    """The name on the wire; ValueError for one that is too long or has an empty label.
+
+    What it escapes, as in a zone file, is part of a label.
+    """
+    if "\\" in name:
+        labels = _unescaped(name)
+    else:
+        labels = [_ascii(label) for label in name.rstrip(".").split(".") if name.rstrip(".")]
     wire = b""
-    for label in labels:
-        data = label.encode() if label.isascii() else label.encode("idna")
+    for data in labels:
         if not 0 < len(data) < 64:
             raise ValueError(f"a label of {name} is empty or longer than 63 bytes")
         wire += bytes([len(data)]) + data
     if len(wire) > 254:
         raise ValueError(f"{name} is longer than 253 bytes")
     return wire + b"\0"
+
+
+def _ascii(label: str) -> bytes:
+    return label.encode() if label.isascii() else label.encode("idna")
+
+
+def _unescaped(name: str) -> list[bytes]:
+    """The labels of a name in a zone file's format: with ``\\.`` or ``\\046`` a dot is in one."""
+    parts = _TOKEN.findall(name)
+    if "".join(parts) != name:
+        raise ValueError(f"{name} holds a backslash before nothing that it could escape")
+    labels = [b""]
+    for part in parts:
+        if part == ".":
+            labels.append(b"")
+        else:
+            labels[-1] += bytes([int(part[1:])]) if len(part) == 4 else part[-1:].encode()
+    return labels if labels[-1] else labels[:-1]
 
 
 def answers(asked: bytes, data: bytes) -> bool:
@@ -119,13 +156,20 @@ def answers(asked: bytes, data: bytes) -> bool:
 
 def parse(data: bytes) -> Reply:
     """The answer in ``data``; MalformedError for anything else."""
+    wire = _Wire(data)
+    wire.names = {}
     try:
-        return _parsed(data)
+        return _parsed(wire)
     except (struct.error, IndexError, ValueError) as error:
         raise MalformedError("not a whole DNS message") from error
 
 
-def _parsed(data: bytes) -> Reply:
+def serial_of(record: Record) -> int:
+    """The serial number in a SOA record; counted from its end, as names may hold spaces."""
+    return int(record.data.rsplit(" ", 5)[1])
+
+
+def _parsed(data: _Wire) -> Reply:
     _, flags, questions, *counts = _HEADER.unpack_from(data)
     if sum(counts) > _MOST_RECORDS:
         raise MalformedError("more records than fit into a message")
@@ -133,14 +177,17 @@ def _parsed(data: bytes) -> Reply:
     for _ in range(questions):
         at = _name(data, at)[1] + 4
     sections: list[tuple[Record, ...]] = []
+    upper = 0
     for count in counts:
         records = []
         for _ in range(count):
             record, at = _record(data, at)
-            if record is not None:
+            if isinstance(record, Record):
                 records.append(record)
+            else:
+                upper = record
         sections.append(tuple(records))
-    code = flags & 0xF
+    code = upper << 4 | flags & 0xF
     return Reply(
         rcode=_RCODE_NAMES.get(code, f"RCODE{code}"),
         authoritative=bool(flags & 0x0400),
@@ -153,8 +200,11 @@ def _parsed(data: bytes) -> Reply:
     )
 
 
-def _record(data: bytes, at: int) -> tuple[Record | None, int]:
-    """The record at ``at``, None for EDNS's pseudo record, and where the next one begins."""
+def _record(data: _Wire, at: int) -> tuple[Record | int, int]:
+    """The record at ``at`` and where the next one begins.
+
+    Of EDNS's pseudo record it is what that adds to the response code (RFC 6891).
+    """
     name, at = _name(data, at)
     kind, klass, ttl, length = _RECORD.unpack_from(data, at)
     begin = at + _RECORD.size
@@ -162,7 +212,8 @@ def _record(data: bytes, at: int) -> tuple[Record | None, int]:
     if end > len(data):
         raise MalformedError("a record reaches beyond the message")
     if kind == 41:
-        return None, end
+        _check_options(data, begin, end)
+        return ttl >> 24, end
     record = Record(
         name=name,
         ttl=ttl,
@@ -173,25 +224,42 @@ def _record(data: bytes, at: int) -> tuple[Record | None, int]:
     return record, end
 
 
-def _name(data: bytes, at: int) -> tuple[str, int]:
+def _check_options(data: _Wire, begin: int, end: int) -> None:
+    while begin < end:
+        begin += 4 + struct.unpack_from("!H", data, begin + 2)[0]
+    if begin > end:
+        raise MalformedError("an option of EDNS reaches beyond its record")
+
+
+def _name(data: _Wire, at: int) -> tuple[str, int]:
     """The name at ``at`` with its final dot, and where it ends there."""
+    begun = [(at, 0, 0)]  # where, and how many labels and bytes were read before
     labels: list[str] = []
-    after = 0
-    lowest, size = at, 0
+    after = size = 0
+    rest = "", 0
     while length := data[at]:
         if length >= 0xC0:
             after = after or at + 2
             at = (length & 0x3F) << 8 | data[at + 1]
-            if at >= lowest:  # pointing only backwards ends every loop
+            if at >= begun[-1][0]:  # pointing only backwards ends every loop
                 raise MalformedError("a name points forwards")
-            lowest = at
+            if len(begun) > _MOST_JUMPS:
+                raise MalformedError("a name jumps too often")
+            if at in data.names:
+                rest = data.names[at]
+                break
+            begun.append((at, len(labels), size))
             continue
         size += length + 1
         if length > 63 or size > 254 or at + 1 + length > len(data):
             raise MalformedError("a name is too long")
-        labels.append(_escaped(data[at + 1 : at + 1 + length], b".\\\"();@' "))
+        labels.append(_escaped(data[at + 1 : at + 1 + length], b".\\\"();@' ") + ".")
         at += 1 + length
-    return ".".join(labels) + ".", after or at + 1
+    if size + rest[1] > 254:
+        raise MalformedError("a name is too long")
+    for where, count, before in begun:
+        data.names[where] = "".join(labels[count:]) + rest[0], size - before + rest[1]
+    return data.names[begun[0][0]][0] or ".", after or at + 1
 
 
 def _escaped(data: bytes, special: bytes) -> str:
@@ -209,25 +277,29 @@ def _quoted(data: bytes) -> str:
     return f'"{text}"'
 
 
-def _address(data: bytes, begin: int, end: int) -> str:
-    return str(ipaddress.ip_address(data[begin:end]))
+def _ipv4(data: bytes, begin: int, end: int) -> str:
+    return str(ipaddress.IPv4Address(data[begin:end]))
 
 
-def _one_name(data: bytes, begin: int, _: int) -> str:
+def _ipv6(data: bytes, begin: int, end: int) -> str:
+    return str(ipaddress.IPv6Address(data[begin:end]))
+
+
+def _one_name(data: _Wire, begin: int, _: int) -> str:
     return _name(data, begin)[0]
 
 
-def _mx(data: bytes, begin: int, _: int) -> str:
+def _mx(data: _Wire, begin: int, _: int) -> str:
     (preference,) = struct.unpack_from("!H", data, begin)
     return f"{preference} {_name(data, begin + 2)[0]}"
 
 
-def _srv(data: bytes, begin: int, _: int) -> str:
+def _srv(data: _Wire, begin: int, _: int) -> str:
     priority, weight, port = struct.unpack_from("!3H", data, begin)
     return f"{priority} {weight} {port} {_name(data, begin + 6)[0]}"
 
 
-def _soa(data: bytes, begin: int, _: int) -> str:
+def _soa(data: _Wire, begin: int, _: int) -> str:
     primary, at = _name(data, begin)
     mail, at = _name(data, at)
     return " ".join([primary, mail, *map(str, struct.unpack_from("!5I", data, at))])
@@ -237,7 +309,9 @@ def _txt(data: bytes, begin: int, end: int) -> str:
     texts = []
     while begin < end:
         length = data[begin]
-        texts.append(_quoted(data[begin + 1 : min(begin + 1 + length, end)]))
+        if begin + 1 + length > end:
+            raise MalformedError("a text reaches beyond its record")
+        texts.append(_quoted(data[begin + 1 : begin + 1 + length]))
         begin += 1 + length
     return " ".join(texts)
 
@@ -252,15 +326,15 @@ def _unknown(data: bytes, begin: int, end: int) -> str:
     return f"\\# {end - begin} {data[begin:end].hex()}".rstrip()
 
 
-_FORMATS: Final[dict[int, Callable[[bytes, int, int], str]]] = {
-    1: _address,
+_FORMATS: Final[dict[int, Callable[[_Wire, int, int], str]]] = {
+    1: _ipv4,
     2: _one_name,
     5: _one_name,
     6: _soa,
     12: _one_name,
     15: _mx,
     16: _txt,
-    28: _address,
+    28: _ipv6,
     33: _srv,
     257: _caa,
 }

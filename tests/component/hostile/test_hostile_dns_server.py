@@ -28,9 +28,17 @@ def looping(asked: bytes) -> bytes:
     return good(asked)[: -len(ADDRESS)] + b"\xc0" + bytes([len(asked)]) + ADDRESS[2:]
 
 
+def spaced(asked: bytes) -> bytes:
+    """The start of a zone whose server has spaces in its name."""
+    data = b"\7a b c d\0\xc0\x0c" + struct.pack("!5I", 2026, 1, 2, 3, 4)
+    record = b"\xc0\x0c\x00\x06\x00\x01\x00\x00\x01\x2c" + len(data).to_bytes(2, "big") + data
+    return good(asked)[: -len(ADDRESS)] + record
+
+
 ANSWERS: list[Any] = [
     (None, good, "", {}),
     (None, good, "", {"expect": {"answer": {"matches": ["192.0.2.1$"]}, "authoritative": True}}),
+    (None, spaced, "", {"type": "SOA"}),
     (Reason.BODY, good, "192.0.2.1", {"expect": {"answer": {"not_matches": ["192.0.2"]}}}),
     (Reason.BODY, good, "got 1 answers", {"expect": {"min_answers": 2}}),
     (Reason.HEADER, good, "authoritative", {"expect": {"authoritative": False}}),
@@ -144,6 +152,25 @@ async def test_a_server_that_hangs_up_broke_its_protocol(targets: Any) -> None:
 
     assert result.reason is Reason.PROTOCOL
     assert "closed the connection without an answer" in result.error
+
+
+async def test_a_server_that_says_nothing_a_million_times_holds_nobody_up(
+    targets: Any, neighbours: list[Any]
+) -> None:
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(bytes(1 << 20))
+            await writer.drain()
+
+    port = await targets.serve(babble)
+    probe = targets.probe("dns", server=f"127.0.0.1:{port}", name="a.test", transport="tcp")
+
+    result = await targets.look(probe)
+
+    assert result.reason is Reason.PROTOCOL, result.error
+    assert "1000 messages, none of which is the answer" in result.error
+    assert result.duration < 1.0
+    assert len(neighbours) >= 20
 
 
 async def test_no_socket_is_left_behind(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 import typing
 
 import pytest
@@ -18,6 +19,7 @@ from cbmon.probes.dns.message import (
     encoded_name,
     parse,
     question,
+    serial_of,
 )
 from cbmon.probes.dns.options import RecordClass, RecordType, ResponseCode
 
@@ -69,6 +71,12 @@ def test_code_flags_and_sections_are_told_apart() -> None:
     assert (len(found.answer), len(found.authority), len(found.additional)) == (0, 1, 1)
 
 
+def test_edns_has_the_upper_half_of_the_response_code() -> None:
+    pseudo = record(41, b"\0\x0a\0\2ab", name=b"\0", ttl=0x01000000)
+
+    assert parse(reply(pseudo, counts=(0, 0, 1))).rcode == "RCODE16"
+
+
 def test_the_pseudo_record_of_edns_is_not_shown() -> None:
     assert parse(reply(record(41, b"", name=b"\0"), counts=(0, 0, 1))).additional == ()
 
@@ -80,6 +88,11 @@ def test_the_pseudo_record_of_edns_is_not_shown() -> None:
         b"\0" * 11,
         reply(counts=(1, 0, 0)),
         reply(record(1, bytes(3))),
+        reply(record(1, bytes(16))),
+        reply(record(28, bytes(4))),
+        reply(record(16, b"\5ab")),
+        reply(record(41, b"\0\x0a\0\5ab", name=b"\0"), counts=(0, 0, 1)),
+        reply(record(41, b"\0\x0a\0", name=b"\0"), counts=(0, 0, 1)),
         reply(record(1, bytes(4))[:-1]),
         reply(record(5, b"\xc0\xff")),
         reply(record(5, POINTER, name=b"\xc0\x1a")),
@@ -98,6 +111,58 @@ def test_a_damaged_answer_is_refused(damaged: bytes) -> None:
 def test_a_name_that_points_to_itself_ends() -> None:
     with pytest.raises(MalformedError):
         parse(struct.pack("!6H", 7, 0x8180, 1, 0, 0, 0) + b"\xc0\x0c" + b"\0" * 4)
+
+
+def test_a_serial_is_found_behind_names_with_spaces() -> None:
+    names = b"\7a b c d" + POINTER + b"\3e f\0"
+    (found,) = parse(reply(record(6, names + struct.pack("!5I", 42, 2, 3, 4, 5)))).answer
+
+    assert found.data == "a\\ b\\ c\\ d.a.test. e\\ f. 42 2 3 4 5"
+    assert serial_of(found) == 42
+
+
+def test_names_that_point_at_names_that_point_are_read_again_and_again() -> None:
+    first = 12 + len(QUESTION)
+    www = struct.pack("!H", 0xC000 | first)
+    inner = struct.pack("!H", 0xC000 | first + 4)
+    found = parse(
+        reply(
+            record(1, bytes(4), b"\3www" + POINTER),
+            record(1, bytes(4), b"\1x" + www),
+            record(1, bytes(4), www),
+            record(1, bytes(4), b"\1y" + inner),
+            record(1, bytes(4), b"\0"),
+        )
+    )
+
+    assert [one.name for one in found.answer] == [
+        "www.a.test.", "x.www.a.test.", "www.a.test.", "y.a.test.", ".",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("labels", [64, 65])
+def test_a_name_is_not_longer_with_a_pointer_than_without(labels: int) -> None:
+    begun = 12 + len(QUESTION)
+    long = record(1, bytes(4), b"\1a" * 63 + b"\0")
+    more = record(1, bytes(4), b"\1b" * labels + struct.pack("!H", 0xC000 | begun))
+
+    if labels == 64:
+        assert parse(reply(long, more)).answer[1].name == "b." * 64 + "a." * 63
+    else:
+        with pytest.raises(MalformedError):
+            parse(reply(long, more))
+
+
+def test_thousands_of_pointers_to_one_long_name_take_no_time() -> None:
+    begun = 12 + len(QUESTION)
+    pointer = struct.pack("!H", 0xC000 | begun)
+    long = record(5, pointer, b"\1a" * 126 + b"\0")
+    begin = time.process_time()
+
+    found = parse(reply(long, *[record(5, pointer, pointer)] * 4000))
+
+    assert {one.name for one in found.answer} == {"a." * 126}
+    assert time.process_time() - begin < 0.3
 
 
 @given(st.binary(max_size=400))
@@ -132,13 +197,20 @@ def test_only_an_answer_to_this_question_counts(expected: bool, data: bytes) -> 
         (b"\x01a\x04test\0", "a.test"),
         (b"\x01a\x04test\0", "a.test."),
         (b"\x0dxn--bcher-kva\x04test\0", "bücher.test"),
+        (b"\x03a.b\x04test\0", "a\\.b.test"),
+        (b"\x03a.b\x04test\0", "a\\046b.test."),
+        (b"\x02a\\\x04test\0", "a\\\\.test"),
+        (b"\x02\xff\0\0", "\\255\\000"),
     ],
 )
 def test_a_name_is_written_as_servers_read_it(expected: bytes, name: str) -> None:
     assert expected == encoded_name(name)
 
 
-@pytest.mark.parametrize("name", ["a..b", ".a", "x" * 64, ".".join(["x" * 63] * 4), "ü" * 64])
+@pytest.mark.parametrize(
+    "name",
+    ["a..b", ".a", "x" * 64, ".".join(["x" * 63] * 4), "ü" * 64, "a\\", "a\\256.b", "a\\.b..c"],
+)
 def test_an_impossible_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         encoded_name(name)
