@@ -21,7 +21,10 @@ LARGEST: Final = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """Some components in their order, and what their lines consist of, all at one moment."""
+    """Some components in their order, and what their lines consist of, all at one moment.
+
+    Whoever keeps the lists does not change them while they are looked at.
+    """
 
     names: Sequence[bytes]
     """Their labels, encoded."""

@@ -19,6 +19,7 @@ from cbmon.metrics.lines import BreakerLayout, Column, ComponentLayout, Moment, 
 from cbmon.metrics.own import process_section
 from cbmon.metrics.packing import packer
 from cbmon.metrics.records import BreakerRecord
+from cbmon.metrics.sheets import Sheet
 from cbmon.metrics.text import END_OF_OPENMETRICS, Family
 from cbmon.model import Category
 
@@ -55,6 +56,10 @@ class Exposition:
         self._source = source
         self._layouts = _layouts()
         self._plan = _plan(self._layouts)
+        self._sheets: dict[Category, tuple[Sequence[BreakerRecord], list[Sheet]]] = {}
+        """What is kept of each category, and for which records."""
+        self._readers = 0
+        """How many renderings are going on."""
 
     def text(self) -> bytes:
         """In the text format 0.0.4, at once."""
@@ -109,12 +114,20 @@ class Exposition:
 
     def _groups(self, *, openmetrics: bool) -> Iterator[Sequence[bytes]]:
         """The text in pieces; between two groups of them others may run."""
+        self._readers += 1
+        try:
+            yield from self._rendered(openmetrics=openmetrics)
+        finally:
+            self._readers -= 1
+
+    def _rendered(self, *, openmetrics: bool) -> Iterator[Sequence[bytes]]:
         moment = self._source.moment()
         parts: dict[Category, list[Slice]] = {category: [] for category in Category}
         for category, layout in self._layouts.items():
-            records = self._source.records(category)
-            for start in range(0, len(records), SLICE):
-                parts[category].append(cut(layout, records[start : start + SLICE], moment))
+            for sheet in self._sheets_of(category, layout):
+                if self._readers > 1:
+                    sheet.detach()
+                parts[category].append(cut(layout, sheet, moment))
                 yield ()
         for family, columns in self._plan:
             yield (_head(family, openmetrics=openmetrics),)
@@ -126,6 +139,20 @@ class Exposition:
         yield (process_section(openmetrics=openmetrics),)
         if openmetrics:
             yield (END_OF_OPENMETRICS.encode(),)
+
+    def _sheets_of(self, category: Category, layout: BreakerLayout) -> Iterator[Sheet]:
+        """What is kept of a category; begun anew, with what was known, when there are others."""
+        records = self._source.records(category)
+        known, sheets = self._sheets.get(category, (None, []))
+        if known is records:
+            yield from sheets
+            return
+        origins = {record: (one, at) for one in sheets for at, record in enumerate(one.records)}
+        made = []
+        for start in range(0, len(records), SLICE):
+            made.append(Sheet(records[start : start + SLICE], layout.width, origins))
+            yield made[-1]
+        self._sheets[category] = records, made
 
 
 def _head(family: Family, *, openmetrics: bool) -> bytes:

@@ -1,13 +1,14 @@
 """Which columns there are, and how a record becomes the lines in them.
 
-Rule: a record's lines are made when a scrape finds that it has changed, and kept. What a healthy
-run changes is cheap to make anew; what only failures and moves change is looked at when there
-were some, and kept as the few lines that are not as usual.
+Rule: a record's lines are made when a scrape finds that it has changed, and kept in a
+:class:`~cbmon.metrics.sheets.Sheet`. What a healthy run changes is cheap to make anew; what only
+failures and moves change is looked at when there were some, and kept as the few lines that are not
+as usual.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Final
 
@@ -16,6 +17,7 @@ from cbmon.breaker.states import State
 from cbmon.metrics import families as f
 from cbmon.metrics.columns import Bars, Dense, Ends, Slice, Sparse
 from cbmon.metrics.records import BreakerRecord, ComponentRecord
+from cbmon.metrics.sheets import Sheet
 from cbmon.metrics.text import Family, escape, number, opening
 from cbmon.model import Category
 
@@ -33,6 +35,7 @@ _INFO, _CERTIFICATE, _DOMAIN, _NEXT_RUN, _RUNS, _MEASURED = range(3, 9)
 """Places of the dense columns. From _MEASURED on: duration, phases, last run, last success."""
 _LAST_SUCCESS: Final = _MEASURED + 1 + len(f.PHASES) + 1
 _WIDTH: Final = _LAST_SUCCESS + 1
+_NO_MOMENT: Final = inf
 _DRIFT: Final = 0.0005
 """Seconds by which the wall clock may leave the monotonic one before moments are written anew."""
 
@@ -48,27 +51,11 @@ class Moment:
         self.next_run = next_run
 
 
-class Lines:
-    """What a record's lines consist of. ``restless``: time alone may change them."""
-
-    __slots__ = (
-        "ahead", "bars", "dense", "due", "in_flight", "odd", "rest", "restless", "version",
-    )  # fmt: skip
-
-    def __init__(self, width: int) -> None:
-        self.dense = [b""] * width
-        self.bars: tuple[bytes, ...] = ()
-        self.odd: dict[int, bytes] = {}
-        self.in_flight = 0
-        self.due: float | None = None
-        self.ahead = inf
-        self.rest: object = None
-        self.restless = False
-        self.version = -1
-
-
 class BreakerLayout:
     """The columns of breakers of one category, and how they are filled."""
+
+    width = _INFO
+    """How many dense columns there are."""
 
     def __init__(self, category: Category) -> None:
         self.category = category
@@ -96,33 +83,28 @@ class BreakerLayout:
         self.bars = Bars(f.CALL_DURATION.name, f.DURATION_BOUNDS, category=category)
         self.columns[f.CALL_DURATION] = [self.bars]
 
-    def refresh(self, record: BreakerRecord, lines: Lines, _now: float) -> None:
+    def refresh(self, record: BreakerRecord, sheet: Sheet, place: int, _now: float) -> None:
         """Make the lines of a breaker that guards neither check nor export."""
         state, counts = record.breaker.state, record.breaker.counts
-        self._fill(record.encoded, lines, counts)
-        lines.odd = self._unusual(record.encoded, state, counts)
-        lines.in_flight, lines.restless = counts.in_flight, True
+        self._fill(record.encoded, sheet, place, counts)
+        sheet.set_odd(place, self._unusual(record.encoded, state, counts))
+        sheet.set_flying(place, _WHOLE[counts.in_flight] if counts.in_flight else b"")
+        sheet.restless.add(place)
         measured, bars = counts.histogram, self.bars
-        lines.bars = ()
+        sheet.bars[place] = ()
         if measured is not None:
             if measured.bounds != bars.bounds:
                 bars = Bars(f.CALL_DURATION.name, measured.bounds, category=self.category)
-            lines.bars = bars.fragments(measured.counts, measured.sum)
+            sheet.bars[place] = bars.fragments(measured.counts, measured.sum)
 
-    def begin(self) -> Lines:
-        """The lines of a record that is new."""
-        return Lines(_INFO)
-
-    def plan(
-        self, records: Sequence[BreakerRecord], found: Sequence[Lines], moment: Moment
-    ) -> None:
+    def plan(self, sheet: Sheet, moment: Moment) -> None:
         """Breakers by themselves have no next run."""
 
     @staticmethod
-    def _fill(name: bytes, lines: Lines, counts: Counts) -> None:
-        lines.dense[_CALLS] = b'%b"} %d\n' % (name, counts.calls)
-        lines.dense[_FAILURE_RATIO] = _valued(name, counts.failure_ratio)
-        lines.dense[_SLOW_RATIO] = _valued(name, counts.slow_ratio)
+    def _fill(name: bytes, sheet: Sheet, place: int, counts: Counts) -> None:
+        sheet.dense[_CALLS][place] = b'%b"} %d\n' % (name, counts.calls)
+        sheet.dense[_FAILURE_RATIO][place] = _valued(name, counts.failure_ratio)
+        sheet.dense[_SLOW_RATIO][place] = _valued(name, counts.slow_ratio)
 
     def _unusual(self, name: bytes, state: State, counts: Counts) -> dict[int, bytes]:
         odd: dict[int, bytes] = {}
@@ -184,8 +166,11 @@ class BreakerLayout:
 class ComponentLayout(BreakerLayout):
     """Those of checks or of exports, breaker included."""
 
+    width = _WIDTH
+
     def __init__(self, category: Category, families: f.ComponentFamilies) -> None:
         super().__init__(category)
+        self._rest: object = None
         word = families.word
         self._up = self._add(families.up, ['"} 1\n'], word)
         ends = [f'",reason="{reason}"}} 0\n' for reason in f.REASONS]
@@ -207,56 +192,65 @@ class ComponentLayout(BreakerLayout):
         phases = (b'%%b",phase="%b"} %%.6f\n' % phase.encode() for phase in f.PHASES)
         self._measured = _CUT.join([b'%b"} %.6f\n', *phases, b'%b"} %.3f\n'])
 
-    def begin(self) -> Lines:
-        """The lines of a record that is new."""
-        return Lines(_WIDTH)
-
-    def plan(
-        self, records: Sequence[BreakerRecord], found: Sequence[Lines], moment: Moment
-    ) -> None:
+    def plan(self, sheet: Sheet, moment: Moment) -> None:
         """Say when each runs next; the scheduler's number is the same object until it changes."""
-        ahead, names = moment.ahead, [record.breaker.name for record in records]
-        for record, lines, due in zip(records, found, map(moment.next_run, names), strict=True):
-            if due is not lines.due or abs(ahead - lines.ahead) > _DRIFT:
-                lines.due, lines.ahead = due, ahead
-                at = 0.0 if due is None else due + ahead
-                lines.dense[_NEXT_RUN] = b'%b"} %.3f\n' % (record.encoded, at)
+        if sheet.ahead is None or abs(moment.ahead - sheet.ahead) > _DRIFT:
+            sheet.ahead, sheet.dues = moment.ahead, [_NO_MOMENT] * len(sheet.names)
+        dues, names, written = sheet.dues, sheet.names, sheet.dense[_NEXT_RUN]
+        for place, due in enumerate(map(moment.next_run, sheet.keys)):
+            if due is not dues[place]:
+                dues[place] = due
+                at = 0.0 if due is None else due + sheet.ahead
+                written[place] = b'%b"} %.3f\n' % (names[place], at)
 
-    def refresh(self, record: BreakerRecord, lines: Lines, now: float) -> None:
+    def refresh(self, record: BreakerRecord, sheet: Sheet, place: int, now: float) -> None:
         """Make anew what has changed of a component's lines."""
         assert isinstance(record, ComponentRecord)  # noqa: S101 - for the type checker
-        breaker, dense, name = record.breaker, lines.dense, record.encoded
-        calls, lines.in_flight, rest = breaker.glance()
-        if record.eventful or rest is None or rest != lines.rest or lines.restless:
-            self._eventful(record, lines, now)
-        lines.rest = rest
-        if record.changed:
-            record.changed = False
-            self._measure(record, lines)
-        runs = record.runs
-        dense[_CALLS] = dense[_RUNS] if calls == runs else b'%b"} %d\n' % (name, calls)
-        lines.version = breaker.version
+        breaker, dense = record.breaker, sheet.dense
+        calls, in_flight, rest = breaker.glance()
+        if (
+            record.events != sheet.events[place]
+            or rest is None
+            or rest != sheet.rests[place]
+            or place in sheet.restless
+        ):
+            self._eventful(record, sheet, place, now)
+            # ten thousand that are well share one
+            self._rest = sheet.rests[place] = self._rest if rest == self._rest else rest
+        if in_flight or place in sheet.flying:
+            sheet.set_flying(place, _WHOLE[in_flight] if in_flight else b"")
+        if record.edits != sheet.edits[place]:
+            sheet.edits[place] = record.edits
+            self._measure(record, sheet, place)
+        if calls == record.runs:
+            dense[_CALLS][place] = dense[_RUNS][place]
+        else:
+            dense[_CALLS][place] = b'%b"} %d\n' % (record.encoded, calls)
+        sheet.versions[place] = breaker.version
 
-    def _measure(self, record: ComponentRecord, lines: Lines) -> None:
-        dense, name, at = lines.dense, record.encoded, record.last_run_at
-        dense[_RUNS] = b'%b"} %d\n' % (name, record.runs)
+    def _measure(self, record: ComponentRecord, sheet: Sheet, place: int) -> None:
+        dense, name, at = sheet.dense, record.encoded, record.last_run_at
+        dense[_RUNS][place] = b'%b"} %d\n' % (name, record.runs)
         resolve, connect, tls, processing, transfer = record.phases
         said = self._measured % (
             name, record.duration, name, resolve, name, connect, name, tls, name, processing,
             name, transfer, name, at,
         )  # fmt: skip
-        dense[_MEASURED:_LAST_SUCCESS] = made = said.split(_CUT)
+        made = said.split(_CUT)
+        for index, end in enumerate(made, _MEASURED):
+            dense[index][place] = end
         good = record.last_success_at
-        dense[_LAST_SUCCESS] = made[-1] if good == at else b'%b"} %.3f\n' % (name, good)
-        lines.bars = self.bars.fragments(record.counts, record.duration_sum)
+        same = good == at
+        dense[_LAST_SUCCESS][place] = made[-1] if same else b'%b"} %.3f\n' % (name, good)
+        sheet.bars[place] = self.bars.fragments(record.counts, record.duration_sum)
 
-    def _eventful(self, record: ComponentRecord, lines: Lines, now: float) -> None:
+    def _eventful(self, record: ComponentRecord, sheet: Sheet, place: int, now: float) -> None:
         """What only failures, moves, skips and a new configuration change."""
-        record.eventful = False
+        sheet.events[place] = record.events
         breaker, name = record.breaker, record.encoded
         state, counts = breaker.state, breaker.counts
-        self._fill(name, lines, counts)
-        lines.odd = odd = self._unusual(name, state, counts)
+        self._fill(name, sheet, place, counts)
+        odd = self._unusual(name, state, counts)
         if not record.up:
             odd[self._up] = _WHOLE[0]
         failures = record.failures
@@ -269,13 +263,15 @@ class ComponentLayout(BreakerLayout):
             for index, times in enumerate(skips, self._skipped):
                 if times:
                     odd[index] = _WHOLE[times]
-        lines.dense[_CERTIFICATE] = _valued(name, record.certificate_expiry)
-        lines.dense[_DOMAIN] = _valued(name, record.domain_expiry)
-        lines.dense[_INFO] = name + _described(record)
-        lines.restless = (
-            record.held_since is not None
+        sheet.set_odd(place, odd)
+        sheet.dense[_CERTIFICATE][place] = _valued(name, record.certificate_expiry)
+        sheet.dense[_DOMAIN][place] = _valued(name, record.domain_expiry)
+        sheet.dense[_INFO][place] = name + _described(record)
+        sheet.set_restless(
+            place,
+            restless=record.held_since is not None
             or breaker.next_deadline is not None
-            or breaker.policy.kind in _AGEING
+            or breaker.policy.kind in _AGEING,
         )
 
 
@@ -283,28 +279,18 @@ _AGEING: Final = frozenset({"time", "adaptive"})
 """Kinds whose windows change while nothing happens."""
 
 
-def cut(layout: BreakerLayout, records: Sequence[BreakerRecord], moment: Moment) -> Slice:
-    """A slice of records as lines, those that have changed made anew."""
-    odd: dict[int, list[tuple[int, bytes]]] = {}
-    found = []
-    for place, record in enumerate(records):
-        lines = record.lines
-        if lines is None:
-            lines = record.lines = layout.begin()
-        if record.changed or lines.restless or record.breaker.version != lines.version:
-            layout.refresh(record, lines, moment.now)
-        for index, end in lines.odd.items():
-            odd.setdefault(index, []).append((place, end))
-        if lines.in_flight:
-            odd.setdefault(layout.in_flight, []).append((place, _WHOLE[lines.in_flight]))
-        found.append(lines)
-    layout.plan(records, found, moment)
-    return Slice(
-        names=[record.encoded for record in records],
-        dense=list(zip(*[lines.dense for lines in found], strict=True)),
-        odd=odd,
-        bars=[lines.bars for lines in found],
-    )
+def cut(layout: BreakerLayout, sheet: Sheet, moment: Moment) -> Slice:
+    """A sheet as lines, those that have changed made anew."""
+    edits, versions, restless = sheet.edits, sheet.versions, sheet.restless
+    for place, record in enumerate(sheet.records):
+        if (
+            record.edits != edits[place]
+            or record.breaker.version != versions[place]
+            or place in restless
+        ):
+            layout.refresh(record, sheet, place, moment.now)
+    layout.plan(sheet, moment)
+    return sheet.slice(layout.in_flight)
 
 
 def _moved(source: State, target: State, times: int) -> str:

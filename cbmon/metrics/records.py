@@ -1,13 +1,14 @@
 """What is counted of one check, export or receiver: one slotted record each.
 
 Rule: recording is a handful of assignments. Nothing is rendered, looked up or locked here; the
-records belong to the event loop.
+records belong to the event loop. What has been recorded is counted, so that those who render can
+tell what is new to them.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from cbmon.backlog import Backlog
 from cbmon.breaker.counts import Counts, Glance
@@ -16,9 +17,6 @@ from cbmon.breaker.states import State
 from cbmon.metrics.families import CAUSES, DURATION_BOUNDS, LATENCY_BOUNDS
 from cbmon.metrics.text import escape
 from cbmon.model import NO_PHASES, BreakerInfo, Reason, Result, SkipCause
-
-if TYPE_CHECKING:
-    from cbmon.metrics.lines import Lines
 
 NO_BACKLOG: Final = Backlog()
 _CAUSE: Final = {cause: index for index, cause in enumerate(CAUSES)}
@@ -90,16 +88,15 @@ class DaemonBreaker(BreakerLike, Protocol):
 
 
 class BreakerRecord:
-    """A breaker and its label. ``lines`` are what the last scrape has made of them."""
+    """A breaker and its label."""
 
-    __slots__ = ("breaker", "changed", "encoded", "lines")
+    __slots__ = ("breaker", "edits", "encoded")
 
     def __init__(self, breaker: DaemonBreaker) -> None:
         self.breaker = breaker
         self.encoded = escape(breaker.name).encode()
-        self.lines: Lines | None = None
-        self.changed = True
-        """Whether something was counted since the last scrape."""
+        self.edits = 0
+        """How many times something was recorded."""
 
 
 class ComponentRecord(BreakerRecord):
@@ -113,7 +110,7 @@ class ComponentRecord(BreakerRecord):
         "domain_expiry",
         "duration",
         "duration_sum",
-        "eventful",
+        "events",
         "failures",
         "held_interval",
         "held_since",
@@ -146,8 +143,8 @@ class ComponentRecord(BreakerRecord):
         self.held_interval = 1.0
         self.backlog = NO_BACKLOG
         """What waits, for an export."""
-        self.eventful = True
-        """Whether something other than a good run was counted since the last scrape."""
+        self.events = 0
+        """How many times something other than a good run was recorded."""
 
     @property
     def info(self) -> BreakerInfo:
@@ -157,11 +154,11 @@ class ComponentRecord(BreakerRecord):
     @info.setter
     def info(self, info: BreakerInfo) -> None:
         self._info = info
-        self.changed = self.eventful = True
+        self._happened()
 
     def observe(self, result: Result, at: float) -> None:
         """Count one run that ended at the Unix time ``at``."""
-        self.changed = True
+        self.edits += 1
         self.runs += 1
         self.last_run_at = at
         self.duration = duration = result.duration
@@ -170,20 +167,23 @@ class ComponentRecord(BreakerRecord):
         self.counts[bisect_left(DURATION_BOUNDS, duration)] += 1
         expiry = result.certificate_expiry
         if expiry is not None and expiry != self.certificate_expiry:
-            self.certificate_expiry, self.eventful = expiry, True
+            self.certificate_expiry = expiry
+            self.events += 1
         ends = result.domain_expiry
         if ends is not None and ends != self.domain_expiry:
-            self.domain_expiry, self.eventful = ends, True
+            self.domain_expiry = ends
+            self.events += 1
         if result.ok:
             self.last_success_at = at
             if not self.up:
-                self.up, self.eventful = 1, True
+                self.up = 1
+                self.events += 1
         else:
             self.up = 0
             self._failed(result.reason or Reason.INTERNAL)
 
     def _failed(self, reason: Reason) -> None:
-        self.eventful = True
+        self.events += 1
         if self.failures is None:
             self.failures = {}
         self.failures[reason] = self.failures.get(reason, 0) + 1
@@ -193,7 +193,7 @@ class ComponentRecord(BreakerRecord):
         if self.skips is None:
             self.skips = [0] * len(CAUSES)
         self.skips[_CAUSE[cause]] += times
-        self.changed = self.eventful = True
+        self._happened()
 
     def hold(self, interval: float, since: float) -> None:
         """From the monotonic moment ``since`` on its breaker passes over the planned runs.
@@ -202,14 +202,18 @@ class ComponentRecord(BreakerRecord):
         """
         self.release(since)
         self.held_interval, self.held_since = interval, since
-        self.changed = self.eventful = True
+        self._happened()
 
     def release(self, now: float) -> None:
         """Its runs are planned again; without :meth:`hold` before it, nothing happens."""
         if passed := self.passed_over(now):
             self.skip(SkipCause.BREAKER, passed)
         self.held_since = None
-        self.changed = self.eventful = True
+        self._happened()
+
+    def _happened(self) -> None:
+        self.edits += 1
+        self.events += 1
 
     def passed_over(self, now: float) -> int:
         """Planned runs that were passed over since :meth:`hold`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,13 +11,10 @@ from hypothesis import strategies as st
 
 from cbmon.breaker import BreakerPolicy, InvalidTransitionError
 from cbmon.breaker.breaker import CircuitBreaker
-from cbmon.metrics import columns
+from cbmon.metrics import Exposition, columns
 from cbmon.metrics.records import ComponentRecord
 from cbmon.model import BreakerInfo, Category, Phases, Reason, Result, SkipCause
 from tests.unit.metrics.conftest import BAD, GOOD, Daemon
-
-if TYPE_CHECKING:
-    from cbmon.metrics.records import BreakerRecord
 
 POLICIES = (
     BreakerPolicy(),
@@ -54,20 +50,8 @@ class Fleet:
         return shown(self.daemon.text())
 
     def rendered_anew(self) -> str:
-        """As by an exposition that has never rendered, which leaves nothing behind."""
-        kept: list[tuple[BreakerRecord, dict[str, Any]]] = []
-        fields = ("lines", "changed", "eventful")
-        for category in Category:
-            for record in self.daemon.metrics.records(category):
-                kept.append((record, {n: getattr(record, n) for n in fields if hasattr(record, n)}))
-                record.lines, record.changed = None, True
-                if isinstance(record, ComponentRecord):
-                    record.eventful = True
-        text = self.rendered()
-        for record, was in kept:
-            for name, value in was.items():
-                setattr(record, name, value)
-        return text
+        """As by an exposition that has never rendered."""
+        return shown(Exposition(self.daemon.metrics).text().decode())
 
 
 def shown(text: str) -> str:
@@ -178,16 +162,51 @@ def test_whatever_happens_a_scrape_shows_what_one_from_nothing_shows(
 
 
 def test_a_component_that_nothing_happened_to_keeps_its_lines(daemon: Daemon) -> None:
-    (quiet, _), (busy, breaker) = daemon.add("quiet"), daemon.add("busy")
-    daemon.text()
-    assert quiet.lines is not None
-    assert busy.lines is not None
-    before, after = list(quiet.lines.dense), list(busy.lines.dense)
+    daemon.add("quiet")
+    busy, breaker = daemon.add("busy")
+    before = kept(daemon)
     daemon.clock.advance(1.0)
     daemon.run(busy, breaker, GOOD)
+    after = kept(daemon)
+    assert all(one is other for one, other in zip(before["quiet"], after["quiet"], strict=True))
+    assert before["busy"] != after["busy"]
+
+
+def test_a_component_keeps_its_lines_when_others_come_and_go(daemon: Daemon) -> None:
+    record, breaker = daemon.add("b")
+    daemon.add("c")
+    daemon.run(record, breaker, BAD)
+    before = kept(daemon)
+    daemon.add("a")
+    daemon.metrics.remove_component("c")
+    after = kept(daemon)
+    assert [*after] == ["a", "b"]
+    anew = [one for one, other in zip(before["b"], after["b"], strict=True) if one is not other]
+    assert len(anew) <= 1, "but for when it runs next"
+    assert shown(daemon.text()) == shown(Exposition(daemon.metrics).text().decode())
+
+
+def test_a_scrape_shows_one_moment_whatever_another_one_shows_meanwhile(daemon: Daemon) -> None:
+    record, breaker = daemon.add("api")
     daemon.text()
-    assert all(one is other for one, other in zip(before, quiet.lines.dense, strict=True))
-    assert after != busy.lines.dense
+    slow = daemon.metrics.exposition._groups(openmetrics=False)
+    begun = [b"".join(next(slow)) for _ in range(3)]
+    daemon.run(record, breaker, GOOD)
+    assert daemon.value('cbmon_check_runs_total{check="api"}') == 1
+    text = b"".join([*begun, *(b"".join(pieces) for pieces in slow)]).decode()
+    assert 'cbmon_check_runs_total{check="api"} 0\n' in text
+    assert 'circuit_breaker_calls_total{category="check",component="api"} 0\n' in text
+    assert 'cbmon_check_runs_total{check="api"} 1\n' in daemon.text()
+
+
+def kept(daemon: Daemon) -> dict[str, list[bytes]]:
+    """What a scrape has left of each check's lines."""
+    daemon.text()
+    _, (sheet,) = daemon.metrics.exposition._sheets[Category.CHECK]
+    return {
+        record.breaker.name: [column[place] for column in sheet.dense]
+        for place, record in enumerate(sheet.records)
+    }
 
 
 def test_a_table_of_ends_does_not_grow_with_what_it_counts() -> None:

@@ -1,0 +1,108 @@
+"""What is kept of the lines of some components between scrapes, in columns.
+
+Rule: by column and not by component. A scrape goes through columns, and ten thousand components
+with twenty objects each are two hundred thousand places of memory that the processor would have to
+wait for; so what has not changed is not looked at one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from cbmon.metrics.columns import Slice
+from cbmon.metrics.records import BreakerRecord
+
+NEVER: Final = -1
+
+Origins = Mapping[BreakerRecord, tuple["Sheet", int]]
+"""In which sheet a record was, and at which place."""
+
+
+class Sheet:
+    """The lines of some records, and which state of each record they tell."""
+
+    __slots__ = (
+        "_keys", "_odd", "ahead", "bars", "dense", "dues", "edits", "events", "flying", "names",
+        "records", "restless", "rests", "versions",
+    )  # fmt: skip
+
+    def __init__(self, records: Sequence[BreakerRecord], width: int, origins: Origins) -> None:
+        """``width`` is the number of dense columns. What is known of a record moves here."""
+        count = len(records)
+        self.records = records
+        self.names = [record.encoded for record in records]
+        self._keys: list[str] = []
+        self.dense = [[b""] * count for _ in range(width)]
+        """By dense column: each record's label and end of line."""
+        self.bars: list[tuple[bytes, ...]] = [()] * count
+        self._odd: dict[int, dict[int, bytes]] = {}
+        self.flying: dict[int, bytes] = {}
+        """By place: the end of line of those that have calls under way."""
+        self.restless: set[int] = set()
+        """Places of those that time alone may change."""
+        self.edits = [NEVER] * count
+        self.events = [NEVER] * count
+        self.versions = [NEVER] * count
+        self.rests: list[object] = [None] * count
+        self.dues: list[float | None] = [None] * count
+        self.ahead: float | None = None
+        """By how much the wall clock was ahead when the next runs were written."""
+        for place, record in enumerate(records):
+            if record in origins:
+                self._adopt(place, *origins[record])
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """The names of the records, as text."""
+        if not self._keys:
+            self._keys = [record.breaker.name for record in self.records]
+        return self._keys
+
+    def _adopt(self, place: int, old: Sheet, there: int) -> None:
+        for column, known in zip(self.dense, old.dense, strict=True):
+            column[place] = known[there]
+        self.bars[place] = old.bars[there]
+        self.edits[place] = old.edits[there]
+        self.events[place] = old.events[there]
+        self.versions[place] = old.versions[there]
+        self.rests[place] = old.rests[there]
+        self.set_odd(place, old._odd.get(there, {}))
+        self.set_flying(place, old.flying.get(there, b""))
+        self.set_restless(place, restless=there in old.restless)
+
+    def set_odd(self, place: int, odd: dict[int, bytes]) -> None:
+        """By sparse column: how the lines of a record end that do not end as usual."""
+        if odd:
+            self._odd[place] = odd
+        else:
+            self._odd.pop(place, None)
+
+    def set_flying(self, place: int, end: bytes) -> None:
+        """How the line of calls under way ends; empty: as usual."""
+        if end:
+            self.flying[place] = end
+        else:
+            self.flying.pop(place, None)
+
+    def set_restless(self, place: int, *, restless: bool) -> None:
+        """Whether time alone may change its lines."""
+        if restless:
+            self.restless.add(place)
+        else:
+            self.restless.discard(place)
+
+    def detach(self) -> None:
+        """Let go of the lists that are being looked at: they stay as they are."""
+        self.dense = [column.copy() for column in self.dense]
+        self.bars = self.bars.copy()
+
+    def slice(self, in_flight: int) -> Slice:
+        """As it is now; ``in_flight`` is the sparse column of calls under way."""
+        odd: dict[int, list[tuple[int, bytes]]] = {}
+        for place in sorted(self._odd):
+            for index, end in self._odd[place].items():
+                odd.setdefault(index, []).append((place, end))
+        if self.flying:
+            odd[in_flight] = sorted(self.flying.items())
+        return Slice(names=self.names, dense=self.dense, odd=odd, bars=self.bars)
