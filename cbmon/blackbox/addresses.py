@@ -40,9 +40,8 @@ async def choose(look: Look, options: FamilyOptions, host: str) -> tuple[str, fl
         gauges.add("probe_dns_lookup_time_seconds", took)
         look.attempt.end()
     address = ipaddress.ip_address(ip.partition("%")[0])
-    four = address if address.version == 4 else address.ipv4_mapped
-    gauges.set("probe_ip_protocol", 4 if four else 6)
-    gauges.set("probe_ip_addr_hash", fnv((four or address).packed))
+    gauges.set("probe_ip_protocol", address.version)
+    gauges.set("probe_ip_addr_hash", fnv(address.packed))
     look.say("Resolved target address", ip=ip)
     look.environment.policy.check(ip)
     return ip, took
@@ -70,11 +69,21 @@ async def find(look: Look, host: str, family: Family) -> str:
     """One address of a name; ProbeError (``dns``) when there is none."""
     if not host:
         raise ProbeError(Reason.DNS, "the target has no host")
+    host = unmapped(host)
     if host.rstrip(".").lower() == "localhost":
         found = fitting(await asyncio.to_thread(listed, host), family)
         if found:
             return found
     return await look.environment.resolver.resolve(host, family)
+
+
+def unmapped(host: str) -> str:
+    """The IPv4 address in an IPv6 one that only stands for it, as Go takes it; else the host."""
+    try:
+        four = ipaddress.IPv6Address(host).ipv4_mapped
+    except ValueError:
+        return host
+    return str(four or host)
 
 
 def listed(host: str, file: Path = HOSTS) -> list[str]:
@@ -126,6 +135,9 @@ def source_address(text: str) -> str | None:
 
 def port_number(port: str) -> int:
     """The port; ProbeError for one that does not exist."""
-    if port.isascii() and port.isdigit() and int(port) < 65536:
-        return int(port)
+    digits = port.removeprefix("+")
+    if digits.isascii() and digits.isdigit():
+        number = int(digits.lstrip("0")[:9] or 0)
+        if number < 65536:
+            return number
     raise ProbeError(Reason.CONFIG, f'"{port[:40]}" is no port')

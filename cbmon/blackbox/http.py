@@ -7,6 +7,7 @@ told whether or not it is a good one, and an answer that was cut off is judged a
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -35,7 +36,13 @@ USER_AGENT: Final = f"cbmon/{__version__}"
 _PHASES: Final[Mapping[str, str]] = {
     "connect": "connect", "tls": "tls", "processing": "processing", "transfer": "transfer",
 }  # fmt: skip
-_DATES: Final = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S %Z", "%a %b %d %H:%M:%S %Y")
+_CLOCK: Final = "[0-9]{2}:[0-9]{2}:[0-9]{2}"
+_DATES: Final = {
+    "%a, %d %b %Y %H:%M:%S GMT": re.compile(f".{{5}}[0-9]{{2}} .{{8}} {_CLOCK} GMT"),
+    "%A, %d-%b-%y %H:%M:%S %Z": re.compile(f"[^ ]+ [0-9]{{2}}-[^ ]+ {_CLOCK} .+"),
+    "%a %b %d %H:%M:%S %Y": re.compile(f".{{8}}[ 0-9][0-9] {_CLOCK} .{{4}}"),
+}
+"""HTTP's forms of a date; where Go wants two digits, one does not do."""
 _GAUGES: Final[Mapping[str, str]] = {
     "probe_http_content_length": "Content-Length of the answer, -1 without one",
     "probe_http_uncompressed_body_length": "Bytes of the body after decompression",
@@ -316,7 +323,9 @@ def target_place(target: str) -> Place:
 
 def last_modified(text: str) -> float | None:
     """The Unix time in one of HTTP's three forms of a date; None for anything else."""
-    for form in _DATES:
+    for form, digits in _DATES.items():
+        if not digits.fullmatch(text):
+            continue
         try:
             return datetime.strptime(text, form).replace(tzinfo=UTC).timestamp()
         except ValueError:

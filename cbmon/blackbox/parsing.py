@@ -12,6 +12,8 @@ from typing import Final
 
 MOST_INTERIM: Final = 5
 LONGEST_CHUNK_LINE: Final = 4096
+LONGEST_TRAILER: Final = 4096
+"""Bytes of all trailers of an answer with the empty line after them, as in Go."""
 _BLANKS: Final = b" \t"
 _DIGITS: Final = frozenset(b"0123456789")
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
@@ -51,7 +53,7 @@ class Parser:
         """What came and is not understood yet; up to ``_seen`` there is no line feed in it."""
         self._seen = 0
         self._step: Callable[[], bool] = self._status_line
-        self._lines: list[bytes] = []
+        self._lines: list[bytearray] = []
         self._left = 0
         self._interim = 0
         self._until_close = False
@@ -109,6 +111,7 @@ class Parser:
         head = self.head
         chunked = _chunked(head)
         head.length, head.bodyless = framing(self._method, head, chunked=chunked)
+        head.headers = _told(head, chunked=chunked)
         self.has_head = True
         if head.bodyless or head.length == 0:
             self.complete = True
@@ -133,12 +136,12 @@ class Parser:
 
     def _chunk_line(self) -> bool:
         line = self._line()
+        if len(self._rest if line is None else line) + 2 > LONGEST_CHUNK_LINE:
+            raise ValueError("header line too long")
         if line is None:
-            if len(self._rest) >= LONGEST_CHUNK_LINE:
-                raise ValueError("header line too long")
             return False
         self._left = _chunk_size(line)
-        self._step = self._chunk if self._left else self._trailer_line
+        self._step = self._chunk if self._left else self._trailer
         return True
 
     def _chunk(self) -> bool:
@@ -156,13 +159,20 @@ class Parser:
         self._step = self._chunk_line
         return True
 
-    def _trailer_line(self) -> bool:
-        line = self._line()
-        if line is None:
+    def _trailer(self) -> bool:
+        if self._rest[:2] == b"\r\n":
+            self.complete = True
+            return True
+        end = self._rest.find(b"\r\n\r\n", 0, LONGEST_TRAILER)
+        if end < 0:
+            if len(self._rest) >= LONGEST_TRAILER:
+                raise ValueError("suspiciously long trailer")
             return False
-        if line:
-            take_header_line(self._lines, line)
-        self.complete = not line
+        for line in bytes(self._rest[:end]).split(b"\n"):
+            if line in {b"", b"\r"}:
+                break
+            take_header_line(self._lines, line.removesuffix(b"\r"))
+        self.complete = True
         return True
 
     # --- bytes --------------------------------------------------------------------------------
@@ -195,7 +205,7 @@ def status_line(line: bytes) -> tuple[str, int]:
     code = rest.lstrip(b" ").partition(b" ")[0]
     if not space:
         raise ValueError("malformed HTTP response")
-    if len(code) != 3 or not _DIGITS.issuperset(code):
+    if len(code) != 3 or not _DIGITS.issuperset(code.removeprefix(b"+")):
         raise ValueError("malformed HTTP status code")
     name, digits = proto[:5], proto[5:6] + proto[7:]
     if name != b"HTTP/" or len(proto) != 8 or proto[6:7] != b"." or not _DIGITS.issuperset(digits):
@@ -203,7 +213,7 @@ def status_line(line: bytes) -> tuple[str, int]:
     return proto.decode(), int(code)
 
 
-def take_header_line(lines: list[bytes], line: bytes) -> None:
+def take_header_line(lines: list[bytearray], line: bytes) -> None:
     """Add a line to the headers, or to the one before it; ValueError for what is neither."""
     text = line.strip(_BLANKS)
     if line[0] in _BLANKS:
@@ -211,7 +221,7 @@ def take_header_line(lines: list[bytes], line: bytes) -> None:
             raise ValueError("malformed header: the first one begins with a space")
         lines[-1] += b" " + text
     elif b":" in text:
-        lines.append(text)
+        lines.append(bytearray(text))
     else:
         raise ValueError("malformed header: no colon in a line")
 
@@ -234,9 +244,10 @@ def _length(given: Sequence[str]) -> int:
     text = given[0] if given else ""
     if not text:
         return -1
-    if not (text.isascii() and text.isdigit()) or int(text[:20]) >= 1 << 63:
+    digits = text.lstrip("0") or "0"
+    if not (text.isascii() and text.isdigit()) or len(digits) > 19 or int(digits) >= 1 << 63:
         raise ValueError("bad Content-Length")
-    return int(text)
+    return int(digits)
 
 
 def _chunked(head: Head) -> bool:
@@ -248,14 +259,25 @@ def _chunked(head: Head) -> bool:
     return True
 
 
+def _told(head: Head, *, chunked: bool) -> list[Header]:
+    """The headers without those that say how the answer comes, which Go keeps to itself."""
+    gone = {"transfer-encoding"} | ({"content-length", "trailer"} if chunked else set())
+    tokens = {
+        token.strip().lower() for one in head.values("connection") for token in one.split(",")
+    }
+    if "close" in tokens and head.version != "HTTP/1.0":
+        gone.add("connection")
+    return [one for one in head.headers if one[0] not in gone]
+
+
 def _chunk_size(line: bytes) -> int:
-    digits = line.rstrip(b" \t\r").partition(b";")[0].rstrip(_BLANKS)
+    digits = line.rstrip(b" \t\r").partition(b";")[0]
     if not digits or len(digits) > 16 or not _HEX.issuperset(digits):
         raise ValueError("invalid chunk length")
     return int(digits, 16)
 
 
-def _header(line: bytes) -> Header:
+def _header(line: bytearray) -> Header:
     name, _, value = line.partition(b":")
     key = name.decode(errors="surrogateescape").lower()
     return key, value.lstrip(_BLANKS).decode(errors="surrogateescape")

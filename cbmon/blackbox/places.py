@@ -16,6 +16,8 @@ from cbmon.probes.failure import ProbeError, shown
 PORTS: Final = {"http": 80, "https": 443}
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ESCAPE_OF_HOST: Final = re.compile(r"%(?!25|[89A-Fa-f][0-9A-Fa-f])")
+"""What no host may hold: only bytes that are no ASCII are escaped there, and a zone's sign."""
 _HOST: Final = re.compile(r"(\[[^\[\]]*\]|[^\[\]]*?)(?::([0-9]*))?")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _VALID_PATH: Final = re.compile(r"[A-Za-z0-9_.~/!$&'()*+,;=:@%\[\]-]*")
@@ -58,6 +60,8 @@ class Place:
         location = location.strip()
         if _SCHEME.match(location):  # urljoin would take "http:///" for relative
             return parse(location)
+        if ":" in location.partition("#")[0].partition("?")[0].partition("/")[0]:
+            raise _refused(location, "a colon in the first part of the path")
         joined = parse(urljoin(self.url, location))
         return replace(joined, user=self.user) if joined.netloc == self.netloc else joined
 
@@ -71,20 +75,22 @@ def parse(url: str) -> Place:
         parts = urlsplit(url)
     except ValueError as error:
         raise _refused(url, str(error)) from error
-    userinfo, _, netloc = parts.netloc.rpartition("@")
+    userinfo, at, netloc = parts.netloc.rpartition("@")
     match = _HOST.fullmatch(netloc)
     if match is None or " " in netloc:
         raise _refused(url, "an impossible host")
-    if _BAD_ESCAPE.search(parts.path) or _BAD_ESCAPE.search(match[1].partition("%25")[0]):
+    if match[2] is None and ":" in match[1] and not netloc.startswith("["):
+        raise _refused(url, "a port that is no number")
+    if _BAD_ESCAPE.search(parts.path) or _ESCAPE_OF_HOST.search(match[1]):
         raise _refused(url, "an invalid escape")
-    path = _sent(parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    path = _sent(parts.path or "/") + (f"?{parts.query}" if "?" in url else "")
     return Place(
         scheme=parts.scheme,
         netloc=netloc,
         path=path if path.startswith("/") else f"/{path}",
         host=match[1].strip("[]").replace("%25", "%"),
-        port=int(match[2][:9]) if match[2] else PORTS.get(parts.scheme, 0),
-        user=_user(userinfo) if userinfo else None,
+        port=int(match[2].lstrip("0")[:9] or 0) if match[2] else PORTS.get(parts.scheme, 0),
+        user=_user(userinfo) if at else None,
     )
 
 

@@ -23,7 +23,9 @@ class ProbeError(Exception):
 
 def words(error: OSError) -> str:
     """What went wrong, in the system's words: ``connection refused``."""
-    text = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+    number = error.errno or 0  # those of getaddrinfo are below zero
+    known = os.strerror(number) if number > 0 else error.strerror
+    text = known or str(error) or type(error).__name__
     return text[:1].lower() + text[1:]
 
 

@@ -31,17 +31,21 @@ from tests.integration.sidebyside.health import HealthServer
 from tests.integration.sidebyside.http2 import HTTP2, NginxHttp2
 from tests.integration.sidebyside.more import MORE
 from tests.integration.sidebyside.nameserver import datagrams, stream
+from tests.integration.sidebyside.oddities import ODDITIES
+from tests.integration.sidebyside.strangers import STRANGERS
 from tests.integration.sidebyside.targets import (
     Datagrams,
     Listener,
     Talk,
     http,
     over_tls,
+    parrot,
+    polite,
     script,
     tunnel,
 )
 
-CASES: Final = [*FIRST, *MORE, *HTTP2]
+CASES: Final = [*FIRST, *MORE, *HTTP2, *STRANGERS, *ODDITIES]
 TIMES: Final = ("_duration_seconds", "_lookup_time_seconds")
 OURS: Final = frozenset(
     {"cbmon_probe_failure_info", "probe_failed_due_to_bytes", "probe_tls_cipher_info"}
@@ -166,6 +170,9 @@ def _targets(directory: Path, stack: ExitStack) -> dict[str, str]:
         "silent": script(3.0),
         "hang_up": lambda _: None,
         "odd": script(b"\xffb\nc\rd\ne\r\r\n"),
+        "parrot": parrot,
+        "line_65535": script(b"a" * 65_535 + b"\n"),
+        "line_65536": script(b"a" * 65_536 + b"\n"),
         "endless_line": script(b"a" * 70_000 + b"b\n"),
         "tunnel": tunnel,
         "reset": reset,
@@ -178,6 +185,7 @@ def _targets(directory: Path, stack: ExitStack) -> dict[str, str]:
         "dns_tcp": stream,
         "dns_tls": over_tls(stream, good),
         "tls": over_tls(page, good),
+        "tls_polite": over_tls(polite, good),
         "tls_address": over_tls(page, root.leaf("address", names=[], addresses=["127.0.0.1"])),
         "tls_other": over_tls(page, root.leaf("other", names=["other.example"])),
         "tls_common": over_tls(page, root.leaf("common", names=[], common_name="localhost")),

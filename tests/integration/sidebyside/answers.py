@@ -13,6 +13,7 @@ import brotli
 
 from tests.integration.sidebyside.targets import Talk
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 TEXT = b"The quick brown fox; Say Hello to \xce\xb1\xce\xb2\xce\xb3 and \xff\xfe.\nsecond line\n"
 RAW = zlib.compressobj(9, zlib.DEFLATED, -15)
 DEFLATED = RAW.compress(TEXT) + RAW.flush()
@@ -52,6 +53,10 @@ def reset(connection: socket.socket) -> None:
 HEADERS = "".join(f"X-Header-{n}: {n}\r\n" for n in range(300)).encode()
 
 PACKED = gzip.compress(TEXT)
+STORED = zlib.compressobj(0, zlib.DEFLATED, -15)
+SIXTEEN = zlib.compressobj(9, zlib.DEFLATED, -15)
+HEAD = b"\x1f\x8b\x08\x1e" + PACKED[4:10] + b"\x03\0abcname\0comment\0"
+"""gzip's, with every field that may be in it, but for its sum."""
 NAMED = PACKED[:3] + b"\x08" + PACKED[4:10] + b"fox.txt\0" + PACKED[10:]
 
 FIXED: Mapping[str, bytes | Talk] = {
@@ -132,6 +137,19 @@ FIXED: Mapping[str, bytes | Talk] = {
     "/gzip-name": answer("200 OK", NAMED),
     "/gzip-chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     + b"".join(b"1\r\n%c\r\n" % byte for byte in PACKED) + b"0\r\n\r\n",
+    "/br-garbage": answer("200 OK", brotli.compress(TEXT) + b"garbage"),
+    "/deflate-stored": answer("200 OK", STORED.compress(TEXT * 900) + STORED.flush()),
+    "/deflate-65537": answer("200 OK", SIXTEEN.compress(b"a" * 65537) + SIXTEEN.flush()),
+    "/gzip-head": answer("200 OK", HEAD + (zlib.crc32(HEAD) & 0xFFFF).to_bytes(2, "little")
+                         + PACKED[10:]),
+    "/gzip-head-sum": answer("200 OK", HEAD + b"\0\0" + PACKED[10:]),
+    "/gzip-length": answer("200 OK", PACKED[:-4] + b"\0\0\0\0"),
+    "/gzip-zeros": answer("200 OK", PACKED + bytes(100)),
+    "/gzip-empty-part": answer("200 OK", PACKED + gzip.compress(b"")),
+    "/gzip-method": answer("200 OK", PACKED[:2] + b"\x07" + PACKED[3:]),
+    "/trailer-5k": CHUNKED + b"0\r\nA: " + b"b" * 5000 + b"\r\n\r\n",
+    "/extension-4000": CHUNKED + b"2;a=" + b"b" * 4000 + b"\r\nok\r\n0\r\n\r\n",
+    "/extension-5000": CHUNKED + b"2;a=" + b"b" * 5000 + b"\r\nok\r\n0\r\n\r\n",
     "/endless": endless,
     "/ping": redirect("/pong"),
     "/pong": redirect("/ping"),
@@ -148,6 +166,7 @@ def to(location: str) -> bytes:
 
 
 GIVEN: Mapping[str, Callable[[str], bytes]] = {
+    "/said/": bytes.fromhex,
     "/line/": lambda text: text.encode() + b"\r\nContent-Length: 0\r\n\r\n",
     "/length/": lambda text: b"HTTP/1.1 200 OK\r\nContent-Length:%b\r\n\r\nhello" % text.encode(),
     "/coding/": lambda text: (

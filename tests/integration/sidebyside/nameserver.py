@@ -121,6 +121,9 @@ ZONE: Final[Mapping[tuple[str, int], tuple[int, Records, Records, Records]]] = {
 def reply(query: bytes) -> bytes:
     asked, kind, end = _question(query)
     asked = asked.lower()
+    if asked.endswith(".hex.example."):
+        spelt = bytes.fromhex(asked.removesuffix(".hex.example.").replace(".", ""))
+        return query[:2] + spelt[:10] + query[12:end] + spelt[10:]
     code, *sections = ZONE.get(
         (asked.removeprefix("cut-").removeprefix("liar-"), kind), (3, [], [], [])
     )

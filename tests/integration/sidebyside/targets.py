@@ -125,6 +125,20 @@ def script(*steps: bytes | float, tls: Path | None = None) -> Talk:
     return talk
 
 
+def parrot(connection: socket.socket) -> None:
+    """Says what it is told in hexadecimal; a line that begins with ``=`` it says as it is."""
+    while line := _line(connection).rstrip(b"\n"):
+        connection.sendall(line[1:] + b"\n" if line[:1] == b"=" else bytes.fromhex(line.decode()))
+
+
+def polite(connection: socket.socket) -> None:
+    """A body until the end of a connection over TLS, which is told to end."""
+    _request(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nuntil the end")
+    assert isinstance(connection, ssl.SSLSocket)
+    connection.unwrap()
+
+
 def tunnel(connection: socket.socket) -> None:
     """A proxy that connects to whatever CONNECT says."""
     head, _ = _request(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -41,6 +42,10 @@ BAD = [
     OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"1" * 17 + b"\r\n",
     OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 4096,
     OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nno colon\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nA: " + b"b" * 4096,
+    OK + b"Transfer-Encoding: chunked\r\n\r\n1 ;a=b\r\nx\r\n0\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"a" * 4096 + b"\r\nx\r\n0\r\n\r\n",
+    OK + b"Content-Length: " + b"0" * 30 + b"9" * 25 + b"\r\n\r\n",
     b"HTTP/1.1 103 Hint\r\n\r\n" * 6,
 ]
 
@@ -100,6 +105,34 @@ def test_the_length_is_told_as_go_tells_it(length: int, method: str, data: bytes
 )
 def test_an_answer_that_ends_early_is_not_whole(data: bytes) -> None:
     assert not fed(data)[0].complete
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"content-length"}, b"Content-Length: 0\r\n"),
+        (set(), b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\n"),
+        ({"trailer", "content-length"}, b"Content-Length: 0\r\nTrailer: A\r\n"),
+        (set(), b"Connection: x, Close\r\n"),
+        ({"connection"}, b"Connection: keep-alive\r\n"),
+    ],
+)
+def test_how_an_answer_comes_is_no_header_of_it(told: set[str], said: bytes) -> None:
+    assert {name for name, _ in fed(OK + said + b"\r\n")[0].head.headers} == told
+
+
+def test_a_header_folded_thousands_of_times_takes_no_time() -> None:
+    begun = time.process_time()
+
+    parser, _ = fed(OK + b"A: b\r\n" + b" c\n" * 80_000 + b"\r\n")
+
+    assert len(parser.head.first("A")) == 160_001
+    assert time.process_time() - begun < 1.0
+
+
+def test_trailers_are_not_gathered_without_end() -> None:
+    with pytest.raises(ValueError, match="long trailer"):
+        fed(OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", *[b"A: b\r\n"] * 1000)
 
 
 @given(st.sampled_from([*GOOD, *BAD]), st.integers(0, 150), st.binary(max_size=9))

@@ -24,6 +24,9 @@ from cbmon.probes.failure import ProbeError
         ("http://a/%2F%C3%A4/", "a", 80, "a", "/%2F%C3%A4/"),
         ("http://a/%2F%C3%A4/ä", "a", 80, "a", "//%C3%A4/%C3%A4"),
         ("http://a:/", "a", 80, "a:", "/"),
+        ("http://a/?", "a", 80, "a", "/?"),
+        ("http://a:0000000000080/", "a", 80, "a:0000000000080", "/"),
+        ("http://%C3%A4/", "%C3%A4", 80, "%C3%A4", "/"),
         ("http://[fe80::1%25eth0]/", "fe80::1%eth0", 80, "[fe80::1%25eth0]", "/"),
     ],
 )
@@ -38,7 +41,10 @@ def test_user_and_password_are_kept_apart() -> None:
     assert place.url == "http://a/"
 
 
-@pytest.mark.parametrize("url", ["http://a\nb/", "http://[::1", "http://a b/", "http://a/%zz"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://a\nb/", "http://[::1", "http://a b/", "http://a/%zz", "http://a:b/", "http://a%2e/"],
+)
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(ProbeError):
         parse(url)
@@ -152,6 +158,18 @@ def jar(*headers: str, url: str = "http://a.example/x/y") -> Cookies:
         ("s=1; Path=/; Max-Age=0", "http://a.example/", ""),
         ("=1", "http://a.example/x/", ""),
         ("s", "http://a.example/x/", ""),
+        ("s=1; Max-Age=x", "http://a.example/x/", "s=1"),
+        ("s=1; Max-Age=9; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "http://a.example/x/", "s=1"),
+        ("s=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "http://a.example/x/", ""),
+        ("s=1; Expires=Thu, 01 Jan 2099 00:00:00 GMT", "http://a.example/x/", "s=1"),
+        ("s=1; Expires=Thu, 01 Jan 2099 00:00:00 +9999999999999", "http://a.example/x/", "s=1"),
+        ("s=1; Expires=soon", "http://a.example/x/", "s=1"),
+        ('s="a b"', "http://a.example/x/", 's="a b"'),
+        ("s=a,b", "http://a.example/x/", 's="a,b"'),
+        ("s=a\\b", "http://a.example/x/", ""),
+        ("s=a\rb", "http://a.example/x/", ""),
+        ("s s=1", "http://a.example/x/", ""),
+        ("s=\u00e4", "http://a.example/x/", ""),
     ],
 )
 def test_cookies_go_back_where_they_came_from(header: str, url: str, sent: str) -> None:
