@@ -9,6 +9,7 @@ WORKERS ?= 3
 # Prometheus watches files by inotify, of which the workers' resolvers may hold every instance; a
 # sample that is late by half an interval looks like a missing one; a pace is held by who gets a turn.
 ALONE  := $(addprefix tests/integration/test_,service_discovery.py remote_write.py clock_steps.py)
+FUZZING := tests/component/hostile/test_fuzz.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-long bench lint format lock clean
@@ -25,7 +26,8 @@ test: $(VENV)/.installed-dev servers lint  ## install what tests need, check eve
 
 test-long: $(VENV)/.installed-dev  ## the tiers that take long: soak, many kills, boots, fuzzing
 	@sh scripts/install-test-servers long
-	$(PYTEST) -m long --timeout=3600
+	$(PYTEST) -m long --timeout=3600 --ignore=$(FUZZING)
+	$(PYTEST) -m long --timeout=3600 --numprocesses $(WORKERS) --dist load $(FUZZING)
 
 bench: $(VENV)/.installed-dev servers  ## the benchmarks, each beside its peer where it has one
 	$(BIN)/pip install --quiet --requirement requirements/bench.txt

@@ -1,7 +1,8 @@
 """Rule: no bytes of a target and no options of a person make a check crash: each run has a reason.
 
-What is drawn is noise, and good answers that something was done to. The short tier draws a few;
-the long one goes on for ten minutes.
+What is drawn is noise, and good answers that something was done to. The short tier draws a few.
+The long one goes on for ten minutes with each of the four that strangers and people write most for,
+and for ten more with all others together; ``make test-long`` runs it in several processes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -19,10 +21,13 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from cbmon.blackbox.file import ModuleFile
 from cbmon.blackbox.http2 import Http2
 from cbmon.blackbox.modules import shown
 from cbmon.blackbox.parsing import Parser
-from cbmon.blackbox.prober import as_yaml
+from cbmon.blackbox.prober import Outcome, as_yaml
+from cbmon.blackbox.service import Inquiry, Probing
+from cbmon.config.sections import ProbeSection
 from cbmon.model import Reason, Result
 from cbmon.probes import ProbeEnvironment, probe_type
 from cbmon.probes.dns.message import MalformedError, answers, parse, question
@@ -34,7 +39,14 @@ from tests.unit.blackbox.test_module_fuzz import TREES
 from tests.unit.blackbox.test_module_fuzz import read as read_modules
 
 LONG: Final = 600.0
-"""Seconds of the long tier, all subjects together."""
+"""Seconds of the long tier: of each subject in :data:`ALONE`, and of all others together."""
+ALONE: Final = {
+    "options": ("options",),
+    "DNS answers": ("dns", "dns messages", "dns on /probe"),
+    "perfdata": ("perfdata",),
+    "module files": ("module file", "module tree"),
+}
+"""What has the time of the long tier to itself, by what it consists of."""
 _ASKED: Final = question(7, "a.test", "A", "IN", recursive=True)
 _DNS: Final = bytes.fromhex(
     "0007818000010002000100000161047465737400000100 01c00c00010001000000050004c0000201"
@@ -79,7 +91,9 @@ _SAMPLES: Final[dict[str, tuple[bytes, ...]]] = {
         b"S\x16\3\1\0\2\1\0",
     ),
 }  # fmt: skip
+_SAMPLES["dns"] = (_DNS,)
 _OPTIONS: Final[dict[str, dict[str, Any]]] = {
+    "dns": {"name": "a.test", "transport": "tcp", "expect": {"answer": {"matches": ["A"]}}},
     "http": {
         "expect": {
             "body": {"matches": "ok|a"},
@@ -110,6 +124,17 @@ _PLACES: Final = {
     "redis": ("url", "redis://{}"),
     "mysql": ("dsn", "mysql://u:p@{}/d"),
     "postgres": ("dsn", "postgresql://u:p@{}/d"),
+    "dns": ("server", "{}"),
+}
+_MODULE: Final = {
+    "prober": "dns",
+    "dns": {
+        "query_name": "a.test",
+        "query_type": "SOA",
+        "transport_protocol": "tcp",
+        "valid_rcodes": ["NOERROR", "NXDOMAIN"],
+        "validate_answer_rrs": {"fail_if_matches_regexp": ["x$"]},
+    },
 }
 
 
@@ -141,13 +166,20 @@ class _Clock:
         return time.time()
 
 
+async def framed(reader: asyncio.StreamReader, data: bytes) -> bytes:
+    """The data as an answer to the question that was asked over TCP."""
+    size = int.from_bytes(await reader.readexactly(2), "big")
+    answer = (await reader.readexactly(size))[:2] + data[2:]
+    return len(answer).to_bytes(2, "big") + answer
+
+
 @contextmanager
 def looking(kind: str) -> Iterator[Callable[[bytes], Result]]:
     """``look(data)``: the result of a check whose target says just that."""
     data = b""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(data)
+        writer.write(await framed(reader, data) if kind == "dns" else data)
         writer.close()
 
     async def begin() -> tuple[asyncio.Server, ProbeEnvironment, Any]:
@@ -171,6 +203,48 @@ def looking(kind: str) -> Iterator[Callable[[bytes], Result]]:
         yield look
         server.close()
         runner.run(environment.close())
+
+
+@contextmanager
+def probing() -> Iterator[Callable[[bytes], Outcome]]:
+    """``probe(data)``: the outcome of a probe of a name server that says just that."""
+    data = b""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await framed(reader, data))
+        writer.close()
+
+    async def begin() -> tuple[asyncio.Server, ProbeEnvironment, Probing]:
+        environment = ProbeEnvironment(clock=_Clock())
+        made = Probing(environment, unknown_module=lambda: None)
+        modules = read_modules(yaml.safe_dump({"modules": {"m": _MODULE}}).encode())
+        made.configure(ProbeSection(enabled=True), ModuleFile(Path("x"), modules))
+        return await asyncio.start_server(converse, "127.0.0.1", 0), environment, made
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        server, environment, made = runner.run(begin())
+        target = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+        def probe(said: bytes) -> Outcome:
+            nonlocal data
+            data = said
+            return runner.run(made.probe(Inquiry(target=target, module="m")))
+
+        yield probe
+        server.close()
+        runner.run(environment.close())
+
+
+def probed_names(examples: int, number: int) -> None:
+    """A subject: what name servers say to ``/probe``."""
+    with probing() as probe:
+
+        def check(data: bytes) -> None:
+            outcome = probe(data)
+            assert outcome.reason not in {Reason.INTERNAL, Reason.TIMEOUT}, data
+            assert outcome.ok == (outcome.reason is None)
+
+        drawn(check, said("dns"), examples, number)
 
 
 def judged(kind: str) -> Callable[[int, int], None]:
@@ -280,11 +354,12 @@ _VALUES: Final = st.recursive(
     ),
     max_leaves=12,
 )
-_KINDS: Final = st.sampled_from(["http", "tcp", "redis", "smtp", "ssh", "icmp", "exec", "tls"])
+_KINDS: Final = st.sampled_from(["http", "http", "tcp", "dns", "redis", "smtp", "exec", "tls"])
 
 SUBJECTS: Final[dict[str, Callable[[int, int], None]]] = {
     **{kind: judged(kind) for kind in _SAMPLES},
-    "dns": pure(dns_message, st.one_of(spoilt((_DNS,)), st.binary(max_size=200))),
+    "dns on /probe": probed_names,
+    "dns messages": pure(dns_message, st.one_of(spoilt((_DNS,)), st.binary(max_size=200))),
     "icmp": pure(echo, st.binary(max_size=80)),
     "perfdata": pure(perfdata, st.one_of(_PLUGIN, st.text(max_size=200))),
     "answers on /probe": pure(probed, said("http")),
@@ -299,11 +374,21 @@ def test_nothing_that_is_drawn_makes_it_crash(subject: str) -> None:
     SUBJECTS[subject](40, 1)
 
 
+_ALONE: Final = {subject for subjects in ALONE.values() for subject in subjects}
+_OTHERS: Final = [(subject,) for subject in SUBJECTS if subject not in _ALONE]
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("subject", SUBJECTS)
-def test_nothing_makes_it_crash_for_a_long_time(subject: str) -> None:
-    end = time.monotonic() + LONG / len(SUBJECTS)
+@pytest.mark.parametrize(
+    ("subjects", "seconds"),
+    [
+        *(pytest.param(subjects, LONG, id=name) for name, subjects in ALONE.items()),
+        *(pytest.param(one, LONG / len(_OTHERS), id=one[0]) for one in _OTHERS),
+    ],
+)
+def test_nothing_makes_it_crash_for_a_long_time(subjects: tuple[str, ...], seconds: float) -> None:
+    end = time.monotonic() + seconds
     number = int(time.time())
     while time.monotonic() < end:
         number += 1
-        SUBJECTS[subject](500, number)
+        SUBJECTS[subjects[number % len(subjects)]](100, number)
