@@ -116,7 +116,10 @@ class Daemon:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._systemd = Systemd.from_environment()
         self._metrics = metrics = Metrics(clock, suppressions=[str(why) for why in Why])
-        self._scheduler = Scheduler(clock, lateness=metrics.lateness, lag=metrics.loop_lag)
+        self._probing = ProbeEnvironment(clock=clock, programs=ProgramPolicy(config.exec_allow))
+        self._scheduler = Scheduler(
+            clock, lateness=metrics.lateness, lag=metrics.loop_lag, breath=self._probing.hear
+        )
         metrics.next_run = self._scheduler.next_run
         self._store = open_store(storage_url(options, config))
         self._notifying = Notifying(
@@ -146,7 +149,6 @@ class Daemon:
             taken=self._monitor.__contains__,
             labels=lambda: self._config.labels,
         )
-        self._probing = ProbeEnvironment(clock=clock, programs=ProgramPolicy(config.exec_allow))
         self._exporting = ExportEnvironment(clock=clock, data=data_of(options, config))
         self._watch = Watch(self._exporting, metrics.discoveries, clock)
         self._workers = Workers(

@@ -73,14 +73,14 @@ class Attempt:
     def begin(self, phase: Phase, at: float | None = None) -> None:
         """End the phase that is going on and begin ``phase``; a phase may be begun again."""
         now = self._clock() if at is None else at
-        if self._phase is not None:
-            self._end(self._phase, now)
+        if self._phase is not None and now > self._begun:
+            self._spent[_PLACE[self._phase]] += now - self._begun
         self._phase, self._begun = phase, now
 
     def end(self, at: float | None = None) -> None:
         """End the phase that is going on, if any."""
         if self._phase is not None:
-            self._end(self._phase, self._clock() if at is None else at)
+            self.begin(self._phase, at)
             self._phase = None
 
     def add(self, phase: Phase, seconds: float) -> None:
@@ -100,11 +100,6 @@ class Attempt:
     ) -> Result:
         """The result of a run that did not; ``error`` is for a person and holds no secret."""
         return self._result(reason, error, certificate_expiry)
-
-    def _end(self, phase: Phase, now: float) -> None:
-        seconds = now - self._begun
-        if seconds > 0.0:
-            self._spent[_PLACE[phase]] += seconds
 
     def _result(self, reason: Reason | None, error: str | None, expiry: float | None) -> Result:
         now = self._clock()

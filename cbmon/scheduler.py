@@ -30,12 +30,15 @@ log = logging.getLogger(__name__)
 Job = Callable[[], Awaitable[object] | None]
 Observer = Callable[[float], object]
 
-TICK: Final = 0.005
+TICK: Final = 0.016
 """Seconds of the grid on which wake-ups lie: runs due within one cell share a wake-up and what it
-costs. At a thousand runs a second, the last of a cell waits half a millisecond."""
+costs, and find warm caches."""
+BREATH: Final = 16
+"""Runs of a wake-up after which what has come for others meanwhile is heard, so that an answer is
+not kept waiting for more than about a millisecond."""
 SHORTEST: Final = 0.001
 """Seconds below which no timer is set: uvloop's have milliseconds, and 0 would spin."""
-BURST: Final = 16
+BURST: Final = 48
 """Runs that one wake-up may always start."""
 CATCH_UP: Final = 8.0
 """How many times the ordinary rate a late timeline may start runs at."""
@@ -52,16 +55,24 @@ class Scheduler:
     """Fires the runs of a :class:`~cbmon.timeline.Timeline` on the running event loop.
 
     ``lateness`` is told the seconds between due and done for every firing, ``lag`` ten times a
-    second by how much the loop came late to a timer. ``clock.monotonic`` must run as fast as the
-    loop's clock. Names may be added before :meth:`start`; nothing fires before it.
+    second by how much the loop came late to a timer. ``breath`` is called after every few runs of
+    one wake-up, so that what runs wait for is not kept waiting by those that begin after them.
+    ``clock.monotonic`` must run as fast as the loop's clock. Names may be added before
+    :meth:`start`; nothing fires before it.
     """
 
     def __init__(
-        self, clock: Clock, *, lateness: Observer | None = None, lag: Observer | None = None
+        self,
+        clock: Clock,
+        *,
+        lateness: Observer | None = None,
+        lag: Observer | None = None,
+        breath: Callable[[], object] = lambda: None,
     ) -> None:
         self._clock = clock
         self._lateness = lateness
         self._lag = lag
+        self._breath = breath
         self._timeline = Timeline()
         self._running = False
         self._timer: asyncio.TimerHandle | None = None
@@ -194,13 +205,15 @@ class Scheduler:
         self._timer = None
         now = self._clock.monotonic()
         try:
-            for _ in range(max(BURST, ceil(self._timeline.rate * TICK * CATCH_UP))):
+            for number in range(1, 1 + max(BURST, ceil(self._timeline.rate * TICK * CATCH_UP))):
                 firing = self._timeline.pop(now)
                 if firing is None:
                     break
                 self._fire(firing)
                 if not self._running:
                     break
+                if not number % BREATH:
+                    self._breath()
             else:
                 self._not_before = now + TICK
         finally:

@@ -60,25 +60,36 @@ class SharedContext:
     def __init__(self, settings: TlsSettings) -> None:
         self.settings = settings
         self._lock = asyncio.Lock()
-        self._stamp: object = None
+        self._files: tuple[Path, ...] = ()
+        """What the context was made of."""
+        self._stamps: list[object] = []
         self._context: ssl.SSLContext | None = None
 
     async def get(self) -> ssl.SSLContext:
         """The context; ProbeError (``config``) when a file cannot be used."""
+        return self.ready() or await self._looked()
+
+    def ready(self) -> ssl.SSLContext | None:
+        """The context, if there is one and every file that it was made of is as it was."""
+        if not self._files and self.settings.verify:  # there was no bundle: there may be one now
+            return None
         try:
-            stamp = tuple(_stamp(file) for file in self.settings.files())
-            if self._context is not None and stamp == self._stamp:
+            return self._context if list(map(_stamp, self._files)) == self._stamps else None
+        except OSError:
+            return None
+
+    async def _looked(self) -> ssl.SSLContext:
+        """The context of the files as they are now."""
+        try:
+            files = self.settings.files()
+            stamps: list[object] = list(map(_stamp, files))
+            async with self._lock:
+                if self._context is None or (files, stamps) != (self._files, self._stamps):
+                    self._context = await asyncio.to_thread(self.settings.make)
+                    self._files, self._stamps = files, stamps
                 return self._context
-            return await self._renewed(stamp)
         except (OSError, ValueError) as error:
             raise ProbeError(Reason.CONFIG, _blame(self.settings, error)) from error
-
-    async def _renewed(self, stamp: object) -> ssl.SSLContext:
-        async with self._lock:
-            if self._context is None or stamp != self._stamp:
-                self._context = await asyncio.to_thread(self.settings.make)
-                self._stamp = stamp
-            return self._context
 
 
 class TlsContexts:

@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar, cast
 
 from cbmon.interfaces import Attempt
@@ -66,13 +67,7 @@ async def dial(
     tls: Tls | None = None,
 ) -> Link[ProtocolT]:
     """Connect, and leave the last phase going on; ProbeError says why not."""
-    endpoint: Endpoint | SocketFile
-    if route.path is None:
-        endpoint = await locate(attempt, environment, route)
-    else:
-        endpoint = SocketFile(route.path)
-        attempt.facts["address"] = str(endpoint)
-        environment.policy.check_path(route.path)
+    endpoint = _known(attempt, environment, route) or await locate(attempt, environment, route)
     attempt.begin(Phase.CONNECT)
     if environment.direct and LINES:
         line = await _line(environment, endpoint, route)
@@ -88,23 +83,61 @@ async def dial(
     return await secure(attempt, environment, Link(waiting, quiet, endpoint), factory(), tls)
 
 
+async def touch(attempt: Attempt, environment: ProbeEnvironment, route: Route) -> None:
+    """Connect and hang up, with nothing to say or to hear; ProbeError says why not."""
+    if not (environment.direct and LINES):
+        link = await dial(attempt, environment, route, asyncio.Protocol)
+        link.transport.abort()
+        return
+    endpoint = _known(attempt, environment, route) or await locate(attempt, environment, route)
+    attempt.begin(Phase.CONNECT)
+    line = await _line(environment, endpoint, route)
+    attempt.end()
+    line.abort()
+
+
 async def locate(attempt: Attempt, environment: ProbeEnvironment, route: Route) -> Endpoint:
     """The address to connect to, resolved and allowed; ProbeError when there is none."""
     attempt.facts["host"] = route.host
     attempt.begin(Phase.RESOLVE)
-    resolver = environment.resolver
-    ip = resolver.known(route.host, route.family)
+    ip = environment.resolver.known(route.host, route.family)
     if ip is not None:
-        found: Sequence[str] = (ip,)
-    else:
-        found = await resolver.addresses(route.host, route.family)
-        ip = next((one for one in found if one not in attempt.avoid), found[0])
+        return _chosen(attempt, environment, route, ip, (ip,))
+    found = await environment.resolver.addresses(route.host, route.family)
+    ip = next((one for one in found if one not in attempt.avoid), found[0])
+    return _chosen(attempt, environment, route, ip, found)
+
+
+def _known(
+    attempt: Attempt, environment: ProbeEnvironment, route: Route
+) -> Endpoint | SocketFile | None:
+    """The same where nobody has to be asked for it; else None."""
+    if route.path is not None:
+        file = SocketFile(route.path)
+        attempt.facts["address"] = str(file)
+        environment.policy.check_path(route.path)
+        return file
+    attempt.facts["host"] = route.host
+    attempt.begin(Phase.RESOLVE)
+    ip = environment.resolver.known(route.host, route.family)
+    return None if ip is None else _chosen(attempt, environment, route, ip, (ip,))
+
+
+def _chosen(
+    attempt: Attempt, environment: ProbeEnvironment, route: Route, ip: str, found: Sequence[str]
+) -> Endpoint:
     if attempt.taken is None:
         attempt.offered, attempt.taken = tuple(found), ip
-    endpoint = Endpoint(ip, route.port)
-    attempt.facts["address"] = str(endpoint)
+    endpoint, attempt.facts["address"] = _written(ip, route.port)
     environment.policy.check(ip)
     return endpoint
+
+
+@lru_cache(16_384)
+def _written(ip: str, port: int) -> tuple[Endpoint, str]:
+    """An endpoint, and how it is shown."""
+    endpoint = Endpoint(ip, port)
+    return endpoint, str(endpoint)
 
 
 async def secure(
@@ -174,10 +207,11 @@ async def _line(
     try:
         if isinstance(endpoint, SocketFile):
             line = Line(watcher, socket.AF_UNIX)
-            await line.connect(endpoint.path)
+            line.connect(endpoint.path)
         else:
             line = Line(watcher, socket.AF_INET6 if ":" in endpoint.ip else socket.AF_INET)
-            await line.connect((endpoint.ip, endpoint.port), route.source)
+            if not line.connect(endpoint, route.source):
+                await line.connected(endpoint)
     except OSError as error:
         raise _unconnected(error, endpoint, route) from error
     return line

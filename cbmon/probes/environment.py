@@ -14,6 +14,7 @@ from cbmon.interfaces import Clock
 from cbmon.probes.addresses import AddressPolicy
 from cbmon.probes.certificates import Chains
 from cbmon.probes.contexts import TlsContexts
+from cbmon.probes.poll import Watcher
 from cbmon.probes.programs import ProgramPolicy
 from cbmon.probes.resolver import Resolver
 
@@ -75,6 +76,11 @@ class ProbeEnvironment:
         if kind not in self._shared:
             self._shared[kind] = kind()
         return cast("SharedT", self._shared[kind])
+
+    def hear(self) -> None:
+        """Let those go on for whom something has come, before the event loop gets to it."""
+        if (watcher := self._shared.get(Watcher)) is not None:
+            cast("Watcher", watcher).look()
 
     async def close(self) -> None:
         """Give back everything; runs that are still going on fail."""

@@ -44,35 +44,43 @@ class Line(asyncio.Transport):
         """What kept something from being sent."""
         self._paused = self._halved = False
         self._events = 0
-        self._socket = socket.socket(family, _STREAM)
+        self._socket = socket.SocketType(family, _STREAM)  # without what socket.socket adds
         self._descriptor = self._socket.fileno()
 
     # --- for who dials -------------------------------------------------------------------
 
-    async def connect(self, address: Any, source: str | None = None) -> None:
-        """Connect; raises OSError. Whatever is raised, nothing is left open."""
+    def connect(self, address: Any, source: str | None = None) -> bool:
+        """Begin to connect; whether it is done. OSError, then nothing is left open."""
         try:
             if source is not None:
                 self._socket.bind((source, 0))
             code = self._socket.connect_ex(address)
             if code == EINPROGRESS:  # on the loopback it is through by now
                 code = self._socket.connect_ex(address)
-            if code in _ON_ITS_WAY:
-                code = await self._connected()
         except BaseException:
             self.abort()
             raise
-        if code:
+        return self._is_connected(code)
+
+    async def connected(self, address: Any) -> None:
+        """Wait until it is. OSError; whatever is raised, nothing is left open."""
+        self._bell = bell = Bell()
+        self._want(WRITE)
+        try:
+            await bell
+            while not self._is_connected(self._socket.connect_ex(address)):
+                await bell
+        except BaseException:
+            self.abort()
+            raise
+        self._bell = None
+
+    def _is_connected(self, code: int) -> bool:
+        """What the system says of it; OSError when it never will be."""
+        if code and code not in _ON_ITS_WAY:
             self.abort()
             raise OSError(code, os.strerror(code))
-
-    async def _connected(self) -> int:
-        """Wait until it is; the error's number, or 0."""
-        self._bell = Bell()
-        self._want(WRITE)
-        await self._bell
-        self._bell = None
-        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return not code
 
     async def secure(self, context: ssl.SSLContext, name: str) -> ssl.SSLObject:
         """Shake hands; whoever spoke here before hears nothing more. Raises OSError."""
@@ -117,7 +125,9 @@ class Line(asyncio.Transport):
         """Hang up at once."""
         if self._descriptor == CLOSED:
             return
-        self._want(0)
+        if self._events:
+            self._watcher.forget(self._descriptor)
+            self._events = 0
         self._descriptor = CLOSED
         self._protocol = None
         self._socket.close()
@@ -233,14 +243,16 @@ class Line(asyncio.Transport):
 
     def _flush(self) -> None:
         """Send what is not sent yet, and wait for room if that is too much."""
+        data = self._unsent
         try:
-            sent = self._socket.send(self._unsent)
+            sent = self._socket.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as error:  # what it has said, and how it ended, is still to be read
-            self._error, sent = error, len(self._unsent)
-        self._unsent = self._unsent[sent:]
-        self._want(self._events | WRITE if self._unsent else self._events & ~WRITE)
+            self._error, sent = error, len(data)
+        self._unsent = data = data[sent:]
+        if data or self._events & WRITE:
+            self._want(self._events | WRITE if data else self._events & ~WRITE)
 
     def _want(self, events: int) -> None:
         """Be told of these."""

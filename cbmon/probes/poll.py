@@ -1,7 +1,8 @@
 """Sockets of probes, watched by one epoll instance beside the event loop's own.
 
 Rule: the event loop watches this one descriptor, and a socket costs one call to enter and one to
-leave, whichever loop it is. There is none where the system has no epoll.
+leave, whichever loop it is. What is told may be said of a socket that had the same number a moment
+ago: who is told looks for itself. There is none where the system has no epoll.
 """
 
 from __future__ import annotations
@@ -69,10 +70,11 @@ class Watcher:
     def _opened(self) -> select.epoll:
         self._epoll = epoll = select.epoll()
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(epoll.fileno(), self._look)
+        self._loop.add_reader(epoll.fileno(), self.look)
         return epoll
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Tell of what is ready now; the event loop calls this too."""
         if self._epoll is None:
             return
         watched = self._watched

@@ -29,6 +29,19 @@ SHORTEST: Final = 0.001
 Done = Callable[[Result | None], object]
 
 
+class _Stage:
+    """Whose turn it is. Not an attribute of a class: setting one makes each look-up slow again."""
+
+    __slots__ = ("run",)
+
+    def __init__(self) -> None:
+        self.run: LightRun | None = None
+        """The run that is going on right now; inside of a task there is none."""
+
+
+_STAGE: Final = _Stage()
+
+
 class Bell:
     """One waits, another rings; what rang before does not count. For runs and for tasks."""
 
@@ -40,7 +53,7 @@ class Bell:
 
     def __await__(self) -> Generator[Any, None, None]:
         """Until it rings."""
-        run = LightRun.stepped
+        run = _STAGE.run
         if run is None:
             self._future = asyncio.get_running_loop().create_future()
             try:
@@ -82,9 +95,6 @@ class LightRun(asyncio.Future[None]):
         "_work",
     )
 
-    stepped: LightRun | None = None
-    """The run that is going on right now; inside of a task there is none."""
-
     def __init__(self, probe: Probe, timeout: float, deadlines: Deadlines, done: Done) -> None:
         super().__init__(loop=asyncio.get_running_loop())
         self._attempt = attempt = Attempt(deadlines.clock.monotonic, timeout)
@@ -97,7 +107,8 @@ class LightRun(asyncio.Future[None]):
 
     def step(self) -> None:
         """Go on until the run waits for something, or is over."""
-        before, LightRun.stepped = LightRun.stepped, self
+        stage = _STAGE
+        before, stage.run = stage.run, self
         self._waiting = None
         try:
             if self._stop:
@@ -118,7 +129,7 @@ class LightRun(asyncio.Future[None]):
             if waited.__class__ is not Bell:
                 self._wait(waited)
         finally:
-            LightRun.stepped = before
+            stage.run = before
 
     def expire(self) -> None:
         """Its deadline has come: cut it off, and make a result of what is known."""

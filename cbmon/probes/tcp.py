@@ -14,7 +14,7 @@ from cbmon.interfaces import Attempt
 from cbmon.model import Reason, Result
 from cbmon.probes.conversation import LIMIT as SCRIPT_LIMIT
 from cbmon.probes.conversation import Conversation
-from cbmon.probes.dial import Tls
+from cbmon.probes.dial import Tls, touch
 from cbmon.probes.dialogue import Dialogue, Step, check_steps
 from cbmon.probes.environment import ProbeEnvironment
 from cbmon.probes.expectations import check_certificate, check_duration
@@ -90,6 +90,7 @@ class TcpProbe:
         self._context = environment.contexts.share(settings) if wanted else None
         self._name = (tls and tls.server_name) or self._route.host
         self._send = options.send.encode() if options.send else None
+        self._says_nothing = not (wanted or steps or self._send or options.expect.matches)
 
     async def run(self, attempt: Attempt) -> Result:
         """Connect, converse as far as configured, hang up."""
@@ -100,6 +101,11 @@ class TcpProbe:
 
     async def _look(self, attempt: Attempt) -> None:
         expect = self._options.expect
+        if self._says_nothing:
+            await touch(attempt, self._environment, self._route)
+            check_certificate(None, expect.certificate_days, self._environment.clock)
+            check_duration(attempt, expect.max_duration)
+            return
         conversation = Conversation(
             attempt, limit=LIMIT if self._dialogue is None else SCRIPT_LIMIT
         )

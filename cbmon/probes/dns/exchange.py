@@ -116,17 +116,18 @@ class _Socket:
         self._asked = asked
         self._bell = Bell()
         self._heard: bytes | OSError | None = None
-        self._socket: socket.socket | None = None
+        self._socket: socket.SocketType | None = None
         self._descriptor = -1
 
     async def ask(self, endpoint: Endpoint, source: str | None) -> bytes:
         """The answer; OSError when the server cannot be reached."""
         family = socket.AF_INET6 if ":" in endpoint.ip else socket.AF_INET
-        self._socket = one = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+        self._socket = one = socket.SocketType(family, kind)  # without what socket.socket adds
         try:
             if source is not None:
                 one.bind((source, 0))
-            one.connect((endpoint.ip, endpoint.port))
+            one.connect(endpoint)
             self._attempt.begin(Phase.PROCESSING)
             one.send(self._asked)
             self._descriptor = one.fileno()

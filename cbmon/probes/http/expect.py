@@ -10,12 +10,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from multidict import CIMultiDictProxy
 
 from cbmon.model import Reason
 from cbmon.probes.failure import ProbeError, seconds, shown
-from cbmon.probes.http.options import BodyExpect, HeaderExpect, HttpExpect
+from cbmon.probes.http.options import BodyExpect, HeaderExpect, HttpExpect, StatusRange
 from cbmon.probes.http.redacted import HIDDEN, is_credential
 
 _REFUSALS = frozenset({401, 403, 407})
@@ -42,6 +43,22 @@ def judge_head(expect: HttpExpect, answer: Answer, now: float) -> None:
     _headers(expect.headers, answer.headers)
     if expect.last_modified_age is not None:
         _age(answer.headers.get("Last-Modified"), expect.last_modified_age, now)
+
+
+def accepted(expect: HttpExpect) -> frozenset[int]:
+    """Statuses that make a head good whatever else it says; empty where more is looked at.
+
+    Without 401 and its like, which say something of the credentials too.
+    """
+    if expect.tls is not None or needs_headers(expect):
+        return frozenset()
+    return _within(expect.status)
+
+
+@lru_cache(256)
+def _within(ranges: tuple[StatusRange, ...]) -> frozenset[int]:
+    """All statuses in some ranges; few checks have ranges of their own."""
+    return frozenset(n for first, last in ranges for n in range(first, last + 1)) - _REFUSALS
 
 
 def judge_body(expect: HttpExpect, body: bytes) -> None:

@@ -23,7 +23,14 @@ from cbmon.probes.http import wire
 from cbmon.probes.http.body import Body
 from cbmon.probes.http.client import USER_AGENT, Hop, HttpClient
 from cbmon.probes.http.credentials import authorization
-from cbmon.probes.http.expect import Answer, judge_body, judge_head, needs_body, needs_headers
+from cbmon.probes.http.expect import (
+    Answer,
+    accepted,
+    judge_body,
+    judge_head,
+    needs_body,
+    needs_headers,
+)
 from cbmon.probes.http.hops import Hops
 from cbmon.probes.http.options import HttpOptions
 from cbmon.probes.http.redacted import redacted
@@ -44,6 +51,7 @@ class HttpProbe:
         self._headers = _fixed_headers(options)
         self._needs_headers = needs_headers(options.expect)
         self._needs_body = needs_body(options.expect)
+        self._accepted = accepted(options.expect)
         self._unpacks = self._needs_body or bool(options.compression)
         self._hops = Hops(options, environment)
         self._fixed = None if _varies(options) else self._request(self._headers, _body(options))
@@ -64,7 +72,7 @@ class HttpProbe:
         """Nothing is held between runs."""
 
     async def _visit(self, visit: _Visit) -> None:
-        request = await self._first_request(visit.attempt)
+        request = self._fixed or await self._first_request(visit.attempt)
         facts = visit.attempt.facts
         while True:
             facts["url"] = self._named(request)
@@ -128,7 +136,24 @@ class HttpProbe:
         attempt, expect = visit.attempt, self._options.expect
         if reply.version:
             attempt.facts["http_version"] = reply.version
-        now = self._environment.clock.time()
+        if reply.status not in self._accepted:
+            self._judge_head(request, reply, hop)
+        size = None if self._unpacks else reply.whole
+        if size is not None and size <= self._options.max_body_size:
+            attempt.facts["body_bytes"] = size
+            attempt.end()
+        else:
+            body = await self._body(attempt, reply)
+            attempt.end()
+            if self._needs_body:
+                judge_body(expect, body.content)
+        check_certificate(
+            hop.link.chain if hop.link else None, expect.certificate_days, self._environment.clock
+        )
+        check_duration(attempt, expect.max_duration)
+
+    def _judge_head(self, request: Request, reply: Reply, hop: Hop) -> None:
+        """ProbeError unless the head is as expected."""
         answer = Answer(
             status=reply.status,
             headers=reply.headers if self._needs_headers else _NO_HEADERS,
@@ -137,15 +162,7 @@ class HttpProbe:
         )
         if answer.authenticated and answer.status == 401:
             self._hops.refused()
-        judge_head(expect, answer, now)
-        body = await self._body(attempt, reply)
-        attempt.end()
-        if self._needs_body:
-            judge_body(expect, body.content)
-        check_certificate(
-            hop.link.chain if hop.link else None, expect.certificate_days, self._environment.clock
-        )
-        check_duration(attempt, expect.max_duration)
+        judge_head(self._options.expect, answer, self._environment.clock.time())
 
     async def _body(self, attempt: Attempt, reply: Reply) -> Body:
         encoding = reply.headers.get("Content-Encoding", "") if self._unpacks else ""
@@ -170,8 +187,6 @@ class HttpProbe:
         return self._shown
 
     async def _first_request(self, attempt: Attempt) -> Request:
-        if self._fixed is not None:
-            return self._fixed
         options = self._options
         headers, body = self._headers, _body(options)
         if options.basic_auth or options.bearer_token or options.bearer_token_file:

@@ -32,6 +32,11 @@ class Reply(Protocol):
         """Such as ``1.1``; empty when it is not known."""
         ...
 
+    @property
+    def whole(self) -> int | None:
+        """Bytes of the body, if all of it is there already; else None."""
+        ...
+
     async def receive(self, body: Body) -> None:
         """Read to the end into ``body``; ProbeError when that does not work out."""
         ...
@@ -63,6 +68,10 @@ class GeneralReply:
         """The version."""
         found = self._response.version
         return "" if found is None else f"{found.major}.{found.minor}"
+
+    @property
+    def whole(self) -> None:
+        """Nobody knows."""
 
     async def receive(self, body: Body) -> None:
         """Read to the end."""

@@ -14,6 +14,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from cbmon.model import Phase, Reason
+from cbmon.probes.dial import dial
 from cbmon.probes.failure import ProbeError, shown
 from cbmon.probes.http.body import BREATH, Body, swallow
 from cbmon.probes.http.client import HEAD_LIMIT, Hop, broken, connected, cut_short
@@ -62,7 +63,12 @@ async def ask(hop: Hop, request: bytes, method: str) -> Exchange:
     """
     exchange = Exchange(hop, request, bodiless=method == "HEAD")
     try:
-        hop.link = await connected(hop, exchange)
+        if hop.proxy is not None:
+            hop.link = await connected(hop, exchange)
+        else:
+            hop.link = await dial(
+                hop.attempt, hop.environment, hop.route, lambda: exchange, hop.tls
+            )
         await exchange.head()
     except BaseException:
         exchange.close()
@@ -117,6 +123,11 @@ class Exchange(asyncio.Protocol):
         while not self._headed:
             self._check()
             await self._bell
+
+    @property
+    def whole(self) -> int | None:
+        """Bytes of the body, if all of it is there already; until it is taken."""
+        return self._untaken if self._complete else None
 
     async def receive(self, body: Body) -> None:
         """Read to the end."""

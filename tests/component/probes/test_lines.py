@@ -8,6 +8,7 @@ import contextlib
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from cbmon.model import Reason
 from cbmon.probes.line import Line
-from cbmon.probes.poll import Watcher
+from cbmon.probes.poll import WRITE, Watcher
 from cbmon.probes.tcp import TcpOptions, TcpProbe
 from tests.component.probes.conftest import Bench, stepped_run
 
@@ -55,13 +56,18 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+async def connect(line: Line, place: Any) -> None:
+    if not line.connect(place):
+        await line.connected(place)
+
+
 @pytest.fixture
 async def ends() -> Any:
     """A line that is connected, the protocol on it, and the other end."""
     server = socket.create_server(("127.0.0.1", 0))
     watcher = Watcher()
     line = Line(watcher, socket.AF_INET)
-    await line.connect(server.getsockname())
+    await connect(line, server.getsockname())
     other, _ = server.accept()
     heard = Heard()
     line.begin(heard)
@@ -69,6 +75,20 @@ async def ends() -> Any:
         yield line, heard, other
     line.abort()
     await watcher.close()
+
+
+@pytest.fixture
+def full() -> Iterator[tuple[str, int]]:
+    """Where nobody takes new connections: its queue has no place."""
+    with socket.socket() as server, contextlib.ExitStack() as kept:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        place = server.getsockname()
+        for _ in range(4):
+            one = kept.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(place)
+        yield place
 
 
 async def test_what_does_not_fit_is_sent_when_there_is_room(ends: Any) -> None:
@@ -132,7 +152,7 @@ async def test_a_paused_line_leaves_what_comes_to_the_kernel(ends: Any) -> None:
 async def test_half_a_line_is_kept_for_who_wants_it() -> None:
     watcher, server = Watcher(), socket.create_server(("127.0.0.1", 0))
     line, heard = Line(watcher, socket.AF_INET), Heard(halves=True)
-    await line.connect(server.getsockname())
+    await connect(line, server.getsockname())
     other, _ = server.accept()
     line.begin(heard)
     with server, other:
@@ -164,8 +184,23 @@ async def test_a_refusal_is_raised_and_leaves_nothing_open() -> None:
     before = descriptors()
     for _ in range(20):
         with pytest.raises(ConnectionRefusedError):
-            await Line(watcher, socket.AF_INET).connect(place)
+            await connect(Line(watcher, socket.AF_INET), place)
     assert descriptors() <= before + 1  # the watcher's own
+    await watcher.close()
+
+
+async def test_news_of_another_socket_is_not_taken_for_a_connection(full: Any) -> None:
+    watcher = Watcher()
+    line = Line(watcher, socket.AF_INET)
+    assert not line.connect(full)
+    waiting = asyncio.ensure_future(line.connected(full))
+    await asyncio.sleep(0)
+    line.ready(WRITE)  # of a socket that had the same number before
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert line.is_closing()
     await watcher.close()
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from cbmon.scheduler import BURST, TICK, Scheduler
+from cbmon.scheduler import BREATH, BURST, TICK, Scheduler
 from tests.component.scheduler.conftest import Runs, World
 
 
@@ -45,6 +45,24 @@ class TestIntervals:
         start = runs.at[0][1]
         per_second = [runs.between(start + second, start + second + 1) for second in range(9)]
         assert max(per_second) < 1200
+
+    def test_what_has_come_for_others_is_heard_between_the_runs_of_one_wake_up(
+        self, world: World, runs: Runs
+    ) -> None:
+        heard: list[int] = []
+
+        async def main() -> None:
+            scheduler = Scheduler(world, breath=lambda: heard.append(len(runs)))
+            soon = world.monotonic() + 1.0
+            for number in range(2 * BREATH + 1):
+                scheduler.add(f"check-{number}", 10.0, runs, first=soon)
+            scheduler.start()
+            await asyncio.sleep(1.0 + TICK)
+            await scheduler.stop()
+
+        world.run(main)
+        assert len(runs) == 2 * BREATH + 1
+        assert heard == [BREATH, 2 * BREATH]
 
     def test_nothing_fires_before_start_and_what_came_due_by_then_is_let_go(
         self, world: World, scheduler: Scheduler, runs: Runs
