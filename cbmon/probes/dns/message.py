@@ -150,8 +150,8 @@ def answers(asked: bytes, data: bytes) -> bool:
     """Whether ``data`` is an answer to the question ``asked``: same id, same question if any."""
     if len(data) < 12 or data[:2] != asked[:2] or not data[2] & 0x80:
         return False
-    said = data[12 : len(asked)]
-    return data[4:6] == b"\0\0" or said.lower() == asked[12:].lower()
+    said, wanted = data[12 : len(asked)], asked[12:]
+    return said == wanted or data[4:6] == b"\0\0" or said.lower() == wanted.lower()
 
 
 def parse(data: bytes) -> Reply:
