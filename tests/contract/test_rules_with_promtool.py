@@ -21,7 +21,15 @@ import yaml
 
 from cbmon.rules import render
 from tests.integration.harness.processes import absent, finished, program
-from tests.unit.rules.configurations import MANY, ODD, ONE, SHOP, configured
+from tests.unit.rules.configurations import (
+    BRISK,
+    MANY,
+    ODD,
+    ONE,
+    OVERLAPPING,
+    SHOP,
+    configured,
+)
 from tests.unit.rules.mutants import mutants
 
 PAGE = Path(__file__).parents[2] / "docs" / "alerting.md"
@@ -84,6 +92,20 @@ def test_the_rendered_tests_pass(tmp_path: Path, name: str) -> None:
     for test in found:
         done = promtool("test", "rules", test, cwd=folder)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_tests_pass_for_a_prometheus_that_scrapes_often(tmp_path: Path) -> None:
+    folder = written(tmp_path, BRISK)
+    for group in ("notifications", "traffic"):
+        for test in sorted(path.name for path in folder.glob(f"cbmon-{group}.test.*.yml")):
+            done = promtool("test", "rules", test, cwd=folder)
+            assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_objectives_that_share_a_check_are_told_together(tmp_path: Path) -> None:
+    folder = written(tmp_path, OVERLAPPING)
+    done = promtool("test", "rules", "cbmon-slos.test.18s900ms.yml", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_alert_fires_in_a_test_and_is_silent_before_and_after(tmp_path: Path) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from cbmon.rules.film import GONE, Film, Token, unit_for
+from cbmon.rules.film import GONE, Film, unit_for
 from cbmon.rules.plan import Plan
 from cbmon.rules.scenes.calls import ABOVE, BELOW, MANY, film_for
 from cbmon.rules.scenes.scene import (
     Cast,
     Firing,
     Scene,
+    bridged,
     course,
+    flickering,
     oddest,
     phases,
     series_labels,
@@ -96,14 +98,12 @@ def _old(plan: Plan) -> Scene:
     """A message waits, and goes at last; another receiver has none waiting."""
     alert = "CbmonOutboxOld"
     hold, limit = plan.hold(alert), plan.threshold(alert)
-    film = Film(
-        unit_for(max(limit, 1.0) / 12, plan.bridge(alert) / 2, *([hold / 6] if hold else []))
-    )
+    film = bridged(plan, alert)
     gone = film.clear_of(film.samples_for(MADE + limit + 2 * hold) + 6)
     cast = Cast(film, series_labels(plan))
     name = "cbmon_notification_oldest_timestamp_seconds"
-    waits: list[Token] = [GONE if index % 3 == 1 else MADE for index in range(gone)]
-    labels = cast.add(name, [*waits, *phases((0.0, 6))], receiver=_receiver(plan))
+    waits = [*flickering(MADE, gone), *phases((0.0, 6))]
+    labels = cast.add(name, waits, receiver=_receiver(plan))
     cast.add(name, phases((0.0, gone + 6)), receiver="nothing waits")
 
     def firing(step: int) -> Firing:

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cbmon.rules.classes import Class
-from cbmon.rules.film import Film, Token
+from cbmon.rules.film import GONE, Film, Token, unit_for
 from cbmon.rules.plan import Plan
 from cbmon.rules.quoting import promql
 
 DAEMON: Final[Mapping[str, str]] = {"job": "cbmon", "instance": "cbmon.example:9813"}
 """What Prometheus puts on every series of a daemon."""
+
+_TOLD: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,13 @@ class Cast:
 def phases(*parts: tuple[Token, int]) -> list[Token]:
     """Tokens that stay for a number of samples each."""
     return [token for token, length in parts for _ in range(max(0, length))]
+
+
+def flickering(value: float, length: int) -> list[Token]:
+    """A value that stays while scrapes fail now and then; only its last 200 samples tell."""
+    told = min(length, _TOLD)
+    turn: list[Token] = [GONE if index % 3 == 1 else value for index in range(told)]
+    return [*phases((value, length - told)), *turn]
 
 
 def rising(start: float, slopes: Sequence[tuple[float, int]]) -> list[Token]:
@@ -198,6 +207,12 @@ def shown(
         return firing if isinstance(firing, Firing) else firing(step)
 
     return {fires - 1: (), fires: (at(fires),), ends - 1: (at(false - 1),), ends: ()}
+
+
+def bridged(plan: Plan, alert: str) -> Film:
+    """A grid on which two scrapes may be four units apart, and a bridge still finds one."""
+    hold = plan.hold(alert)
+    return Film(unit_for(plan.bridge(alert) / 6, *([hold / 6] if hold else [])))
 
 
 def series_labels(plan: Plan) -> dict[str, str]:

@@ -114,7 +114,7 @@ class _Story:
             f"{self.slo.name} burns {self.burn:g} times too fast",
             film,
             self._cast(up),
-            self._seen(rates, true, false),
+            self._beside(up, self._seen(rates, true, false)),
         )
 
     def _rates(self, up: Sequence[float]) -> _Rates:
@@ -136,12 +136,49 @@ class _Story:
                 seen |= {step - 1: (firing(step - 1),), step: (firing(step),)}
         return seen
 
+    def _beside(
+        self, up: Sequence[float], seen: Mapping[int, Sequence[Firing]]
+    ) -> dict[int, Sequence[Firing]]:
+        """The same with the alerts of other objectives for the checks that burn."""
+        burning = set(self._burning())
+        missing = self.film.step(max(seen)) // self.film.sample(1) + 2 - len(up)
+        course = [*up, *[1.0] * max(0, missing)]
+        told = [
+            self._told(slo, course)
+            for slo in self.plan.slos
+            if slo.name != self.slo.name and burning.intersection(slo.checks)
+        ]
+        return {
+            step: (*found, *(other[step] for other in told if step in other))
+            for step, found in seen.items()
+        }
+
+    def _told(self, slo: Slo, up: Sequence[float]) -> dict[int, Firing]:
+        """At which steps the alert of an objective fires."""
+        rates = _Rates(self.film, up, slo.budget)
+        hold, keep = self.plan.hold(self.alert), self.plan.keep_firing(self.alert)
+        told: dict[int, Firing] = {}
+        since, good, text = None, None, ""
+        for step in range(rates.steps + 1):
+            if (found := rates.burning(self.alert, step)) is not None:
+                since, good, text = (step if since is None else since), None, f"{found[1]:.1f}"
+            elif since is not None:
+                good = step if good is None else good
+                if step - 1 not in told or step >= self.film.held(good, keep):
+                    since = good = None
+            if since is not None and (step - 1 in told or step >= self.film.held(since, hold)):
+                told[step] = Firing({"slo": slo.name, "objective": slo.objective}, text)
+        return told
+
+    def _burning(self) -> list[str]:
+        return sorted(self.slo.checks, key=oddity)[-3:]
+
     def _cast(self, up: Sequence[float]) -> Sequence[Series]:
-        """The checks of the objective burn together; others have nothing to say."""
+        """Checks of the objective burn together; others have nothing to say."""
         cast = Cast(self.film, series_labels(self.plan))
         zero, one = phases((0.0, len(up))), phases((1.0, len(up)))
         first = max(self.slo.checks, key=oddity)
-        for check in sorted(self.slo.checks, key=oddity)[-3:]:
+        for check in self._burning():
             _check(cast, up, one, check=check)
             cast.add(STATUS, zero, **labels_of(self.plan, check), state="disabled")
         _check(cast, zero, one, check="not of it")

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from cbmon.rules.film import GONE, Film, Token, unit_for
 from cbmon.rules.plan import Plan
 from cbmon.rules.scenes.calls import film_for
-from cbmon.rules.scenes.scene import Cast, Firing, Scene, rising, series_labels, shown
+from cbmon.rules.scenes.scene import (
+    Cast,
+    Firing,
+    Scene,
+    bridged,
+    flickering,
+    rising,
+    series_labels,
+    shown,
+)
 from cbmon.rules.words import humanized
 
 WINDOW: Final = 15 * 60.0
@@ -44,21 +52,14 @@ def _dropped(plan: Plan) -> Scene:
     return Scene(alert, "samples are given up", film, cast.series, seen)
 
 
-def _film(plan: Plan, alert: str) -> Film:
-    hold, limit = plan.hold(alert), plan.threshold(alert)
-    return Film(
-        unit_for(max(limit, 1.0) / 12, plan.bridge(alert) / 2, *([hold / 6] if hold else []))
-    )
-
-
 def _stale(plan: Plan) -> Scene:
     """A list is not read any more, and is at last; another one is read all the time."""
     alert = "CbmonDiscoveryStale"
-    film, hold, limit = _film(plan, alert), plan.hold(alert), plan.threshold(alert)
+    film, hold, limit = bridged(plan, alert), plan.hold(alert), plan.threshold(alert)
     again = film.clear_of(film.samples_for(READ + limit + 2 * hold) + 6)
     cast = Cast(film, series_labels(plan))
     name = "cbmon_discovery_last_success_timestamp_seconds"
-    waits: list[Token] = [GONE if index % 3 == 1 else READ for index in range(again)]
+    waits = flickering(READ, again)
     back, tick = film.sample(again) / 1000, film.sample(1) / 1000
     labels = cast.add(name, [*waits, *rising(back, [(tick, 5)])], discovery="fleet")
     cast.add(name, rising(0, [(tick, again + 5)]), discovery="read")
@@ -74,15 +75,14 @@ def _stale(plan: Plan) -> Scene:
 def _never_read(plan: Plan) -> Scene:
     """A list that was never read counts from the configuration on."""
     alert = "CbmonDiscoveryStale"
-    film, hold, limit = _film(plan, alert), plan.hold(alert), plan.threshold(alert)
+    film, hold, limit = bridged(plan, alert), plan.hold(alert), plan.threshold(alert)
     again = film.clear_of(film.samples_for(READ + limit + 2 * hold) + 6)
     cast = Cast(film, series_labels(plan))
-    since: list[Token] = [GONE if index % 3 == 1 else READ for index in range(again + 6)]
-    cast.add("cbmon_config_last_reload_success_timestamp_seconds", since)
+    cast.add("cbmon_config_last_reload_success_timestamp_seconds", flickering(READ, again + 6))
     back, tick = film.sample(again) / 1000, film.sample(1) / 1000
     labels = cast.add(
         "cbmon_discovery_last_success_timestamp_seconds",
-        [GONE if index % 3 == 1 else 0.0 for index in range(again)] + rising(back, [(tick, 5)]),
+        [*flickering(0.0, again), *rising(back, [(tick, 5)])],
         discovery="fleet",
     )
 

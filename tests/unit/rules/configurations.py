@@ -83,6 +83,23 @@ MANY: Final[dict[str, Any]] = {
 }
 """Five hundred breakers."""
 
+BRISK: Final[dict[str, Any]] = {
+    **ONE,
+    "alerting": {"scrape_interval": "5s", "evaluation_interval": "10s"},
+}
+"""A Prometheus that scrapes and evaluates often."""
+OVERLAPPING: Final[dict[str, Any]] = {
+    "checks": [{"name": "api", **TCP, "tags": ["all"]}, {"name": "db", **TCP, "tags": ["all"]}],
+    "alerting": {
+        "slos": [
+            {"name": "everything", "objective": "99.9%", "tags": ["all"]},
+            {"name": "api", "objective": "99.99%", "checks": ["api"]},
+        ],
+        "alerts": {"CbmonSloBurnFast": {"for": "1m", "keep_firing_for": "20m"}},
+    },
+}
+"""Two objectives for the same check."""
+
 
 def configured(directory: Path, content: dict[str, Any]) -> Config:
     """The configuration, read from a file as it would be by the command."""
