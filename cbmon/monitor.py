@@ -29,16 +29,9 @@ log = logging.getLogger(__name__)
 Sink = Callable[[Event], None]
 
 ACTIONS: Final = (
-    "reset",
-    "close",
-    "open",
-    "half_open",
-    "force_open",
-    "force_close",
-    "observe",
-    "disable",
+    "reset", "close", "open", "half_open", "force_open", "force_close", "observe", "disable",
     "enable",
-)
+)  # fmt: skip
 FIRST_LOOK: Final = 10.0
 """Seconds within which a new component is looked at first, however long its interval is."""
 EARLY: Final = 0.001
@@ -72,6 +65,7 @@ class Monitor:
         self._blind = blind
         self._unsaved: set[str] = set()
         self._closing = self._starting = False
+        self._firing, self._hear = self._fire, self._moved  # bound once, not for each component
 
     # --- what is watched -----------------------------------------------------------------
 
@@ -94,10 +88,10 @@ class Monitor:
         One that was open stays held for what remains of its wait.
         """
         self._components[component.name] = component
-        component.breaker.add_listener(partial(self._moved, component), kinds=("transition",))
+        component.breaker.add_listener(self._hear, kinds=("transition",))
         soon = phase_of(component.name) * min(component.interval, FIRST_LOOK)
         self._timetable.add(
-            component.name, component.interval, self._fire, first=self._clock.monotonic() + soon
+            component.name, component.interval, self._firing, first=self._clock.monotonic() + soon
         )
         if snapshot is not None:
             component.restore(snapshot)
@@ -108,7 +102,7 @@ class Monitor:
     def reschedule(self, component: Component, interval: float) -> None:
         """Give a component another interval; a held one stays held."""
         component.interval = interval
-        self._timetable.add(component.name, interval, self._fire)
+        self._timetable.add(component.name, interval, self._firing)
         if component.breaker.state in HELD:
             self._hold(component)
 
@@ -372,7 +366,9 @@ class Monitor:
             except Exception:  # the bus: a sink that raises harms no other
                 log.exception("sink failed", extra=fields(event=event.kind, id=event.id))
 
-    def _moved(self, component: Component, moved: TransitionEvent) -> None:
+    def _moved(self, moved: TransitionEvent) -> None:
+        if (component := self._components.get(moved.name)) is None:
+            return  # it is being removed
         self.publish(component.transition(moved))
         breaker, state = component.breaker, State(moved.to_state)
         if component.recovery_wake is not None:
