@@ -96,7 +96,7 @@ class LightRun(asyncio.Future[None]):
     )
 
     def __init__(self, probe: Probe, timeout: float, deadlines: Deadlines, done: Done) -> None:
-        super().__init__(loop=asyncio.get_running_loop())
+        super().__init__(loop=deadlines.loop or deadlines.on_this_loop())
         self._attempt = attempt = Attempt(deadlines.clock.monotonic, timeout)
         self._work = probe.run(attempt)
         self._done: Done | None = done
@@ -175,13 +175,20 @@ class LightRun(asyncio.Future[None]):
 
 
 class Deadlines:
-    """When runs are cut off; one timer for all of them."""
+    """When runs are cut off; one timer for all of them. Used from one event loop."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """The event loop, from the first run on: to ask which one it is takes a system call."""
         self._cells: dict[int, set[LightRun]] = {}
         self._keys: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
+
+    def on_this_loop(self) -> asyncio.AbstractEventLoop:
+        """Belong to the loop that is running."""
+        self.loop = loop = asyncio.get_running_loop()
+        return loop
 
     def add(self, run: LightRun, when: float) -> int:
         """Expire a run at the monotonic moment ``when``, unless it is dropped; for :meth:`drop`."""

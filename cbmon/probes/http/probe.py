@@ -88,7 +88,10 @@ class HttpProbe:
     async def _follow(self, visit: _Visit, request: Request, hop: Hop) -> Request | None:
         """Where the answer sends to; None for one that was judged."""
         try:
-            reply = await self._asked(hop, request)
+            if self._environment.direct and wire.serves(hop, request.url):
+                reply: Reply = await wire.ask(hop, self._wired(request), request.method)
+            else:
+                reply = await self._asked(hop, request)
         finally:
             visit.expiry = hop.link.chain.expiry if hop.link and hop.link.chain else None
         try:
@@ -99,14 +102,15 @@ class HttpProbe:
         finally:
             reply.close()
 
+    def _wired(self, request: Request) -> bytes:
+        """A request as it goes over the wire."""
+        if request is not self._fixed:
+            return wire.written(request)
+        self._written = self._written or wire.written(request)
+        return self._written
+
     async def _asked(self, hop: Hop, request: Request) -> Reply:
-        """The reply to a request, by the short way where it can go."""
-        if self._environment.direct and wire.serves(hop, request.url):
-            if request is not self._fixed:
-                written = wire.written(request)
-            else:
-                written = self._written = self._written or wire.written(request)
-            return await wire.ask(hop, written, request.method)
+        """The reply to a request that cannot go the short way."""
         client = self._environment.shared(HttpClient)
         headers = _with_host(request)
         response = await client.send(hop, request.method, request.url, headers, request.body)

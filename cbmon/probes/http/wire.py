@@ -121,7 +121,8 @@ class Exchange(asyncio.Protocol):
     async def head(self) -> None:
         """Wait for the head of the answer; ProbeError when none comes."""
         while not self._headed:
-            self._check()
+            if self._over or self._head:  # else nothing has come that could be wrong
+                self._check()
             await self._bell
 
     @property
