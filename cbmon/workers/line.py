@@ -79,11 +79,21 @@ async def spawned(theirs: socket.socket) -> asyncio.subprocess.Process:
 
 
 async def ended(process: asyncio.subprocess.Process, grace: float) -> int:
-    """Its exit code, once it has ended: by itself within ``grace`` seconds, or killed."""
+    """Its exit code, once it has ended: by itself within ``grace`` seconds, or killed.
+
+    Cancelled, it kills at once, and still waits for the end: nobody else would.
+    """
     try:
         async with asyncio.timeout(grace):
             return await process.wait()
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        return await process.wait()
+        return await _killed(process)
+    except asyncio.CancelledError:
+        await _killed(process)
+        raise
+
+
+async def _killed(process: asyncio.subprocess.Process) -> int:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    return await process.wait()

@@ -27,6 +27,7 @@ class Bench:
     records: list[WorkerRecord]
     pool: Workers
     servers: list[asyncio.Server] = field(default_factory=list)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     def check(self, kind: str, name: str = "check", /, **options: Any) -> Delegate:
         """What runs a check."""
@@ -36,9 +37,23 @@ class Bench:
 
     async def serve(self, handler: Handler) -> str:
         """Put up a target; its address."""
-        server = await asyncio.start_server(handler, "127.0.0.1", 0)
+
+        async def serving(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.writers.append(writer)
+            await handler(reader, writer)
+
+        server = await asyncio.start_server(serving, "127.0.0.1", 0)
         self.servers.append(server)
         return f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    async def close(self) -> None:
+        """Leave no connection to whoever died last."""
+        for server in self.servers:
+            server.close()
+        for writer in self.writers:
+            writer.close()
+        await self.pool.stop()
+        await asyncio.gather(*(one.wait_closed() for one in self.writers), return_exceptions=True)
 
     @property
     def pid(self) -> int:
@@ -92,9 +107,7 @@ async def _benches() -> AsyncIterator[Bench]:
     await made.pool.start()
     await made.pool.ready()
     yield made
-    for server in made.servers:
-        server.close()
-    await made.pool.stop()
+    await made.close()
 
 
 @pytest.fixture

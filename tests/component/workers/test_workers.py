@@ -14,6 +14,7 @@ from cbmon.metrics.workers import WorkerRecord
 from cbmon.model import Reason
 from cbmon.probes.run import Plan
 from cbmon.workers import worker as workers
+from cbmon.workers.line import ended
 from cbmon.workers.pool import STOP_WITHIN, Workers
 from cbmon.workers.worker import DEATHS
 from tests.component.workers.conftest import Bench, Silent, eventually, hang_up, look
@@ -173,6 +174,16 @@ async def test_a_worker_ends_with_its_stream(bench: Bench) -> None:
     assert line is not None
     line.close()
     await eventually(lambda: not alive(pid))
+
+
+async def test_a_process_whose_last_second_is_cancelled_is_killed_and_waited_for() -> None:
+    process = await asyncio.create_subprocess_exec("sleep", "60")
+    ending = asyncio.create_task(ended(process, 50.0))
+    await asyncio.sleep(0)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert process.returncode == -signal.SIGKILL
 
 
 async def test_secrets_are_in_no_argument_and_no_environment(bench: Bench) -> None:
