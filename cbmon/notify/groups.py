@@ -128,7 +128,7 @@ class Member:
 
     def as_row(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return _row(self)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Member:
@@ -169,9 +169,7 @@ class Group:
 
     def as_row(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        row = {field.name: getattr(self, field.name) for field in fields(self)}
-        timing = {field.name: getattr(self.timing, field.name) for field in fields(self.timing)}
-        return {**row, "timing": timing}
+        return {**_row(self), "timing": _row(self.timing)}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Group:
@@ -180,6 +178,13 @@ class Group:
         quiet = {name: tuple(timing[name]) for name in ("mute", "active")}
         made = Timing(**{**timing, **quiet})
         return cls(**{**row, "timing": made, "absorbs": tuple(row["absorbs"])})
+
+
+_NAMES: Final = {kind: tuple(one.name for one in fields(kind)) for kind in (Timing, Member, Group)}
+
+
+def _row(one: Timing | Member | Group) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in _NAMES[type(one)]}
 
 
 def group_row(group_id: str) -> str:

@@ -205,6 +205,8 @@ class Line:
             for message in messages:
                 if not await self._treat(message, lines.get(message.incident, [message])):
                     return self._held()
+            if len(messages) < BATCH:  # what came meanwhile is due at once
+                return await self._until_next()
 
     async def _relieve(self, messages: Sequence[Message]) -> None:
         """Hand over what waits for too long, or for a receiver that is gone."""
