@@ -21,6 +21,7 @@ from cbmon.rules.graph import Graph, graph_of
 MISSED: Final = 4
 """Scrapes in a row that may fail without interrupting an alert."""
 RECENT: Final = 15 * MINUTE
+LATELY: Final = 6 * HOUR
 RUNS: Final = 20
 """Runs that make up the ratio of failed ones, at least."""
 TRIAL: Final = 15 * MINUTE
@@ -87,6 +88,11 @@ class Plan:
     def bridge(self, alert: str) -> float:
         """How far back it looks for the last sample, so that failed scrapes do not reset it."""
         return max(MISSED * self.alerting.scrape_interval, self.hold(alert) / 6)
+
+    @property
+    def lately(self) -> float:
+        """For how long an instance that is gone is known by name: three times the delay or more."""
+        return max(LATELY, 3 * self.hold("CbmonDaemonAbsent"))
 
     def threshold(self, alert: str) -> float:
         """What it compares with; ValueError for an alert without threshold."""

@@ -119,6 +119,7 @@ def _words(plan: Plan) -> dict[str, Any]:
         certificates=plan.certificates,
         domains=plan.domains,
         trial=plan.trial,
+        lately=plan.lately,
     )
 
 

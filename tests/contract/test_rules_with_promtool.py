@@ -27,6 +27,7 @@ from tests.unit.rules.configurations import (
     ODD,
     ONE,
     OVERLAPPING,
+    PATIENT,
     SHOP,
     configured,
 )
@@ -100,6 +101,14 @@ def test_the_tests_pass_for_a_prometheus_that_scrapes_often(tmp_path: Path) -> N
         for test in sorted(path.name for path in folder.glob(f"cbmon-{group}.test.*.yml")):
             done = promtool("test", "rules", test, cwd=folder)
             assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("group", ["breakers", "presence", "checks", "traffic", "daemon"])
+def test_the_tests_pass_for_alerts_that_wait_for_long(tmp_path: Path, group: str) -> None:
+    folder = written(tmp_path, PATIENT)
+    for test in sorted(path.name for path in folder.glob(f"cbmon-{group}.test.*.yml")):
+        done = promtool("test", "rules", test, cwd=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_objectives_that_share_a_check_are_told_together(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from cbmon.rules.plan import Plan
 from cbmon.rules.quoting import equal
 from cbmon.rules.scenes.scene import (
     DAEMON,
+    FRESH,
     Cast,
     Firing,
     Query,
@@ -240,7 +241,7 @@ def _absent(plan: Plan) -> Scene:
     """A configured breaker is not there while the daemon is; later it is there."""
     alert = "CircuitBreakerAbsent"
     hold = plan.hold(alert)
-    film = Film(unit_for(max(hold / 6, 1.0)))
+    film = Film(unit_for(min(max(hold / 6, 1.0), FRESH / 3)))
     run = course(film, before=0, bad=2 * hold, after=0)
     cast = Cast(film, series_labels(plan))
     own = subject(plan)
@@ -260,7 +261,7 @@ def _absent_all(plan: Plan) -> Scene:
     """The daemon watches nothing: each breaker is told by its name."""
     alert = "CircuitBreakerAbsent"
     hold = plan.hold(alert)
-    film = Film(unit_for(max(hold / 6, 1.0)))
+    film = Film(unit_for(min(max(hold / 6, 1.0), FRESH / 3)))
     cast = Cast(film, series_labels(plan))
     fires = film.held(0, hold)
     cast.add("cbmon_build_info", phases((1.0, film.step(fires) // film.sample(1) + 2)), version="1")
@@ -275,5 +276,5 @@ def _absent_with_the_daemon(plan: Plan) -> Scene:
     """Nothing is there at all: that is another alert's business."""
     alert = "CircuitBreakerAbsent"
     hold = plan.hold(alert)
-    film = Film(unit_for(max(hold / 6, 1.0)))
+    film = Film(unit_for(min(max(hold / 6, 1.0), FRESH / 3)))
     return Scene(alert, "no daemon", film, (), {film.held(1, 2 * hold): ()})

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cbmon.rules.classes import Class, class_of
-from cbmon.rules.film import Film, unit_for
+from cbmon.rules.film import unit_for
 from cbmon.rules.plan import Plan
 from cbmon.rules.quoting import duration
 from cbmon.rules.scenes.breakers import subject
@@ -27,10 +27,12 @@ from cbmon.rules.scenes.scene import (
     shown,
     some,
 )
+from cbmon.rules.scenes.windows import FIRST, askew, bursts, film_for, increase, length_of
 
 CALLS: Final = "circuit_breaker_calls_total"
 FAILURES: Final = "circuit_breaker_failures_total"
 SLOW: Final = "circuit_breaker_slow_calls_total"
+OPENINGS: Final = "circuit_breaker_transitions_total"
 ABOVE: Final = 1.04
 BELOW: Final = 0.96
 MANY: Final = 10_000.0
@@ -45,48 +47,35 @@ def call_scenes(plan: Plan) -> Iterator[Scene]:
     yield from (_flapping(plan, window) for window in plan.flapping)
 
 
-def film_for(plan: Plan, alert: str, window: float) -> Film:
-    """A grid for a window and the alert's delay."""
-    hold = plan.hold(alert)
-    return Film(unit_for(window / 60, *([hold / 6] if hold else [])))
-
-
 def _failing(plan: Plan) -> Scene:
     """A burst of failures in one sample, seen for as long as it is in the window."""
     alert, window = "CircuitBreakerFailing", 5 * MINUTES
     hold = plan.hold(alert)
-    film = Film(unit_for(min(window, hold or window) / 12, max(window - hold, 12) / 12))
-    burst = 4 * plan.threshold(alert) * window
-    before = window + 2 * hold
-    last_good = film.clear_of(film.samples_for(before) + 6, (window,))
-    total = last_good + film.samples_for(window) + 8
+    film = askew(unit_for(min(window, hold or window) / 12), window)
+    burst = bursts(film, window, hold, 4 * plan.threshold(alert) * window)
+    last_good = film.clear_of(film.samples_for(window + 2 * hold) + 6, (window,))
+    total = last_good + length_of(burst) + film.samples_for(window) + 8
     cast = Cast(film, series_labels(plan))
-    labels = cast.add(
-        FAILURES, rising(1000, [(0, last_good), (burst, 1), (0, total)]), **subject(plan)
-    )
+    start = FIRST * max(1.0, 4 * plan.threshold(alert) * window)
+    counter = rising(start, [(0, last_good), *burst, (0, film.samples_for(window) + 8)])
+    labels = cast.add(FAILURES, counter, **subject(plan))
     slope = plan.threshold(alert) * film.sample(1) / 1000
     near = cast.add(
-        FAILURES, rising(1000, [(slope * ABOVE, total)]), category="app", component="above"
+        FAILURES, rising(start, [(slope * ABOVE, total)]), category="app", component="above"
     )
-    cast.add(FAILURES, rising(1000, [(slope * BELOW, total)]), category="app", component="below")
+    cast.add(FAILURES, rising(start, [(slope * BELOW, total)]), category="app", component="below")
     true = film.step_from(film.sample(last_good + 1))
-    false = film.step_after(film.sample(last_good) + window * 1000)
+    last_quiet = last_good + length_of(burst) - 1
+    false = film.step_after(film.sample(last_quiet) + window * 1000)
     above = Firing(near, f"{plan.threshold(alert) * ABOVE:.2f}")
 
     def firing(step: int) -> Firing:
-        return Firing(labels, f"{burst / _sampled(film, step, window):.2f}")
+        return Firing(labels, f"{increase(film, counter, step, window) / window:.2f}")
 
     seen = shown(plan, alert, film, (true, false), firing)
     return Scene(
         alert, "a burst", film, cast.series, {step: (*found, above) for step, found in seen.items()}
     )
-
-
-def _sampled(film: Film, step: int, window: float) -> float:
-    """Seconds between the first and the last sample in a window."""
-    end = film.step(step)
-    last, first = end // film.sample(1), math.ceil((end - window * 1000) / film.sample(1))
-    return film.sample(last - first) / 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,37 +140,32 @@ def _flapping(plan: Plan, window: Class) -> Scene:
     alert = "CircuitBreakerFlapping"
     times = max(1, math.ceil(plan.threshold(alert)))
     hold = plan.hold(alert)
-    film = Film(unit_for(window.value / max(60, 20 * times), *([hold / 6] if hold else [])))
+    film = film_for(plan, alert, window.value, max(60, 20 * times))
     apart = max(
         1, film.samples_for(min(window.value / 4, max(0.0, window.value / 2 - hold)) / times)
     )
     start = film.clear_of(3, (window.value,))
-    slopes: list[tuple[float, int]] = [(0.0, start)]
-    for _ in range(times):
-        slopes += [(1.0, 1), (0.0, apart - 1)]
-    length = film.samples_for(window.value) + 8
+    opening: list[tuple[float, int]] = [(1.0, 1), (0.0, apart - 1)]
+    slopes: list[tuple[float, int]] = [(0.0, start), *(opening * times)]
+    more = math.ceil(max(0.0, hold - window.value / 2) * 1000 / film.sample(apart))
+    often = [*slopes, *(opening * more)]
+    end = (0.0, film.samples_for(window.value) + 8)
     cast = Cast(film, series_labels(plan))
-    moves = {"from_state": "closed", "to_state": "open"}
+    name, moves = OPENINGS, {"from_state": "closed", "to_state": "open"}
     own = labels_of(plan, some(window), "check")
-    cast.add(
-        "circuit_breaker_transitions_total", rising(10, [*slopes, (0.0, length)]), **own, **moves
-    )
-    less = [*slopes[:-2], (0.0, length + apart)]
-    other = {**own, "component": "once less"}
-    cast.add("circuit_breaker_transitions_total", rising(10, less), **other, **moves)
+    counter = rising(FIRST, [*often, end])
+    cast.add(name, counter, **own, **moves)
+    less = [*slopes[:-2], (0.0, apart), end]
+    cast.add(name, rising(FIRST, less), **{**own, "component": "once less"}, **moves)
     tried = {"from_state": "half_open", "to_state": "open"}
     third = {**own, "component": "tried in vain"}
-    cast.add(
-        "circuit_breaker_transitions_total", rising(10, [*slopes, (0.0, length)]), **third, **tried
-    )
-    last_opening = start + 1 + (times - 1) * apart
-    firing = Firing({**series_labels(plan), **own}, str(times))
-    true = film.step_from(film.sample(last_opening))
-    false = film.step_after(film.sample(start) + window.value * 1000)
-    return Scene(
-        alert,
-        f"{times} openings",
-        film,
-        cast.series,
-        shown(plan, alert, film, (true, false), firing),
-    )
+    cast.add(name, rising(FIRST, [*often, end]), **third, **tried)
+    labels = {**series_labels(plan), **own}
+
+    def firing(step: int) -> Firing:
+        return Firing(labels, f"{increase(film, counter, step, window.value):.0f}")
+
+    true = film.step_from(film.sample(start + 1 + (times - 1) * apart))
+    false = film.step_after(film.sample(start + more * apart) + window.value * 1000)
+    seen = shown(plan, alert, film, (true, false), firing)
+    return Scene(alert, f"{times} openings", film, cast.series, seen)

@@ -137,7 +137,7 @@ def _days_left(plan: Plan, alert: str, limit: Class) -> Scene:
     old: list[Token] = [GONE if index % 3 == 1 else expiry for index in range(again)]
     renewed = [*old, *phases((expiry + 90 * DAY, 6))]
     labels = cast.add(name, renewed, check=some(limit))
-    later = expiry + film.sample(total) / 1000
+    later = expiry + film.sample(total) / 1000 + plan.keep_firing(alert)
     cast.add(name, phases((later, total)), check="later")
 
     def firing(step: int) -> Firing:

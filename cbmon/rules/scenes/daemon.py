@@ -8,8 +8,9 @@ from typing import Final
 from cbmon.rules.film import GONE, Film, Token, unit_for
 from cbmon.rules.plan import Plan
 from cbmon.rules.quoting import number
-from cbmon.rules.scenes.calls import ABOVE, BELOW, film_for
+from cbmon.rules.scenes.calls import ABOVE, BELOW
 from cbmon.rules.scenes.scene import (
+    FRESH,
     Cast,
     Course,
     Firing,
@@ -20,11 +21,11 @@ from cbmon.rules.scenes.scene import (
     series_labels,
     shown,
 )
+from cbmon.rules.scenes.windows import FIRST, bursts, film_for, increase, length_of
 from cbmon.rules.words import humanized
 
 COUNTED_WINDOW: Final = 15 * 60.0
 LATE_WINDOW: Final = 10 * 60.0
-GONE_WINDOW: Final = 6 * 3600.0
 OTHER: Final = "other.example:9813"
 
 
@@ -44,7 +45,7 @@ def daemon_scenes(plan: Plan) -> Iterator[Scene]:
 
 def _plain(plan: Plan, alert: str) -> tuple[Film, Course]:
     hold, bridge = plan.hold(alert), plan.bridge(alert)
-    film = Film(unit_for(bridge / 12, *([hold / 6] if hold else [])))
+    film = Film(unit_for(bridge / 12, FRESH / 3, *([hold / 6] if hold else [])))
     return film, course(film, before=bridge, bad=bridge + 2 * hold, after=bridge, windows=(bridge,))
 
 
@@ -71,9 +72,9 @@ def _gone_for_good(plan: Plan) -> Scene:
     """The only instance goes: first it is named, then nobody knows any more who it was."""
     alert = "CbmonDaemonAbsent"
     hold, keep = plan.hold(alert), plan.keep_firing(alert)
-    film = Film(unit_for(GONE_WINDOW / 12))
-    last = film.clear_of(2, (GONE_WINDOW,))
-    forgotten = film.step_after(film.sample(last) + GONE_WINDOW * 1000)
+    film = Film(unit_for(plan.lately / 12))
+    last = film.clear_of(2, (plan.lately,))
+    forgotten = film.step_after(film.sample(last) + plan.lately * 1000)
     cast = Cast(film, series_labels(plan))
     gone: list[Token] = [*phases((1.0, last + 1)), GONE, GONE]
     found = cast.add("cbmon_build_info", gone, version="1", python_version="3")
@@ -116,16 +117,20 @@ def _refused(plan: Plan) -> Scene:
 def _counted(plan: Plan, alert: str, what: str, name: str, **labels: str) -> Scene:
     """Something is counted in one sample and is seen for as long as it is in the window."""
     film, hold = film_for(plan, alert, COUNTED_WINDOW), plan.hold(alert)
-    times = plan.threshold(alert) + 1
+    times, end = plan.threshold(alert) + 1, (0.0, film.samples_for(COUNTED_WINDOW) + 8)
     last_good = film.clear_of(film.samples_for(COUNTED_WINDOW) + 2, (COUNTED_WINDOW,))
-    total = last_good + film.samples_for(COUNTED_WINDOW + hold) + 8
+    burst = bursts(film, COUNTED_WINDOW, hold, times)
     cast = Cast(film, series_labels(plan))
-    found = cast.add(name, rising(7, [(0.0, last_good), (times, 1), (0.0, total)]), **labels)
-    few = rising(7, [(0.0, last_good), (plan.threshold(alert) * 0.9, 1), (0.0, total)])
+    tokens = rising(FIRST * times, [(0.0, last_good), *burst, end])
+    found = cast.add(name, tokens, **labels)
+    few = rising(FIRST * times, [(0.0, last_good), (plan.threshold(alert) * 0.9, 1), end])
     cast.add(name, few, **{**labels, "instance": OTHER})
-    firing = Firing(found, f"{times:.0f}")
+
+    def firing(step: int) -> Firing:
+        return Firing(found, f"{increase(film, tokens, step, COUNTED_WINDOW):.0f}")
+
     true = film.step_from(film.sample(last_good + 1))
-    false = film.step_after(film.sample(last_good) + COUNTED_WINDOW * 1000)
+    false = film.step_after(film.sample(last_good + length_of(burst) - 1) + COUNTED_WINDOW * 1000)
     return Scene(alert, what, film, cast.series, shown(plan, alert, film, (true, false), firing))
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from cbmon.rules.film import GONE, Film, unit_for
 from cbmon.rules.plan import Plan
-from cbmon.rules.scenes.calls import ABOVE, BELOW, MANY, film_for
+from cbmon.rules.scenes.calls import ABOVE, BELOW, MANY
 from cbmon.rules.scenes.scene import (
     Cast,
     Firing,
@@ -20,6 +20,7 @@ from cbmon.rules.scenes.scene import (
     series_labels,
     shown,
 )
+from cbmon.rules.scenes.windows import film_for
 from cbmon.rules.words import humanized
 
 WINDOW: Final = 15 * 60.0

@@ -18,6 +18,8 @@ from cbmon.rules.quoting import promql
 DAEMON: Final[Mapping[str, str]] = {"job": "cbmon", "instance": "cbmon.example:9813"}
 """What Prometheus puts on every series of a daemon."""
 
+FRESH: Final = 5 * 60.0
+"""For how long Prometheus takes a sample for the present; the default of its lookback."""
 _TOLD: Final = 200
 
 
@@ -102,9 +104,9 @@ def flickering(value: float, length: int) -> list[Token]:
     return [*phases((value, length - told)), *turn]
 
 
-def rising(start: float, slopes: Sequence[tuple[float, int]]) -> list[Token]:
+def rising(start: float, slopes: Sequence[tuple[float, int]]) -> list[float]:
     """A counter: its first sample, then steps of a size for a number of samples each."""
-    tokens: list[Token] = [start]
+    tokens = [start]
     value = start
     for slope, length in slopes:
         for _ in range(max(0, length)):
@@ -141,7 +143,7 @@ class Course:
         """The same all the time."""
         return phases((token, self.total))
 
-    def counter(self, slope: float, start: float = 1e9) -> list[Token]:
+    def counter(self, slope: float, start: float = 1e9) -> list[float]:
         """A counter that grows with every bad sample and stands still else."""
         bad = self.good_again - self.last_good - 1
         rest = self.total - self.good_again
@@ -211,8 +213,8 @@ def shown(
 
 def bridged(plan: Plan, alert: str) -> Film:
     """A grid on which two scrapes may be four units apart, and a bridge still finds one."""
-    hold = plan.hold(alert)
-    return Film(unit_for(plan.bridge(alert) / 6, *([hold / 6] if hold else [])))
+    limit, hold = max(1.0, plan.threshold(alert)), plan.hold(alert)
+    return Film(unit_for(plan.bridge(alert) / 6, limit / 12, *([hold / 6] if hold else [])))
 
 
 def series_labels(plan: Plan) -> dict[str, str]:

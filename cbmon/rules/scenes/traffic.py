@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from cbmon.rules.plan import Plan
-from cbmon.rules.scenes.calls import film_for
 from cbmon.rules.scenes.scene import (
     Cast,
     Firing,
@@ -17,6 +16,7 @@ from cbmon.rules.scenes.scene import (
     series_labels,
     shown,
 )
+from cbmon.rules.scenes.windows import FIRST, bursts, film_for, increase, length_of
 from cbmon.rules.words import humanized
 
 WINDOW: Final = 15 * 60.0
@@ -36,18 +36,22 @@ def _dropped(plan: Plan) -> Scene:
     alert = "CbmonSamplesDropped"
     film, hold, limit = film_for(plan, alert, WINDOW), plan.hold(alert), plan.threshold(alert)
     good = film.clear_of(film.samples_for(WINDOW) + 2, (WINDOW,))
-    total = good + film.samples_for(WINDOW + hold) + 8
+    lost, end = limit + 2, (0.0, film.samples_for(WINDOW) + 8)
+    burst = bursts(film, WINDOW, hold, lost / 2)
     cast = Cast(film, series_labels(plan))
     name = "cbmon_export_dropped_samples_total"
-    lost = limit + 2
+    tokens = rising(FIRST * lost, [(0.0, good), *burst, end])
     for cause in ("full", "refused"):
-        tokens = rising(7, [(0.0, good), (lost / 2, 1), (0.0, total)])
         cast.add(name, tokens, export="mimir", cause=cause)
-    few = rising(7, [(0.0, good), (limit * 0.9, 1), (0.0, total)])
+    few = rising(FIRST * lost, [(0.0, good), (limit * 0.9, 1), end])
     cast.add(name, few, export="other", cause="full")
-    firing = Firing({**series_labels(plan), "export": "mimir"}, f"{lost:.0f}")
+    labels = {**series_labels(plan), "export": "mimir"}
+
+    def firing(step: int) -> Firing:
+        return Firing(labels, f"{2 * increase(film, tokens, step, WINDOW):.0f}")
+
     true = film.step_from(film.sample(good + 1))
-    false = film.step_after(film.sample(good) + WINDOW * 1000)
+    false = film.step_after(film.sample(good + length_of(burst) - 1) + WINDOW * 1000)
     seen = shown(plan, alert, film, (true, false), firing)
     return Scene(alert, "samples are given up", film, cast.series, seen)
 

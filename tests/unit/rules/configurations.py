@@ -88,6 +88,23 @@ BRISK: Final[dict[str, Any]] = {
     "alerting": {"scrape_interval": "5s", "evaluation_interval": "10s"},
 }
 """A Prometheus that scrapes and evaluates often."""
+PATIENT: Final[dict[str, Any]] = {
+    **ONE,
+    "alerting": {
+        "alerts": {
+            "CircuitBreakerFailing": {"for": "10m", "threshold": 0.01},
+            "CircuitBreakerAbsent": {"for": "1h"},
+            "CircuitBreakerFlapping": {"for": "1h", "threshold": 15},
+            "CbmonCertificateAlmostExpired": {"for": "0s", "keep_firing_for": "1h"},
+            "CbmonDomainExpiring": {"for": "2m", "keep_firing_for": "15m"},
+            "CbmonSamplesDropped": {"for": "30m", "threshold": 1_000_000},
+            "CbmonStoreErrors": {"for": "20m", "threshold": 50},
+            "CbmonDaemonAbsent": {"for": "1d"},
+            "CbmonDiscoveryStale": {"threshold": 60},
+        }
+    },
+}
+"""Alerts that wait for longer than their windows, and other thresholds than ours."""
 OVERLAPPING: Final[dict[str, Any]] = {
     "checks": [{"name": "api", **TCP, "tags": ["all"]}, {"name": "db", **TCP, "tags": ["all"]}],
     "alerting": {
