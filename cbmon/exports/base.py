@@ -83,6 +83,7 @@ class ExportEnvironment:
                 headers={"User-Agent": USER_AGENT},
                 trace_configs=[phase_tracing()],
                 auto_decompress=False,
+                skip_auto_headers=("Accept-Encoding",),
             )
         return self._session
 

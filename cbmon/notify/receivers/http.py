@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +27,7 @@ LONGEST_ANSWER: Final = 64 * 1024
 COURTESY: Final = 0.5
 """Seconds for the body of an answer whose status says it all."""
 JSON: Final = "application/json"
+_PACKED: Final = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,9 @@ async def ask(
         return Answer(
             status=response.status,
             retry_after=response.headers.get("Retry-After"),
-            body=bytes(said[:LONGEST_ANSWER]),
+            body=_unpacked(
+                bytes(said[:LONGEST_ANSWER]), response.headers.get("Content-Encoding", "")
+            ),
             at=environment.clock.time(),
         )
 
@@ -97,6 +101,16 @@ async def _read(content: aiohttp.StreamReader, said: bytearray) -> None:
     """A short answer is read to its end so that the connection can be used again."""
     while len(said) < LONGEST_ANSWER and (some := await content.readany()):
         said += some
+
+
+def _unpacked(said: bytes, encoding: str) -> bytes:
+    """The beginning of a body that was packed although nobody asked for that."""
+    if encoding.strip().lower() not in _PACKED:
+        return said
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(said, LONGEST_ANSWER)
+    except zlib.error:
+        return said
 
 
 def encoded(payload: Any) -> bytes:

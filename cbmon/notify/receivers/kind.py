@@ -19,8 +19,6 @@ from cbmon.notify.receipts import Receipts
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
-CONNECTIONS = 100
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverType(Generic[OptionsT]):
@@ -53,13 +51,13 @@ class ReceiverEnvironment:
         """The HTTP client; made when it is first used, on the running loop."""
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    resolver=aiohttp.AsyncResolver(), limit=CONNECTIONS, limit_per_host=4
-                ),
+                # Each line has one delivery in flight; a limit would make it wait for others'.
+                connector=aiohttp.TCPConnector(resolver=aiohttp.AsyncResolver(), limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": self.user_agent},
                 timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,
+                skip_auto_headers=("Accept-Encoding",),
             )
         return self._session
 

@@ -6,6 +6,8 @@ Each server says raw bytes, so that it can do what no HTTP library would.
 from __future__ import annotations
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -220,6 +222,34 @@ ANSWERS: dict[str, tuple[str, bytes, Verdict, float | None]] = {
         GONE,
         None,
     ),
+    "slack that packs what nobody wanted packed": (
+        "slack",
+        answered("200 OK", gzip.compress(b"ok"), "Content-Encoding: gzip"),
+        DELIVERED,
+        None,
+    ),
+    "telegram that packs": (
+        "telegram",
+        answered("200 OK", zlib.compress(b'{"ok":true,"result":{}}'), "Content-Encoding: deflate"),
+        DELIVERED,
+        None,
+    ),
+    "a wait in a packed body": (
+        "webhook",
+        answered("429 Busy", gzip.compress(b'{"retry_after": 3}'), "Content-Encoding: x-gzip"),
+        TEMPORARY,
+        3.0,
+    ),
+    "a bomb": (
+        "webhook",
+        answered(
+            "429 Busy",
+            gzip.compress(b'{"retry_after": 3}' + bytes(9_000_000)),
+            "Content-Encoding: gzip",
+        ),
+        TEMPORARY,
+        None,
+    ),
     "telegram that breaks off": (
         "telegram",
         OK + b"Content-Length: 90\r\n\r\n{",
@@ -241,6 +271,42 @@ async def test_an_answer_means(
     delivery = await deliver(raw, environment, said, kind)
     assert (delivery.verdict, delivery.retry_after) == (verdict, wait)
     assert len(raw.requests) == 1 or not said
+
+
+async def test_nobody_is_asked_for_a_packed_answer(
+    raw: Raw, environment: ReceiverEnvironment
+) -> None:
+    await deliver(raw, environment, answered("200 OK"))
+    assert b"accept-encoding" not in raw.requests[0].lower()
+
+
+async def test_receivers_that_hang_leave_others_at_the_same_host_alone(
+    raw: Raw, environment: ReceiverEnvironment
+) -> None:
+    async def hang_or_not(writer: asyncio.StreamWriter) -> None:
+        if b"/hang" in raw.requests[-1]:
+            if len(raw.requests) >= 4:
+                reached.set()
+            await raw.over.wait()
+        writer.write(answered("200 OK"))
+
+    raw.say, reached = hang_or_not, asyncio.Event()
+    kind = receiver_type("webhook")
+    url = f"http://127.0.0.1:{raw.port}"
+    hanging = [
+        asyncio.ensure_future(
+            kind.build(options_of("webhook", f"{url}/hang/{number}"), environment).deliver(
+                message()
+            )
+        )
+        for number in range(150)
+    ]
+    await reached.wait()
+    async with asyncio.timeout(2.0):
+        fine = await kind.build(options_of("webhook", url), environment).deliver(message())
+    assert fine.verdict is DELIVERED
+    raw.over.set()
+    await asyncio.gather(*hanging)
 
 
 async def test_what_slack_refuses_is_said_in_its_word(
