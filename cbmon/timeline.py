@@ -9,9 +9,8 @@ counted, never made up for.
 from __future__ import annotations
 
 import hashlib
-from bisect import insort
 from collections.abc import Callable, Iterator
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
 from math import floor, isfinite
 from typing import Final, NamedTuple, Protocol
@@ -20,9 +19,7 @@ Fire = Callable[[str, float, int], object]
 """``fire(name, due, missed)``: ``due`` in monotonic seconds, ``missed`` ticks before it."""
 
 _SLACK: Final = 64
-"""Dead items that are always tolerated, so that small timelines never compact."""
-_CELLS: Final = 4
-"""Cells per second: within one, what is due is put in order at once when its turn comes."""
+"""Dead heap items that are always tolerated, so that small timelines never compact."""
 
 
 def phase_of(name: str) -> float:
@@ -90,83 +87,8 @@ class _Entry:
         return tick if tick > moment else tick + interval
 
 
-_Item = tuple[float, int, _Entry]
-
-
-class _Agenda:
-    """What is due, in order. An item is void once its entry has another serial.
-
-    The cell that is going on is sorted, later ones are not: to plan a run costs an append, and its
-    share of a sort, however many there are.
-    """
-
-    __slots__ = ("_cells", "_current", "_keys", "_near", "_place", "_size")
-
-    def __init__(self) -> None:
-        self._near: list[_Item] = []
-        self._place = 0
-        """Where the first one is in it that was not taken."""
-        self._current = float("-inf")
-        """The cell in which the near ones lie, or before it."""
-        self._cells: dict[int, list[_Item]] = {}
-        self._keys: list[int] = []
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    def push(self, item: _Item) -> None:
-        """Plan it."""
-        self._size += 1
-        key = floor(item[0] * _CELLS)
-        if key <= self._current:
-            insort(self._near, item, self._place)
-        elif (cell := self._cells.get(key)) is not None:
-            cell.append(item)
-        else:
-            self._cells[key] = [item]
-            heappush(self._keys, key)
-
-    def first(self) -> _Item | None:
-        """The earliest that is not void."""
-        while True:
-            near, place = self._near, self._place
-            while place < len(near):
-                item = near[place]
-                if item[2].serial == item[1]:
-                    self._place = place
-                    return item
-                place += 1
-                self._size -= 1
-            self._place = 0
-            if not self._keys:
-                self._near = []
-                return None
-            self._current = key = heappop(self._keys)
-            self._near = self._cells.pop(key)
-            self._near.sort()
-
-    def take(self) -> None:
-        """Take the one away that :meth:`first` has given."""
-        self._place += 1
-        self._size -= 1
-
-    def compact(self) -> None:
-        """Forget what is void."""
-        self._near, self._place = _valid(self._near[self._place :]), 0
-        found = {key: _valid(cell) for key, cell in self._cells.items()}
-        self._cells = {key: cell for key, cell in found.items() if cell}
-        self._keys = list(self._cells)
-        heapify(self._keys)
-        self._size = len(self._near) + sum(map(len, self._cells.values()))
-
-
-def _valid(items: list[_Item]) -> list[_Item]:
-    return [item for item in items if item[2].serial == item[1]]
-
-
 class Timeline:
-    """An agenda of due times with lazy deletion: no change costs more for more names.
+    """A heap of due times with lazy deletion: changes are O(log n), the next due time is O(1).
 
     All moments are monotonic seconds on one axis. Methods that take a name raise KeyError for
     one that was not added, but for :meth:`remove` and :meth:`next_run`.
@@ -174,7 +96,7 @@ class Timeline:
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
-        self._agenda = _Agenda()
+        self._heap: list[tuple[float, int, _Entry]] = []
         self._serials = count()
         self._planned = 0
         self.rate = 0.0
@@ -248,8 +170,13 @@ class Timeline:
 
     def next_due(self) -> float | None:
         """When anything runs next."""
-        item = self._agenda.first()
-        return None if item is None else item[0]
+        heap = self._heap
+        while heap:
+            due, serial, entry = heap[0]
+            if entry.serial == serial:
+                return due
+            heappop(heap)
+        return None
 
     def pop(self, now: float) -> Firing | None:
         """The oldest run that is due, replanned to its next tick; None when none is.
@@ -257,8 +184,8 @@ class Timeline:
         What is late by a whole interval or more is not returned: its ticks are added to
         ``missed`` and it waits for its phase, so that the end of a pause is no storm.
         """
-        while (item := self._agenda.first()) is not None and item[0] <= now:
-            due, _, entry = item
+        while (due := self.next_due()) is not None and due <= now:
+            entry = self._heap[0][2]
             late = now - due
             if entry.appointed:
                 entry.appointed = False
@@ -278,8 +205,8 @@ class Timeline:
 
         Appointments stay.
         """
-        while (item := self._agenda.first()) is not None and item[0] < now:
-            entry = item[2]
+        while (due := self.next_due()) is not None and due < now:
+            entry = self._heap[0][2]
             self._replan(entry, now if entry.appointed else entry.tick_after(now))
 
     def _plan(self, entry: _Entry, due: float) -> None:
@@ -287,15 +214,14 @@ class Timeline:
             self._planned += 1
         entry.due, entry.appointed = due, False
         entry.serial = serial = next(self._serials)
-        self._agenda.push((due, serial, entry))
+        heappush(self._heap, (due, serial, entry))
         self._compact()
 
     def _replan(self, entry: _Entry, due: float) -> None:
-        """Move the entry that comes first."""
-        self._agenda.take()
+        """Move the entry at the head of the heap."""
         entry.due = due
         entry.serial = serial = next(self._serials)
-        self._agenda.push((due, serial, entry))
+        heapreplace(self._heap, (due, serial, entry))
 
     def _unplan(self, entry: _Entry) -> None:
         if entry.due is not None:
@@ -304,5 +230,6 @@ class Timeline:
         self._compact()
 
     def _compact(self) -> None:
-        if len(self._agenda) > 2 * self._planned + _SLACK:
-            self._agenda.compact()
+        if len(self._heap) > 2 * self._planned + _SLACK:
+            self._heap = [item for item in self._heap if item[2].serial == item[1]]
+            heapify(self._heap)

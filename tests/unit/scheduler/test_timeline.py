@@ -251,16 +251,16 @@ class TestNames:
         timeline.add("b", 2.0, no_op, now=0.0)
         assert timeline.rate == pytest.approx(0.6)
 
-    def test_ten_thousand_changes_leave_no_rubbish(self) -> None:
+    def test_ten_thousand_changes_leave_no_rubbish_in_the_heap(self) -> None:
         timeline = Timeline()
         for number in range(100):
             timeline.add(f"check-{number}", 10.0, no_op, now=0.0)
         for step in range(10_000):
             timeline.at(f"check-{step % 100}", 1000.0 + step, now=0.0)
-        assert len(timeline._agenda) <= 2 * 100 + 64
+        assert len(timeline._heap) <= 2 * 100 + 64
         for name in list(timeline):
             timeline.remove(name)
-        assert len(timeline._agenda) <= 64
+        assert len(timeline._heap) <= 64
 
     def test_what_was_taken_leaves_no_rubbish_either(self) -> None:
         timeline = Timeline()
@@ -268,7 +268,7 @@ class TestNames:
             timeline.add(f"check-{number}", 0.01, no_op, now=0.0)
         for step in range(5000):
             drain(timeline, 0.01 * step)
-            assert len(timeline._agenda) == 10
+            assert len(timeline._heap) == 10
 
     def test_what_is_due_sooner_than_all_else_comes_first_wherever_it_was_planned(self) -> None:
         timeline = Timeline()
