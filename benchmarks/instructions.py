@@ -30,6 +30,7 @@ BUDGETS: Final = {
     "render, all new": 87_300,
     "timeline": 10_100,
     "run": 100_000,
+    "light run": 100_000,
 }
 """Instructions of one turn: of one run, or of one check in a scrape."""
 SLACK: Final = 1.1
@@ -143,6 +144,42 @@ def run() -> Callable[[int], object]:
     return lambda turns: asyncio.run(rounds(turns))
 
 
+def light_run() -> Callable[[int], object]:
+    """A run without a task, which waits once, as for a connection."""
+    import asyncio
+
+    from cbmon.breaker import SystemClock
+    from cbmon.interfaces import Attempt
+    from cbmon.model import Phase, Result
+    from cbmon.probes.steps import Bell, Deadlines, LightRun
+
+    class Probe:
+        light = True
+
+        def __init__(self) -> None:
+            self.bell = Bell()
+
+        async def run(self, attempt: Attempt) -> Result:
+            attempt.begin(Phase.RESOLVE)
+            attempt.begin(Phase.CONNECT)
+            await self.bell
+            attempt.begin(Phase.PROCESSING)
+            attempt.begin(Phase.TRANSFER)
+            return attempt.passed()
+
+        async def close(self) -> None:
+            """Nothing is held."""
+
+    async def rounds(turns: int) -> None:
+        probe, deadlines = Probe(), Deadlines(SystemClock())
+        for _ in range(turns):
+            LightRun(probe, 5.0, deadlines, lambda _: None).step()
+            probe.bell.ring()
+            await asyncio.sleep(0)
+
+    return lambda turns: asyncio.run(rounds(turns))
+
+
 PATHS: Final[dict[str, Callable[[], Callable[[int], object]]]] = {
     "breaker": breaker,
     "record": record,
@@ -150,6 +187,7 @@ PATHS: Final[dict[str, Callable[[], Callable[[int], object]]]] = {
     "render, all new": render_all,
     "timeline": timeline,
     "run": run,
+    "light run": light_run,
 }
 
 

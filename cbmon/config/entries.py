@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, Final, TypeVar
 
 from cbmon.breaker import BreakerPolicy
@@ -74,7 +75,7 @@ class Entries:
             self._check_confirm(entry.confirm, common, part)
         return CheckConfig(
             **common,
-            type=typed[0],
+            type=intern(typed[0]),
             options=typed[1],
             depends_on=entry.depends_on,
             tags=entry.tags,
@@ -95,7 +96,7 @@ class Entries:
         common = None if entry is None else self._scheduled(entry, part)
         if common is None or typed is None:
             return None
-        return ExportConfig(**common, type=typed[0], options=typed[1])
+        return ExportConfig(**common, type=intern(typed[0]), options=typed[1])
 
     def discovery(self, part: Part) -> tuple[DiscoveryEntry, str, Options] | None:
         """A discovery with the type and the options of its source, or None after telling."""
