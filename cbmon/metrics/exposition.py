@@ -27,7 +27,7 @@ SLICE: Final = 512
 """Records per slice."""
 PAUSE_AFTER: Final = 0.002
 """Seconds of rendering after which others get their turn."""
-CHUNK: Final = 1 << 20
+CHUNK: Final = 1 << 19
 """Bytes handed on at once."""
 COMPONENTS: Final = {Category.CHECK: f.CHECKS, Category.EXPORT: f.EXPORTS}
 """The categories whose breakers belong to a check or an export, and those families."""
