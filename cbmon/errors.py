@@ -4,6 +4,8 @@ Rule: an error says where, what was got, what was expected and the next step; lo
 full stop, no secret. The engine's own errors live in :mod:`cbmon.breaker`.
 """
 
+from __future__ import annotations
+
 
 class CbmonError(Exception):
     """Base class of the errors that the daemon raises for a person to read."""
@@ -37,4 +39,8 @@ class MissingExtraError(CbmonError):
             f"{feature} needs a package that is not installed; "
             f"install it with: pip install 'cbmon[{extra}]'"
         )
+        self.feature = feature
         self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        return type(self), (self.feature, self.extra)

@@ -11,6 +11,7 @@ from typing import Any
 
 from cbmon.appconfig import keys
 from cbmon.breaker import BreakerPolicy
+from cbmon.breaker.validation import LONGEST
 from cbmon.config.nodes import Block, joined, key_place, place_of, value_place
 from cbmon.config.problems import Place, Problems
 from cbmon.config.words import shown
@@ -133,7 +134,7 @@ def block_place(block: Block, path: str) -> tuple[Place, str]:
 
 def _possible(name: str, value: Any) -> None:
     """ValueError for a value that no policy may have, whatever its other fields are."""
-    longest = {"max_recovery_timeout": 1e10} if name == "recovery_timeout" else {}
+    longest = {"max_recovery_timeout": LONGEST} if name == "recovery_timeout" else {}
     companions: dict[str, dict[str, Any]] = {
         "max_recovery_timeout": {"recovery_timeout": 1e-9},
         "minimum_calls": {"window_size": 1_000_000},

@@ -11,6 +11,7 @@ from cbmon.breaker.clock import Clock, SystemClock
 from cbmon.breaker.decorator import circuit_breaker
 from cbmon.breaker.errors import (
     BreakerWarning,
+    CallTimeoutError,
     CircuitOpenError,
     InvalidTransitionError,
     NeutralError,
@@ -34,6 +35,7 @@ __all__ = [
     "BreakerPolicy",
     "BreakerWarning",
     "CallEvent",
+    "CallTimeoutError",
     "CircuitBreaker",
     "CircuitOpenError",
     "Clock",

@@ -97,5 +97,8 @@ def is_coroutine_function(value: object) -> bool:
 
 def shown(value: object) -> str:
     """A value as an error shows it: bounded, and printable whatever it holds."""
-    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    try:
+        text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    except Exception:  # noqa: BLE001 - somebody else's __repr__, or a number of 5,000 digits
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"

@@ -17,7 +17,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from cbmon.breaker.guard import NOTHING, fail, rejection, settle, warn_of_timeout
+from cbmon.breaker.guard import NOTHING, fail, late, rejection, settle, warn_of_timeout
 from cbmon.breaker.identity import here, holder, running_task, seen
 from cbmon.breaker.lanes import count_success
 
@@ -118,7 +118,7 @@ def aexit(
 
 async def _enter_async(core: Core) -> Call:
     """The long way in, with the clock of ``call_timeout`` running."""
-    if _ready.left is None and running_task() is not None:
+    if _ready.left is None and running_task() is not None and seen.loop is not None:
         _prepare()
     scope = core.timeout()  # raises outside a loop, so before there is a permit to lose
     block = _enter(core)
@@ -135,14 +135,19 @@ async def _enter_async(core: Core) -> Call:
 async def _leave_async(core: Core, ending: Ending) -> None:
     """The long way out; raises TimeoutError when ``call_timeout`` ran out."""
     kind, error, traceback = ending
-    key, block = _present(core)
-    if block is not None and block.scope is not None and block.depth == 1:
-        try:
-            await block.scope.__aexit__(kind, error, traceback)
-        except TimeoutError as late:
-            _end(core, key, block, late)
-            raise
-    _end(core, key, block, error)
+    try:
+        key, block = _present(core)
+        if block is not None and block.scope is not None and block.depth == 1:
+            try:
+                await block.scope.__aexit__(kind, error, traceback)
+            except TimeoutError as over:
+                raised = late(core)
+                _end(core, key, block, raised)
+                raise raised from over
+        _end(core, key, block, error)
+    except BaseException:
+        abandon(core)
+        raise
 
 
 # --- with ----------------------------------------------------------------------------------
@@ -174,6 +179,13 @@ def leave(core: Core, error: BaseException | None) -> None:
         _end(core, *_present(core), error)
 
 
+def abandon(core: Core) -> None:
+    """The caller's block is over, although its end was interrupted."""
+    key = holder(core)
+    if key is not None:
+        core.abandon(key)
+
+
 # --- inside --------------------------------------------------------------------------------
 
 
@@ -185,10 +197,19 @@ def _enter(core: Core) -> Call:
         if outer is not None:
             outer.depth += 1
         return Call(0, None)
-    permit = core.machine.free or core.enter()
-    if not permit:
+    me, block = here(), Call(0, None)
+    try:
+        block.permit = core.machine.free
+        if block.permit:
+            core.owners[me] = block
+        else:
+            block.permit = core.enter(me, block)
+        block.begun = core.begin()
+    except BaseException:
+        core.abandon(me)
+        raise
+    if not block.permit:
         raise rejection(core)
-    block = core.owners[here()] = Call(permit, core.begin())
     return block
 
 

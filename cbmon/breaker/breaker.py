@@ -23,6 +23,7 @@ from cbmon.breaker.permits import count_success, given, hand_out, take_back
 from cbmon.breaker.policy import BreakerPolicy
 from cbmon.breaker.settings import check_policy, merged
 from cbmon.breaker.states import State, Trigger
+from cbmon.breaker.unique import Unique
 from cbmon.breaker.wrapping import bare, wrap
 
 P = ParamSpec("P")
@@ -31,7 +32,7 @@ R = TypeVar("R")
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class CircuitBreaker:
+class CircuitBreaker(Unique):
     """Admits calls while the target is well, rejects them while it is not, and tries again.
 
     ``policy_fields`` replace single fields of ``policy``. ``seed`` makes jitter reproducible.
@@ -69,7 +70,7 @@ class CircuitBreaker:
         self._core = Core(machine, SYSTEM_CLOCK if clock is None else clock, fallback)
         self.category = category
         if machine.state is State.OPEN:
-            self._core.do(Machine.open_at, None)
+            self._core.do(Machine.begin_open)
         for listener in arguments.several(listeners, "listeners", "functions"):
             self.add_listener(listener, getattr(listener, "kinds", None))
 
@@ -160,7 +161,11 @@ class CircuitBreaker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        blocks.leave(self._core, error)
+        try:
+            blocks.leave(self._core, error)
+        except BaseException:
+            blocks.abandon(self._core)
+            raise
 
     __aenter__ = blocks.aenter
     __aexit__ = blocks.aexit
@@ -176,7 +181,7 @@ class CircuitBreaker:
             return plain
         with core.lock:
             machine = core.advance()
-            generation = machine.acquire()
+            generation = machine.acquire(alone=core.is_empty())
             permit = given(core, generation) if generation else None
             refresh(machine)
         core.tell()

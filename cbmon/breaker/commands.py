@@ -6,13 +6,13 @@ from ``disabled`` only ``enable`` and ``reset`` lead out.
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import TYPE_CHECKING
 
 from cbmon.breaker.gate import reshape, window_for
 from cbmon.breaker.parts import Opening
 from cbmon.breaker.states import State, Trigger
 from cbmon.breaker.telling import tell_reconfigured, tell_reset
+from cbmon.breaker.validation import LONGEST
 
 if TYPE_CHECKING:
     from cbmon.breaker.machine import Machine
@@ -49,8 +49,9 @@ def open_for(
     machine: Machine, seconds: float | None, actor: str | None, reason: str | None
 ) -> None:
     """Open: by the backoff, or for just so many seconds, which counts as no opening."""
-    if seconds is not None and not (_is_number(seconds) and isfinite(seconds) and seconds > 0):
-        raise ValueError(f"for_seconds: {seconds!r} is not allowed; expected a finite number > 0")
+    if seconds is not None and not (_is_number(seconds) and 0 < seconds <= LONGEST):
+        bound = f"a finite number > 0 and <= {LONGEST:.0f}"
+        raise ValueError(f"for_seconds: {seconds!r} is not allowed; expected {bound}")
     if machine.state is not State.OPEN:
         text = _said(Trigger.OPEN, reason)
         machine.move(Trigger.OPEN, text=text, actor=actor, reason=reason, wait=seconds)

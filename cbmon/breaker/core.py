@@ -12,11 +12,11 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cbmon.breaker.arguments import check_called, several
 from cbmon.breaker.counts import Counts, count
+from cbmon.breaker.forking import process, shared_lock
 from cbmon.breaker.gate import hold, refresh, reshape
 from cbmon.breaker.machine import Machine
 
@@ -45,7 +45,7 @@ class Core:
     """
 
     __slots__ = (
-        "clock", "fallback", "histogram", "listener_errors", "listeners", "lock", "machine",
+        "born", "clock", "fallback", "histogram", "listener_errors", "listeners", "lock", "machine",
         "monotonic", "owners", "telling",
     )  # fmt: skip
 
@@ -56,7 +56,8 @@ class Core:
         self.clock = clock
         self.monotonic = clock.monotonic
         self.fallback = fallback
-        self.lock = RLock()
+        self.lock = shared_lock()
+        self.born = process.token
         self.owners: dict[object, Any] = {}
         self.listeners: tuple[tuple[Listener, frozenset[str]], ...] = _NONE
         self.listener_errors = 0
@@ -68,8 +69,21 @@ class Core:
     def advance(self) -> Machine:
         """Bring the machine to the clock's time; hold the lock, and refresh before letting go."""
         machine = self.machine
+        if self.born is not process.token:
+            self.come_along()
         machine.advance(self.monotonic(), self.clock.time())
         return machine
+
+    def come_along(self) -> None:
+        """This process is a child of the one in which calls were under way: they are not ours."""
+        with self.lock:
+            if self.born is not process.token:
+                self.born = process.token
+                self.telling = False
+                self.owners.clear()
+                hold(self.machine)
+                self.machine.begin_in_child()
+                refresh(self.machine)
 
     def do(self, action: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         """Let a command act on the machine at the clock's time, and tell what came of it."""
@@ -83,14 +97,33 @@ class Core:
         finally:
             self.tell()
 
-    def enter(self) -> int:
-        """A permit for a guarded call, or 0."""
-        with self.lock:
-            machine = self.advance()
-            permit = machine.acquire()
-            refresh(machine)
-        self.tell()
+    def enter(self, me: object, block: Any = None) -> int:
+        """A permit for a guarded call of ``me``, who is registered with it; or 0."""
+        try:
+            with self.lock:
+                machine = self.advance()
+                permit = machine.acquire(alone=self.is_empty())
+                if permit:
+                    self.owners[me] = block  # at once, see Machine.acquire
+                refresh(machine)
+            self.tell()
+        except BaseException:
+            self.abandon(me)
+            raise
         return permit
+
+    def is_empty(self) -> bool:
+        """Whether nobody is inside a call and no permit is out."""
+        return not self.owners and self.machine.inside is None and not self.machine.out
+
+    def abandon(self, me: object) -> None:
+        """Whatever became of the call of ``me``, it is over: whoever stays registered would pass
+        uncounted for ever. For what an interrupt, a broken clock or a lack of stack leaves."""
+        if self.machine.inside is me:
+            self.machine.inside = None
+            self.machine.block = 0
+        elif me in self.owners:
+            del self.owners[me]
 
     def record(
         self,
@@ -193,7 +226,13 @@ class Core:
             return None
         import asyncio  # costs more than the whole library; it is loaded by now
 
-        return asyncio.timeout(limit)
+        try:
+            return asyncio.timeout(limit)
+        except RuntimeError:
+            raise RuntimeError(
+                f"no running event loop: call_timeout of circuit breaker {self.machine.name!r} "
+                "needs asyncio; elsewhere leave it out and use that library's own timeout"
+            ) from None
 
     # --- listeners -------------------------------------------------------------------------
 
@@ -201,22 +240,24 @@ class Core:
         """Tell what is waiting, outside the lock; does nothing while somebody else does."""
         machine = self.machine
         while machine.events:
-            with self.lock:
-                if self.telling or not machine.events:
-                    return
-                batch, machine.events = machine.events, None
-                self.telling = True
+            batch: list[BreakerEvent] | None = None
             try:
+                with self.lock:
+                    if self.telling or not machine.events:
+                        return
+                    batch, machine.events, self.telling = machine.events, None, True  # at once
                 while batch:
                     self._tell(batch.pop(0))
             finally:
-                self._put_back(batch)
+                # first this: an interrupt may lose events, never listeners
+                self.telling = self.telling and batch is None
+                if batch:
+                    self._put_back(batch)
 
     def _put_back(self, untold: list[BreakerEvent]) -> None:
         """What an interrupt left over is told next time."""
         with self.lock:
-            self.machine.events = [*untold, *(self.machine.events or ())] or None
-            self.telling = False
+            self.machine.events = [*untold, *(self.machine.events or ())]
 
     def _tell(self, event: BreakerEvent) -> None:
         for listener, kinds in self.listeners:

@@ -35,9 +35,26 @@ class CircuitOpenError(Exception):
         return None if seconds is None or seconds == inf else float(seconds)
 
     def __str__(self) -> str:
+        if len(self.args) != 3:
+            return super().__str__()
         text = f"circuit breaker {self.name!r} is {self.state}"
         seconds = self.retry_after
         return text if seconds is None else f"{text}; retry after {seconds:.3f} s"
+
+
+class CallTimeoutError(TimeoutError):
+    """The policy's ``call_timeout`` ran out: a built-in TimeoutError that says whose it was."""
+
+    def __init__(self, name: str, seconds: float | None) -> None:
+        # not super(): beside it may stand a client's class with a constructor of its own
+        OSError.__init__(self, f"no answer within the {seconds} s of circuit breaker {name!r}")
+        self.name = name
+        """The breaker's name."""
+        self.seconds = seconds
+        """The limit."""
+
+    def __reduce__(self) -> tuple[type[CallTimeoutError], tuple[str, float | None]]:
+        return type(self), (self.name, self.seconds)
 
 
 class BreakerWarning(UserWarning):

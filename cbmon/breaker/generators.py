@@ -25,16 +25,19 @@ if TYPE_CHECKING:
 class _Stream:
     """One generator's call: permit, whether an item came, seconds spent in its body.
 
-    While the body waits, the stream itself is the owner; while it runs, the caller is, unless
+    While the body waits, the stream's ``token`` is the owner; while it runs, the caller is, unless
     another call of the same breaker has made it one already. A nested stream has no permit and
-    leaves no trace.
+    leaves no trace. One that the collector finds has been dropped where its body could not be
+    closed (it awaits, and there is no loop): it says nothing, and gives its permit back.
     """
 
-    __slots__ = ("core", "delivered", "lent", "permit", "since", "spent")
+    __slots__ = ("core", "delivered", "lent", "permit", "since", "spent", "token")
 
     def __init__(self, core: Core, *, nested: bool) -> None:
         self.core = core
-        self.permit = 0 if nested else core.enter()
+        self.token = object()
+        self.permit = 0
+        self.permit = 0 if nested else core.enter(self.token)
         if not (nested or self.permit):
             raise rejection(core)
         if self.permit and core.machine.policy.call_timeout is not None:
@@ -43,8 +46,6 @@ class _Stream:
         self.lent = False
         self.since: float | None = None
         self.spent = 0.0
-        if self.permit:
-            core.owners[self] = None
 
     def resume(self, me: object) -> None:
         """The body runs, for ``me``."""
@@ -54,28 +55,39 @@ class _Stream:
             self.lent = me not in owners and me != self.core.machine.inside
             if self.lent:
                 owners[me] = None  # at once, so that the call is counted once
-                del owners[self]
+                if self.token in owners:  # not so after a fork
+                    del owners[self.token]
 
     def pause(self, me: object) -> None:
         """The body has yielded, returned or raised."""
         if self.permit:
             owners = self.core.owners
             if self.lent:
-                owners[self] = None  # at once
-                del owners[me]
+                owners[self.token] = None  # at once
+                if me in owners:
+                    del owners[me]
             if self.since is not None:
                 self.spent += max(0.0, self.core.monotonic() - self.since)
 
     def finish(self, error: BaseException | None = None) -> None:
         """The stream is over: what it says of the target."""
-        if not self.permit:
+        permit, self.permit = self.permit, 0
+        if not permit:
             return
         core = self.core
-        begun = None if self.since is None else core.monotonic() - self.spent
-        if error is None or (self.delivered and isinstance(error, GeneratorExit)):
-            settle(core, self, self.permit, begun, NOTHING)
-        else:
-            fail(core, self, self.permit, begun, error)
+        try:
+            begun = None if self.since is None else core.monotonic() - self.spent
+            if error is None or (self.delivered and isinstance(error, GeneratorExit)):
+                settle(core, self.token, permit, begun, NOTHING)
+            else:
+                fail(core, self.token, permit, begun, error)
+        except BaseException:
+            core.abandon(self.token)
+            raise
+
+    def __del__(self) -> None:
+        if self.permit:
+            self.core.release(self.token, self.permit)
 
 
 def generator_guard(
@@ -147,7 +159,11 @@ def _step(stream: _Stream, action: Callable[[Any], Any], value: Any) -> Any:
         stream.resume(me)
         return action(value)
     finally:
-        stream.pause(me)
+        try:
+            stream.pause(me)
+        except BaseException:
+            stream.core.abandon(me)
+            raise
 
 
 async def _step_async(stream: _Stream, action: Callable[[Any], Any], value: Any) -> Any:
@@ -156,7 +172,11 @@ async def _step_async(stream: _Stream, action: Callable[[Any], Any], value: Any)
         stream.resume(me)
         return await action(value)
     finally:
-        stream.pause(me)
+        try:
+            stream.pause(me)
+        except BaseException:
+            stream.core.abandon(me)
+            raise
 
 
 def _close(body: Generator[Any, Any, Any]) -> None:

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from cbmon.breaker.errors import BreakerWarning, CircuitOpenError
+from cbmon.breaker.errors import BreakerWarning, CallTimeoutError, CircuitOpenError
 from cbmon.breaker.identity import caller, here, is_inside, is_task_inside
 from cbmon.breaker.outcomes import Outcome, classify, in_words
 
@@ -36,20 +36,24 @@ def call(core: Core, func: Function, args: tuple[Any, ...], kwargs: dict[str, An
     """Run a plain function; an awaitable that it returns is counted when it is awaited."""
     if is_inside(core):
         return func(*args, **kwargs)
-    permit = core.enter()
-    if not permit:
-        return refuse(core)
-    me, begun = here(), core.begin()
+    me = here()
     try:
-        core.owners[me] = None
-        result = func(*args, **kwargs)
-    except BaseException as error:
-        if fail(core, me, permit, begun, error) and core.fallback is not None:
-            return core.fallback(error)
+        permit = core.enter(me)
+        if not permit:
+            return refuse(core)
+        begun = core.begin()
+        try:
+            result = func(*args, **kwargs)
+        except BaseException as error:
+            if fail(core, me, permit, begun, error) and core.fallback is not None:
+                return core.fallback(error)
+            raise
+        if isinstance(result, Awaitable):
+            return postpone(core, me, permit, result)
+        settle(core, me, permit, begun, result)
+    except BaseException:
+        core.abandon(me)
         raise
-    if isinstance(result, Awaitable):
-        return postpone(core, me, permit, result)
-    settle(core, me, permit, begun, result)
     if core.machine.policy.call_timeout is not None:
         warn_of_timeout(core, getattr(func, "__qualname__", repr(func)), "a plain function")
     return result
@@ -62,23 +66,48 @@ async def call_async(
     if is_task_inside(core):
         return await func(*args, **kwargs)
     scope = core.timeout()  # raises outside a loop, so before there is a permit to lose
-    permit = core.enter()
-    if not permit:
-        return await value_of(refuse(core))
-    me, begun = caller(), core.begin()
+    me = caller()
     try:
-        core.owners[me] = None
-        if scope is None:
-            result = await func(*args, **kwargs)
-        else:
-            async with scope:
-                result = await func(*args, **kwargs)
-    except BaseException as error:
-        if fail(core, me, permit, begun, error, scope=scope) and core.fallback is not None:
-            return await value_of(core.fallback(error))
+        permit = core.enter(me)
+        if not permit:
+            return await value_of(refuse(core))
+        begun = core.begin()
+        try:
+            result = await _within(core, scope, func, args, kwargs)
+        except BaseException as error:
+            if fail(core, me, permit, begun, error, scope=scope) and core.fallback is not None:
+                return await value_of(core.fallback(error))
+            raise
+        settle(core, me, permit, begun, result, scope=scope)
+    except BaseException:
+        core.abandon(me)
         raise
-    settle(core, me, permit, begun, result, scope=scope)
     return result
+
+
+async def _within(
+    core: Core,
+    scope: Timeout | None,
+    func: Function,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Await it; CallTimeoutError when the scope ran out."""
+    if scope is None:
+        return await func(*args, **kwargs)
+    try:
+        async with scope:
+            return await func(*args, **kwargs)
+    except TimeoutError as error:
+        if scope.expired():
+            raise late(core) from error
+        raise
+
+
+def late(core: Core) -> CallTimeoutError:
+    """What is raised when ``call_timeout`` ran out."""
+    machine = core.machine
+    return CallTimeoutError(machine.name, machine.policy.call_timeout)
 
 
 def postpone(core: Core, me: object, permit: int, result: Awaitable[Any]) -> Awaitable[Any]:

@@ -1,8 +1,9 @@
 """Who is calling: the task, or the thread where there is no task.
 
 Rule: a nested call is one in the same task or thread; a task or a thread started inside a
-protected call is another caller. asyncio is looked up, not imported: importing it costs more
-than the whole library, and where nobody has imported it there is no task.
+protected call is another caller. Tasks are asyncio's or trio's. Both are looked up, not imported:
+importing asyncio costs more than the whole library, and where nobody has imported it there is no
+task.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import sys
 from _thread import _local, get_ident
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
+
+from cbmon.breaker import forking
 
 if TYPE_CHECKING:
     from cbmon.breaker.core import Core
@@ -28,6 +31,14 @@ class _Seen(_local):
 
 
 seen: Final = _Seen()
+
+
+def _forget() -> None:
+    """In a child: its loops are others, and the parent's task still stands in asyncio's dict."""
+    seen.loop, seen.tasks = None, {}
+
+
+forking.also(_forget)
 
 
 def here() -> object:
@@ -56,9 +67,20 @@ def running_task() -> object | None:
         return task
     asyncio = sys.modules.get("asyncio")
     if asyncio is None or (loop := asyncio._get_running_loop()) is None:  # noqa: SLF001
-        return None
+        return _trios_task()
     seen.loop, seen.tasks = loop, tasks_by_loop()
     return cast("object | None", asyncio.current_task())
+
+
+def _trios_task() -> object | None:
+    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
+    if lowlevel is None:
+        return None
+    try:
+        task: object = lowlevel.current_task()
+    except RuntimeError:  # this thread runs none
+        return None
+    return task
 
 
 def is_inside(core: Core) -> bool:
@@ -75,6 +97,9 @@ def holder(core: Core) -> object | None:
     owners, inside = core.owners, core.machine.inside
     if inside is None and not owners:
         return None
+    if core.born is not forking.process.token:
+        core.come_along()
+        return None
     thread = get_ident()
     if thread == inside:
         return inside
@@ -86,5 +111,7 @@ def holder(core: Core) -> object | None:
 
 def is_task_inside(core: Core) -> bool:
     """Whether the running task is in a call; its thread may be for the one who runs the loop."""
+    if core.born is not forking.process.token:
+        core.come_along()
     task = running_task()
     return task is not None and (task is core.machine.inside or task in core.owners)

@@ -23,7 +23,8 @@ outcome counted in one step, and a result that comes after a move is seen to be 
 without that lock never open the lanes (:data:`cbmon.breaker.gate.HAS_GIL`).
 
 The owner is registered with no call between that and ``try``: an interrupt there would leave it
-behind, and whoever is registered passes uncounted.
+behind, and whoever is registered passes uncounted. For the same reason nobody stays registered
+who leaves by an exception, wherever in here it was raised.
 """
 
 from __future__ import annotations
@@ -65,26 +66,34 @@ def plain(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
         elif is_inside(core):
             return func(*args, **kwargs)
         else:
+            permit = machine.free or permit  # another generation, if this is a child of a fork
             owners[me] = None
         try:
-            result = func(*args, **kwargs) if kwargs else func(*args)
-        except BaseException as error:
-            if guard.fail(core, me, permit, begun, error) and fallback is not None:
-                return fallback(error)
-            raise
-        if result.__class__ not in _NEVER_AWAITABLE and isinstance(result, Awaitable):
-            return guard.postpone(core, me, permit, result)
-        now = monotonic() if machine.reads else 0.0
-        if (begun is None or now - begun <= machine.limit) and (  # at once
-            machine.calm == permit or (now < machine.until and machine.brisk == permit)
-        ):
+            try:
+                result = func(*args, **kwargs) if kwargs else func(*args)
+            except BaseException as error:
+                if guard.fail(core, me, permit, begun, error) and fallback is not None:
+                    return fallback(error)
+                raise
+            if result.__class__ not in _NEVER_AWAITABLE and isinstance(result, Awaitable):
+                return guard.postpone(core, me, permit, result)
+            now = monotonic() if machine.reads else 0.0
+            if (begun is None or now - begun <= machine.limit) and (  # at once
+                machine.calm == permit or (now < machine.until and machine.brisk == permit)
+            ):
+                if machine.inside is me:
+                    machine.inside = None
+                else:
+                    del owners[me]
+                machine.successes += 1
+            elif not count_success(core, me, permit, begun):
+                guard.settle(core, me, permit, begun, result)
+        except BaseException:  # mostly its own; there may be no stack left for a call
             if machine.inside is me:
                 machine.inside = None
-            else:
+            elif me in owners:
                 del owners[me]
-            machine.successes += 1
-        elif not count_success(core, me, permit, begun):
-            guard.settle(core, me, permit, begun, result)
+            raise
         return result
 
     return guarded
@@ -95,7 +104,7 @@ def coroutine(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
     machine, owners, monotonic = core.machine, core.owners, core.monotonic
     fallback, tasks = core.fallback, tasks_by_loop()
 
-    async def guarded(*args: Any, **kwargs: Any) -> Any:
+    async def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: PLR0912 - likewise
         permit = machine.free
         if not permit:
             if machine.shut and fallback is None and not owners and machine.inside is None:
@@ -111,24 +120,32 @@ def coroutine(core: Core, func: Callable[..., Any]) -> Callable[..., Any]:
         elif is_task_inside(core):
             return await func(*args, **kwargs)
         else:
+            permit = machine.free or permit  # another generation, if this is a child of a fork
             owners[me] = None
         try:
-            result = await (func(*args, **kwargs) if kwargs else func(*args))
-        except BaseException as error:
-            if guard.fail(core, me, permit, begun, error) and fallback is not None:
-                return await guard.value_of(fallback(error))
-            raise
-        now = monotonic() if machine.reads else 0.0
-        if (begun is None or now - begun <= machine.limit) and (  # at once
-            machine.calm == permit or (now < machine.until and machine.brisk == permit)
-        ):
+            try:
+                result = await (func(*args, **kwargs) if kwargs else func(*args))
+            except BaseException as error:
+                if guard.fail(core, me, permit, begun, error) and fallback is not None:
+                    return await guard.value_of(fallback(error))
+                raise
+            now = monotonic() if machine.reads else 0.0
+            if (begun is None or now - begun <= machine.limit) and (  # at once
+                machine.calm == permit or (now < machine.until and machine.brisk == permit)
+            ):
+                if machine.inside is me:
+                    machine.inside = None
+                else:
+                    del owners[me]
+                machine.successes += 1
+            elif not count_success(core, me, permit, begun):
+                guard.settle(core, me, permit, begun, result)
+        except BaseException:  # mostly its own; there may be no stack left for a call
             if machine.inside is me:
                 machine.inside = None
-            else:
+            elif me in owners:
                 del owners[me]
-            machine.successes += 1
-        elif not count_success(core, me, permit, begun):
-            guard.settle(core, me, permit, begun, result)
+            raise
         return result
 
     return guarded

@@ -6,8 +6,9 @@ Rules:
 * A call is admitted with a permit, which is the generation it was admitted in; every move and
   every reset begins a new generation, so that a late result is known as stale.
 * The lanes are closed from :meth:`Machine.advance` until :func:`cbmon.breaker.gate.refresh`.
-* Numbers first, objects last: whatever can start the garbage collector (an event, a list) is
-  made when the state is already consistent, since a finaliser may come back in.
+* A finaliser that the collector runs may come back in wherever an object is made, and an
+  interrupt may come wherever something is called. So what a change needs is made before it, the
+  change itself is done at once, and what tells of it comes last.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from cbmon.breaker.backoff import draw, fresh_seed, wait_of
 from cbmon.breaker.errors import InvalidTransitionError
 from cbmon.breaker.gate import LIVE, LONG_AGO, hold, refresh, reshape, window_for
 from cbmon.breaker.parts import LastFailure, LastMove, Opening, Trials
-from cbmon.breaker.states import MOVES, TRIPS, State, Trigger
+from cbmon.breaker.states import AUTOMATIC, MOVES, TRIPS, State, Trigger
 from cbmon.breaker.telling import tell_call, tell_move, tell_rate
 
 if TYPE_CHECKING:
@@ -45,16 +46,17 @@ class Machine:
         "block", "brisk", "calm", "cancelled", "cycles", "door", "drawn", "events", "failures",
         "free", "generation", "heard", "high", "ignored", "inside", "kept_failures", "known",
         "last", "last_failure", "last_move", "learner", "limit", "name", "now", "observed",
-        "offset", "opening", "openings", "out", "plain", "policy", "reads", "rejections", "run",
-        "seed", "shedding", "shut", "slow_calls", "stale", "state", "successes", "timed",
-        "transitions", "trials", "trips", "unrecorded", "until", "version", "window",
-        "would_trip",
+        "offset", "opening", "openings", "out", "own_seed", "plain", "policy", "reads",
+        "rejections", "run", "seed", "shedding", "shut", "slow_calls", "stale", "state",
+        "successes", "timed", "transitions", "trials", "trips", "unrecorded", "until", "version",
+        "window", "would_trip",
     )  # fmt: skip
 
     def __init__(self, name: str, policy: BreakerPolicy, seed: int | None, state: State) -> None:
         self.name = name
         self.policy = policy
         self.seed = seed
+        self.own_seed = False
         self.state = state
         self.now = LONG_AGO
         self.offset = 0.0
@@ -127,11 +129,20 @@ class Machine:
 
     # --- calls -----------------------------------------------------------------------------
 
-    def acquire(self) -> int:
-        """A permit, or 0: the call is rejected."""
+    def acquire(self, *, alone: bool = False) -> int:
+        """A permit, or 0: the call is rejected.
+
+        ``alone``: nobody has a permit. A trial that is not done then was lost, by an interrupt in
+        the middle of its end, and another call may have its place.
+        """
         state = self.state
         if state is HALF_OPEN and self.trials is not None:
             trials = self.trials
+            if alone:
+                trials.admitted = trials.done
+                if trials.done and trials.done >= self.policy.trial_calls:
+                    self.judge_trials(trials)  # its verdict was lost, too
+                    return self.acquire()
             if trials.admitted < self.policy.trial_calls:
                 trials.admitted += 1
                 if trials.first_at is None:
@@ -239,15 +250,13 @@ class Machine:
 
     def reopen(self, trigger: Trigger, *, at: float | None = None, text: str = "") -> None:
         """A failed cycle: open again, or disable when it was one too many."""
-        self.cycles += 1
+        cycles = self.cycles + 1
         policy = self.policy
-        if policy.auto_disable_enabled and self.cycles >= policy.max_failure_cycles:
-            last = f"{self.cycles} failure cycles, the most allowed"
+        if policy.auto_disable_enabled and cycles >= policy.max_failure_cycles:
+            trigger, text = Trigger.CYCLES_EXHAUSTED, f"{cycles} failure cycles, the most allowed"
             if self.last_failure is not None and self.last_failure.error:
-                last = f"{last}; last error: {self.last_failure.error}"
-            self.move(Trigger.CYCLES_EXHAUSTED, at=at, text=last)
-        else:
-            self.move(trigger, at=at, text=text)
+                text = f"{text}; last error: {self.last_failure.error}"
+        self.move(trigger, at=at, text=text, cycles=cycles)
 
     # --- moves -----------------------------------------------------------------------------
 
@@ -260,49 +269,69 @@ class Machine:
         actor: str | None = None,
         reason: str | None = None,
         wait: float | None = None,
+        cycles: int | None = None,
     ) -> None:
         """Go where the table says, at ``at`` (now), or raise and change nothing.
 
-        ``wait`` is the number of seconds of an opening that does not count for the backoff.
+        ``wait`` is the number of seconds of an opening that does not count for the backoff,
+        ``cycles`` the number of failed cycles from now on.
         """
-        source = self.state
+        source, generation = self.state, self.generation
         target = MOVES[source].get(trigger)
         if target is None:
             raise InvalidTransitionError(self.name, source, trigger)
         at = self.now if at is None else at
-        self._leave(source, target)
-        self.state = target
-        self.generation += 1
-        self.trips += trigger in TRIPS
-        self.opening = self.trials = None
-        self._enter(target, at, wait, recovered=trigger is Trigger.TRIALS_PASSED)
+        recovered = trigger is Trigger.TRIALS_PASSED
+        opening = self._opened(at, wait) if target is OPEN else None
+        trials = Trials() if target is HALF_OPEN else None
+        kept = self._kept(source, target)
+        trips = self.trips + (trigger in TRIPS)
+        last = LastMove(
+            source=source, cause=trigger, at=at + self.offset, text=text, actor=actor, reason=reason
+        )
+        if generation != self.generation:  # a finaliser came in between and moved it
+            self._move_after_all(trigger, last, wait)
+            return
+        self._clear_for(target, at if recovered else None)
+        self.state = target  # at once: an interrupt must not leave a move half done
+        self.generation = generation + 1
+        self.opening = opening
+        self.trials = trials
+        self.trips = trips
+        self.high = 0
+        self.last_move = last
+        self.kept_failures = kept
+        if target is CLOSED:
+            self.cycles = self.openings = 0
+        elif cycles is not None:
+            self.cycles = cycles
+        if target is CLOSED or target is OBSERVE:
+            self.run = 0
+        if opening is not None and opening.counted:
+            self.openings += 1
+            self.drawn += 1
         if self.transitions is None:
             self.transitions = {}
         pair = (source, target)
         self.transitions[pair] = self.transitions.get(pair, 0) + 1
-        self.last_move = LastMove(
-            source=source, cause=trigger, at=at + self.offset, text=text, actor=actor, reason=reason
-        )
-        tell_move(self, self.last_move)
+        tell_move(self, last)
 
-    def _leave(self, source: State, target: State) -> None:
-        if source in LIVE:
-            self.kept_failures = self.live_failures()
-        if target is CLOSED:
-            self.cycles = self.openings = 0
+    def _move_after_all(self, trigger: Trigger, last: LastMove, wait: float | None) -> None:
+        """What a person wants still holds; a verdict was about what is no more."""
+        if trigger not in AUTOMATIC:
+            self.move(trigger, text=last.text, actor=last.actor, reason=last.reason, wait=wait)
+
+    def _kept(self, source: State, target: State) -> int:
+        """The number of failures that is shown from now on, while not live."""
         if target in LIVE:
-            self.kept_failures = self.run = 0
+            return 0
+        return self.live_failures() if source in LIVE else self.kept_failures
 
-    def _enter(self, target: State, at: float, wait: float | None, *, recovered: bool) -> None:
-        self.high = 0
+    def _clear_for(self, target: State, recovered_at: float | None) -> None:
         if target in _EMPTIED_ON:
             self._empty()
-        if target is HALF_OPEN:
-            self.trials = Trials()
-        elif target is OPEN:
-            self.open_at(wait, at)
-        elif self.shedding is not None:
-            self.shedding.begin(at if recovered else None)
+        if target is not HALF_OPEN and target is not OPEN and self.shedding is not None:
+            self.shedding.begin(recovered_at)
 
     def _empty(self) -> None:
         if self.window is not None:
@@ -310,25 +339,31 @@ class Machine:
         if self.learner is not None:
             self.learner.settle()
 
-    def open_at(self, wait: float | None, at: float | None = None) -> None:
-        """Set the deadline of an opening that began at ``at`` (now)."""
-        at = self.now if at is None else at
-        if wait is not None:
-            self.opening = Opening(at, at + wait, counted=False)
-            return
+    def begin_open(self) -> None:
+        """Set the deadline of a breaker that is open from the start."""
+        self.opening = self._opened(self.now, None)
         self.openings += 1
         self.drawn += 1
-        self.opening = Opening(at, at + self.wait(), counted=True)
+
+    def _opened(self, at: float, wait: float | None) -> Opening:
+        """The next opening: by the backoff, or for ``wait`` seconds, which does not count."""
+        if wait is not None:
+            return Opening(at, at + wait, counted=False)
+        return Opening(at, at + self._wait(self.openings + 1, self.drawn + 1), counted=True)
 
     def wait(self) -> float:
         """Seconds that the present opening lasts under the present policy."""
-        jitter = draw(self.seeded(), self.drawn) if self.policy.recovery_jitter else 0.0
-        return wait_of(self.policy, self.openings, jitter)
+        return self._wait(self.openings, self.drawn)
+
+    def _wait(self, openings: int, drawn: int) -> float:
+        jitter = draw(self.seeded(), drawn) if self.policy.recovery_jitter else 0.0
+        return wait_of(self.policy, openings, jitter)
 
     def seeded(self) -> int:
         """The seed, drawn now if none was given."""
         if self.seed is None:
             self.seed = fresh_seed()
+            self.own_seed = True
         return self.seed
 
     def live_failures(self) -> int:
@@ -345,6 +380,17 @@ class Machine:
     def finished_otherwise(self) -> int:
         """Admitted calls that have ended, but for the successes."""
         return self.failures + self.ignored + self.cancelled + self.stale + self.unrecorded
+
+    def begin_in_child(self) -> None:
+        """In another process now: calls under way are stale, trials begin anew, and the jitter
+        is another one unless its seed was given."""
+        self.generation += 1
+        self.inside = self.events = None
+        self.block = self.out = 0
+        if self.trials is not None:
+            self.trials = Trials()
+        if self.own_seed:
+            self.seed, self.own_seed = None, False
 
     def begin_anew(self) -> None:
         """Another generation of the present state, with nothing counted yet."""

@@ -2,6 +2,8 @@
 
 Rule, in this order: a cancellation or an exit is nothing, an ignored or neutral exception is
 nothing, an expected one is a failure, and any other one is the target's success: it answered.
+What is no ``Exception`` and was not named is an exit, too. A group of exceptions is what the worst
+of them is, unless the policy names groups.
 """
 
 from __future__ import annotations
@@ -28,29 +30,51 @@ class Outcome(Enum):
     CANCELLED = "cancelled"
 
 
+_WORST_FIRST: Final = (Outcome.FAILURE, Outcome.SUCCESS, Outcome.IGNORED, Outcome.CANCELLED)
+
+
 def classify(policy: BreakerPolicy, error: BaseException) -> Outcome:
     """The outcome of a call that raised ``error``."""
     if isinstance(error, _EXITS) or _is_cancellation(error):
         return Outcome.CANCELLED
+    if isinstance(error, BaseExceptionGroup):
+        return _of_group(policy, error)
     if isinstance(error, NeutralError) or _is_one_of(error, policy.ignored_exceptions):
         return Outcome.IGNORED
     if _is_one_of(error, policy.expected_exceptions):
         return Outcome.FAILURE
-    return Outcome.SUCCESS
+    return Outcome.SUCCESS if isinstance(error, Exception) else Outcome.CANCELLED
+
+
+def _of_group(policy: BreakerPolicy, group: BaseExceptionGroup[BaseException]) -> Outcome:
+    if _is_one_of(group, _groups(policy.ignored_exceptions)):
+        return Outcome.IGNORED
+    if _is_one_of(group, _groups(policy.expected_exceptions)):
+        return Outcome.FAILURE
+    found = {classify(policy, error) for error in group.exceptions}
+    return next(outcome for outcome in _WORST_FIRST if outcome in found)
+
+
+def _groups(classes: tuple[type, ...]) -> tuple[type, ...]:
+    return tuple(each for each in classes if issubclass(each, BaseExceptionGroup))
 
 
 def in_words(error: BaseException) -> str:
-    """An exception as one line of bounded length."""
+    """An exception as one printable line of bounded length."""
     try:
         text = f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - somebody else's __str__ must not lose the call's outcome
         text = type(error).__name__
-    return " ".join(text[:_LONGEST_ERROR].split()).removesuffix(":")
+    line = " ".join(text[:_LONGEST_ERROR].split()).removesuffix(":")
+    return line if line.isprintable() else "".join(c if c.isprintable() else "�" for c in line)
 
 
 def _is_cancellation(error: BaseException) -> bool:
     exceptions = sys.modules.get("asyncio.exceptions")
-    return exceptions is not None and isinstance(error, exceptions.CancelledError)
+    if exceptions is not None and isinstance(error, exceptions.CancelledError):
+        return True
+    trios = getattr(sys.modules.get("trio"), "Cancelled", None)
+    return trios is not None and isinstance(error, trios)
 
 
 def _is_one_of(error: BaseException, classes: tuple[type, ...]) -> bool:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cbmon.breaker.unique import Unique
+
 if TYPE_CHECKING:
     from cbmon.breaker.core import Core
 
 
-class Permit(int):
+class Permit(Unique, int):
     """The generation that a call was admitted in; ``giver`` is None when it has been given back."""
 
     giver: Core | None = None
@@ -74,5 +76,6 @@ def take_back(core: Core, permit: object) -> int:
             "its try_acquire() gave, once"
         )
     permit.giver = None
-    core.machine.out -= 1
+    if core.machine.out:  # else it was handed out before a fork
+        core.machine.out -= 1
     return int(permit)

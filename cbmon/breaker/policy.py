@@ -24,8 +24,9 @@ HOUR: Final = 3600.0
 class BreakerPolicy:
     """When a breaker opens, how long it stays open, and what closes it.
 
-    Durations are seconds, ratios are in [0, 1]. Every field is checked: a ``ValueError`` names
-    the field, the value and the bound; NaN, infinity, booleans and wrong types are refused.
+    Durations are seconds, at most 1,000,000,000 (31 years); ratios are in [0, 1]. Every field is
+    checked: a ``ValueError`` names the field, the value and the bound; NaN, infinity, booleans and
+    wrong types are refused.
     """
 
     kind: Kind = "count"

@@ -23,9 +23,11 @@ from cbmon.breaker.arguments import (
 from cbmon.breaker.breaker import CircuitBreaker
 from cbmon.breaker.clock import Clock
 from cbmon.breaker.errors import RegistryFullError
+from cbmon.breaker.forking import remember
 from cbmon.breaker.policy import BreakerPolicy
 from cbmon.breaker.settings import check_policy, merged
 from cbmon.breaker.states import State
+from cbmon.breaker.unique import Unique
 
 Listener = Callable[[Any], object]
 RemovalListener = Callable[[CircuitBreaker], object]
@@ -33,7 +35,7 @@ RemovalListener = Callable[[CircuitBreaker], object]
 _MOVES: Final = frozenset({"transition"})
 
 
-class BreakerRegistry:
+class BreakerRegistry(Unique):
     """Breakers by key, made when first asked for; threads and tasks may share it.
 
     ``policy`` and the ``policy_fields`` that replace its fields are those of every breaker that
@@ -83,6 +85,7 @@ class BreakerRegistry:
         self._breakers: dict[str, CircuitBreaker] = {}
         self._order = None if max_keys is None else _EvictionOrder()
         self._removal_listeners: tuple[RemovalListener, ...] = ()
+        remember(self)
         self._on_move = self._moved  # one bound method for all, not 64 bytes for each
 
     def get(self, key: str, policy: BreakerPolicy | None = None) -> CircuitBreaker:
@@ -157,6 +160,9 @@ class BreakerRegistry:
     def __repr__(self) -> str:
         bound = "" if self.max_keys is None else f" of {self.max_keys}"
         return f"<BreakerRegistry: {len(self)}{bound} keys>"
+
+    def _in_child(self) -> None:
+        self._lock = threading.RLock()
 
     def _keys_in(self, state: State) -> list[str]:
         return [breaker.name for breaker in self if breaker.state is state]

@@ -115,6 +115,23 @@ _BY_HAND: Final[dict[Trigger, State]] = {
 }
 
 
+AUTOMATIC: Final = frozenset(
+    {
+        Trigger.FAILURES_IN_A_ROW,
+        Trigger.FAILURE_RATE,
+        Trigger.SLOW_CALL_RATE,
+        Trigger.THROTTLING,
+        Trigger.LATENCY_DRIFT,
+        Trigger.RECOVERY_TIMEOUT,
+        Trigger.TRIALS_PASSED,
+        Trigger.TRIALS_FAILED,
+        Trigger.TRIALS_TIMED_OUT,
+        Trigger.CYCLES_EXHAUSTED,
+    }
+)
+"""What the breaker decides by itself."""
+
+
 def _by_hand_from(state: State) -> dict[Trigger, State]:
     return {trigger: target for trigger, target in _BY_HAND.items() if target is not state}
 

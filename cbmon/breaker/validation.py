@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
-from cbmon.breaker.arguments import is_coroutine_function
+from cbmon.breaker.arguments import is_coroutine_function, shown
 
 if TYPE_CHECKING:
     from cbmon.breaker.policy import BreakerPolicy
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 KINDS: Final = ("count", "time", "percentage", "adaptive")
 RULES: Final = ("error_rate", "throttling", "latency")
 LARGEST_WINDOW: Final = 1_000_000
+LONGEST: Final = 1_000_000_000.0
+"""Seconds of any duration: 31 years, which calendars, timers and locks can still count."""
 
 
 class Bound(NamedTuple):
@@ -29,9 +31,14 @@ class Bound(NamedTuple):
     optional: bool = False
 
     def __str__(self) -> str:
+        return self.described(whole=self.high != LONGEST)
+
+    def described(self, *, whole: bool) -> str:
+        """The bound in words; not ``whole``: without what is above."""
         noun = "a whole number" if self.type is int else "a finite number"
         low = f" {'>' if self.open_low else '>='} {self.low:g}"
-        high = "" if self.high is None else f" and {'<' if self.open_high else '<='} {self.high}"
+        sign = "<" if self.open_high else "<="
+        high = f" and {sign} {self.high:.10g}" if whole and self.high is not None else ""
         return f"{noun}{low}{high}{' or None' if self.optional else ''}"
 
     def holds(self, value: float) -> bool:
@@ -46,7 +53,11 @@ def _count(high: float | None = LARGEST_WINDOW, *, optional: bool = False, low: 
 
 
 def _seconds(*, optional: bool = False) -> Bound:
-    return Bound(float, 0, open_low=True, optional=optional)
+    return Bound(float, 0, LONGEST, open_low=True, optional=optional)
+
+
+def _positive() -> Bound:
+    return Bound(float, 0, open_low=True)
 
 
 def _ratio(*, open_high: bool = False) -> Bound:
@@ -74,10 +85,10 @@ BOUNDS: Final[dict[str, Bound]] = {
     "adaptive_floor": _ratio(open_high=True),
     "adaptive_ceiling": _ratio(),
     "adaptive_smoothing": _ratio(),
-    "adaptive_sensitivity": _seconds(),
+    "adaptive_sensitivity": _positive(),
     "adaptive_memory": _count(low=10),
     "adaptive_multiplier": Bound(float, 1),
-    "adaptive_latency_limit": _seconds(),
+    "adaptive_latency_limit": _positive(),
     "adaptive_latency_floor": Bound(float, 1),
     "adaptive_latency_ceiling": Bound(float, 1),
 }
@@ -165,7 +176,7 @@ def _number(name: str, value: object, bound: Bound) -> float | int | None:
     except OverflowError:
         _refuse(name, value, bound)
     if not bound.holds(number):
-        _refuse(name, value, bound)
+        _refuse(name, value, bound.described(whole=True) if number > LONGEST else bound)
     return value if bound.type is int else number
 
 
@@ -193,4 +204,4 @@ def _set(policy: BreakerPolicy, name: str, value: Any) -> None:
 
 
 def _refuse(name: str, value: object, expected: object) -> NoReturn:
-    raise ValueError(f"{name}: {value!r} is not allowed; expected {expected}")
+    raise ValueError(f"{name}: {shown(value)} is not allowed; expected {expected}")

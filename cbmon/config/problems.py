@@ -54,6 +54,9 @@ class ConfigError(ConfigurationError):
         super().__init__("\n".join(shown))
         self.problems = problems
 
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
 
 class Problems:
     """Collects problems while the work goes on.

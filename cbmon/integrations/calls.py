@@ -45,7 +45,11 @@ class HeldCall:
     __slots__ = ("_begun", "_breaker", "_paused", "_permit", "_refusal", "_token", "timed")
 
     def __init__(
-        self, breaker: CircuitBreaker, permit: int, refusal: Refusal | None = None
+        self,
+        breaker: CircuitBreaker,
+        permit: int,
+        refusal: Refusal | None = None,
+        token: object = None,
     ) -> None:
         core = breaker._core  # noqa: SLF001 - the shell's own registration, which is what is cheap
         self._breaker = breaker
@@ -53,10 +57,12 @@ class HeldCall:
         self._refusal = refusal
         self._begun: float | None = None
         self._paused: float | None = None
-        self._token = object()
+        self._token = token
         self.timed = core.machine.timed
         if permit:
-            core.owners[self._token] = None
+            if token is None:
+                self._token = object()
+                core.owners[self._token] = None
             if self.timed:
                 self._begun = core.monotonic()
 
@@ -189,9 +195,13 @@ def admit(breaker: CircuitBreaker, refusal: Refusal) -> HeldCall:
     machine = core.machine
     if (machine.inside is not None or core.owners) and is_inside(core):
         return HeldCall(breaker, 0)
-    permit = machine.free or core.enter()
+    permit = machine.free
     if permit:
         return HeldCall(breaker, permit, refusal)
+    token = object()
+    permit = core.enter(token)
+    if permit:
+        return HeldCall(breaker, permit, refusal, token)
     raise refusal(machine.name, machine.state, machine.retry_after)
 
 
@@ -206,7 +216,10 @@ def admit_unless_shut(breaker: CircuitBreaker, refusal: Refusal | None = None) -
     full = trials is not None and trials.admitted >= breaker.policy.trial_calls
     if state in _REFUSING or full:
         return HeldCall(breaker, 0, refusal)
-    return HeldCall(breaker, core.machine.free or core.enter(), refusal)
+    if permit := core.machine.free:
+        return HeldCall(breaker, permit, refusal)
+    token = object()
+    return HeldCall(breaker, core.enter(token), refusal, token)
 
 
 def tell_loss(breaker: CircuitBreaker, error: BaseException, judge: Judge) -> None:

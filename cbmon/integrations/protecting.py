@@ -1,16 +1,22 @@
 """``protect(obj, breaker, methods=…)``: any client's methods behind a breaker.
 
-Rule: the object itself is left alone; what comes back stands in for it, with the named methods
-guarded and everything else handed through. What counts as a failure is the policy's to say.
+Rules:
+
+* The object itself is left alone; what comes back stands in for it, with the named methods guarded
+  and everything else handed through. What counts as a failure is the policy's to say.
+* With ``kind`` what the breaker itself raises, a rejection or the end of ``call_timeout``, is of
+  the client's kind, too, so that code that catches its errors goes on as it was.
+* A copy of the stand-in stands in for a copy of the object, behind the same breaker.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, Final, TypeVar, cast
 
-from cbmon.breaker import CircuitBreaker, CircuitOpenError
+from cbmon.breaker import CallTimeoutError, CircuitBreaker, CircuitOpenError
 from cbmon.breaker.arguments import refuse_type, several
 from cbmon.breaker.registry import BreakerRegistry
 from cbmon.integrations.calls import Breakers, checked
@@ -37,7 +43,8 @@ def protect(
     ``methods`` are names (None: every public method); plain ones, coroutine functions and
     generators keep their kind. One breaker guards them all; a registry gives each its own, named
     ``Class.method``. ``kind`` is an exception class of the client: a rejection then is one of
-    these too, made without its constructor. A method that gives back ``obj`` gives the stand-in.
+    these too, and so is what ``call_timeout`` raises (a ``TimeoutError`` still), both made without
+    its constructor. A method that gives back ``obj`` gives the stand-in.
 
     Raises AttributeError for a method that ``obj`` does not have.
 
@@ -56,10 +63,25 @@ def protect(
     names = None if methods is None else frozenset(several(methods, "methods", "names"))
     if kind is not None and not _is_exception(kind):
         refuse_type("kind", kind, "an exception class of the client, or None")
+    if kind is not None:
+        _check_kind(kind)
     for name in sorted(names or ()):
         if not hasattr(obj, name):
             raise AttributeError(f"methods: {type(obj).__name__!r} has no method {name!r}")
     return cast("T", _stand_in_class(type(obj))(obj, breakers, names, kind))
+
+
+def _check_kind(kind: type[Exception]) -> None:
+    """TypeError for a class that cannot be combined with the breaker's own errors."""
+    for base in (CircuitOpenError, CallTimeoutError):
+        try:
+            if not issubclass(base, kind):
+                _class_of(base, kind)
+        except TypeError as error:
+            raise TypeError(
+                f"kind: {kind!r} cannot be combined with {base.__name__} ({error}); give a base "
+                "class of it"
+            ) from None
 
 
 def _is_exception(kind: object) -> bool:
@@ -82,6 +104,8 @@ class _StandIn:
 
     def __getattr__(self, name: str) -> Any:
         mine = vars(self)
+        if "_cbmon_obj" not in mine:  # one that copy or pickle has not filled yet
+            raise AttributeError(name)
         value = getattr(mine["_cbmon_obj"], name)
         names = mine["_cbmon_names"]
         chosen = name in names if names is not None else not name.startswith("_")
@@ -98,6 +122,21 @@ class _StandIn:
         vars(self).pop(name, None)
         delattr(vars(self)["_cbmon_obj"], name)
 
+    def __copy__(self) -> Any:
+        return self._around(copy.copy(vars(self)["_cbmon_obj"]))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self._around(copy.deepcopy(vars(self)["_cbmon_obj"], memo))
+
+    def __reduce_ex__(self, _protocol: Any) -> Any:
+        mine = vars(self)
+        names = mine["_cbmon_names"]
+        return protect, (mine["_cbmon_obj"], mine["_cbmon_breakers"], names, mine["_cbmon_kind"])
+
+    def _around(self, obj: object) -> Any:
+        mine = vars(self)
+        return type(self)(obj, mine["_cbmon_breakers"], mine["_cbmon_names"], mine["_cbmon_kind"])
+
     def __dir__(self) -> Iterable[str]:
         return dir(vars(self)["_cbmon_obj"])
 
@@ -106,7 +145,7 @@ class _StandIn:
 
 
 _STAND_INS: Final[dict[type, type[_StandIn]]] = {}
-_REJECTIONS: Final[dict[type, type[CircuitOpenError]]] = {}
+_REJECTIONS: Final[dict[tuple[type, type], type[Exception]]] = {}
 
 
 def _stand_in_class(original: type) -> type[_StandIn]:
@@ -182,7 +221,7 @@ def _same(stand_in: _StandIn, method: Callable[..., Any]) -> Callable[..., Any]:
 def _refusing(
     guarded: Callable[..., Any], name: str, kind: type[Exception] | None
 ) -> Callable[..., Any]:
-    """``guarded``, whose own rejections are of the client's kind."""
+    """``guarded``, whose own rejections and timeouts are of the client's kind."""
     if kind is None:
         return guarded
     if iscoroutinefunction(guarded):
@@ -190,8 +229,8 @@ def _refusing(
         async def call_async(*args: Any, **kwargs: Any) -> Any:
             try:
                 return await guarded(*args, **kwargs)
-            except CircuitOpenError as error:
-                raise _of_kind(error, name, kind) from None
+            except (CircuitOpenError, CallTimeoutError) as error:
+                raise _of_kind(error, name, kind) from error.__cause__
 
         return call_async
     if isgeneratorfunction(guarded):
@@ -229,19 +268,36 @@ def _refusing_plainly(
     return call
 
 
-def _of_kind(error: CircuitOpenError, name: str, kind: type[Exception]) -> CircuitOpenError:
-    """The rejection as the client's kind; somebody else's rejection as it is."""
+def _of_kind(
+    error: CircuitOpenError | CallTimeoutError, name: str, kind: type[Exception]
+) -> Exception:
+    """The breaker's own error as the client's kind; somebody else's as it is."""
     if error.name != name or isinstance(error, kind):
         return error
-    return _rejection_class(kind)(*error.args)
+    base: Any = CircuitOpenError if isinstance(error, CircuitOpenError) else CallTimeoutError
+    return _made(base, kind, error.__reduce__()[1])
 
 
-def _rejection_class(kind: type[Exception]) -> type[CircuitOpenError]:
-    if kind in _REJECTIONS:
-        return _REJECTIONS[kind]
+def _made(base: type[Exception], kind: type[Exception], args: Any) -> Exception:
+    """An error of both kinds; this is also what it is pickled as."""
+    return _class_of(base, kind)(*args)
 
-    def keep(self: Exception, *args: object) -> None:
-        self.args = args
 
-    made = type(f"Open{kind.__name__}", (CircuitOpenError, kind), {"__init__": keep})
-    return _REJECTIONS.setdefault(kind, made)
+def _class_of(base: type[Exception], kind: type[Exception]) -> type[Exception]:
+    if (base, kind) in _REJECTIONS:
+        return _REJECTIONS[base, kind]
+
+    def keep(self: Any, *args: Any) -> None:
+        if base is CallTimeoutError:
+            CallTimeoutError.__init__(self, *args)
+        else:
+            self.args = args
+
+    def reduce(self: Any) -> Any:
+        timed_out = base is CallTimeoutError
+        return _made, (base, kind, (self.name, self.seconds) if timed_out else self.args)
+
+    body = {"__init__": keep, "__reduce__": reduce, "__module__": __name__}
+    prefix = "Open" if base is CircuitOpenError else "Late"
+    made = type(f"{prefix}{kind.__name__}", (base, kind), body)
+    return _REJECTIONS.setdefault((base, kind), made)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 
+from cbmon.breaker.forking import remember
+from cbmon.breaker.unique import Unique
 from cbmon.resilience.checks import at_least, is_number
 
 
-class RetryBudget:
+class RetryBudget(Unique):
     """A purse that the retries of many callers are paid from.
 
     Each first attempt puts in ``ratio`` (0.1: one retry for ten calls; in (0, 1]), each retry
@@ -30,7 +32,7 @@ class RetryBudget:
         True
     """
 
-    __slots__ = ("_balance", "_lock", "ratio", "reserve")
+    __slots__ = ("__weakref__", "_balance", "_lock", "ratio", "reserve")
 
     def __init__(self, *, ratio: float = 0.1, reserve: int = 10) -> None:
         if not (is_number(ratio) and 0.0 < ratio <= 1.0):
@@ -39,6 +41,10 @@ class RetryBudget:
         self.reserve = at_least("reserve", reserve, 1)
         self._lock = threading.Lock()
         self._balance = float(self.reserve)
+        remember(self)
+
+    def _in_child(self) -> None:
+        self._lock = threading.Lock()
 
     @property
     def balance(self) -> float:

@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from cbmon.breaker.arguments import check_name
+from cbmon.breaker.forking import remember
+from cbmon.breaker.unique import Unique
 from cbmon.resilience.checks import at_least, not_negative
 from cbmon.resilience.errors import BulkheadFullError
 from cbmon.resilience.layer import Layer
@@ -23,7 +25,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Bulkhead(Layer):
+class Bulkhead(Unique, Layer):
     """Lets ``max_concurrent_calls`` run at the same time; threads and tasks may share it.
 
     ``queue_timeout`` is how many seconds a call may wait for a place (0.0: none, it is turned
@@ -40,6 +42,7 @@ class Bulkhead(Layer):
     """
 
     __slots__ = (
+        "__weakref__",
         "_in_flight",
         "_lock",
         "_queue",
@@ -67,6 +70,7 @@ class Bulkhead(Layer):
         self._queue: OrderedDict[_Waiter, None] = OrderedDict()
         self._in_flight = 0
         self._rejections = 0
+        remember(self)
 
     @property
     def in_flight(self) -> int:
@@ -121,7 +125,8 @@ class Bulkhead(Layer):
                 waiter, _ = self._queue.popitem(last=False)
                 if waiter.grant():
                     return
-            self._in_flight -= 1
+            if self._in_flight:  # else it was taken before a fork
+                self._in_flight -= 1
 
     def __enter__(self) -> Self:
         self.acquire()
@@ -149,6 +154,12 @@ class Bulkhead(Layer):
 
     def __repr__(self) -> str:
         return f"<Bulkhead {self.name!r}: {self._in_flight} of {self.max_concurrent_calls} running>"
+
+    def _in_child(self) -> None:
+        """Those that run and those that wait are the parent's."""
+        self._lock = threading.Lock()
+        self._queue = OrderedDict()
+        self._in_flight = 0
 
     def _run(self, func: Callable[[], R]) -> R:
         with self:
@@ -188,7 +199,7 @@ class Bulkhead(Layer):
         return BulkheadFullError(self.name, self.max_concurrent_calls, waited)
 
 
-class BulkheadRegistry:
+class BulkheadRegistry(Unique):
     """Bulkheads by name, made when first asked for, so that several callers share a pool.
 
     The settings are those of every pool that :meth:`get` makes without its own limit.
@@ -207,6 +218,7 @@ class BulkheadRegistry:
             max_queued=max_queued,
         )
         self._lock = threading.Lock()
+        remember(self)
         self._pools: dict[str, Bulkhead] = {}
 
     def get(self, name: str, *, max_concurrent_calls: int | None = None) -> Bulkhead:
@@ -227,6 +239,9 @@ class BulkheadRegistry:
 
     def __len__(self) -> int:
         return len(self._pools)
+
+    def _in_child(self) -> None:
+        self._lock = threading.Lock()
 
     def _made(self, name: str, limit: int | None) -> Bulkhead:
         default = self._default

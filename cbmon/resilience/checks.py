@@ -5,21 +5,30 @@ Rule: a refused value is named together with the bound that it breaks; NaN is ne
 
 from __future__ import annotations
 
-import math
+from typing import cast
+
+from cbmon.breaker.validation import LONGEST
 
 
 def positive(field: str, value: float) -> float:
-    """``value`` if it is a finite number above 0, else ValueError."""
-    if not (is_number(value) and 0.0 < value < math.inf):
-        raise ValueError(f"{field}: got {value!r}, expected a number > 0")
+    """Seconds: ``value`` if it is a number above 0 and at most :data:`LONGEST`, else ValueError."""
+    if not (is_number(value) and 0.0 < value <= LONGEST):
+        raise ValueError(f"{field}: got {value!r}, expected a number > 0{_and_not_too_long(value)}")
     return value
 
 
 def not_negative(field: str, value: float) -> float:
-    """``value`` if it is a finite number, 0 or above, else ValueError."""
-    if not (is_number(value) and 0.0 <= value < math.inf):
-        raise ValueError(f"{field}: got {value!r}, expected a number >= 0")
+    """The same, and 0 is allowed."""
+    if not (is_number(value) and 0.0 <= value <= LONGEST):
+        raise ValueError(
+            f"{field}: got {value!r}, expected a number >= 0{_and_not_too_long(value)}"
+        )
     return value
+
+
+def _and_not_too_long(value: object) -> str:
+    long = is_number(value) and cast("float", value) > LONGEST
+    return f" and <= {LONGEST:.0f}" if long else ""
 
 
 def at_least(field: str, value: object, least: int) -> int:

@@ -148,7 +148,8 @@ class Retry(Layer):
         self.on_retry = on_retry
         self.clock: Clock = SystemClock() if clock is None else clock
         self._matches = _predicate(on)
-        self._random = random.Random(seed)  # noqa: S311 (spreads callers, guards no secret)
+        # what a fork copies would draw the same waits in every child
+        self._random = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311
         self._sleep = sleep
         self._sleep_async = sleep_async
 

@@ -14,6 +14,8 @@ from weakref import WeakSet
 
 from cbmon.breaker import CircuitBreaker, Clock, State, SystemClock, TransitionEvent
 from cbmon.breaker.arguments import check_called, check_clock, refuse_type, several
+from cbmon.breaker.forking import remember
+from cbmon.breaker.unique import Unique
 from cbmon.resilience.checks import at_least, not_negative, positive
 from cbmon.watch.rules import (
     DEFAULT_RULES,
@@ -36,7 +38,7 @@ AlertHandler = Callable[[Alert], object]
 TransitionHandler = Callable[[str, State, State], object]
 
 
-class BreakerMonitor:
+class BreakerMonitor(Unique):
     """Evaluates alert rules over breakers and remembers what happened, within bounds.
 
     ``breakers`` is a registry or any iterable that can be asked anew each time. ``rules`` are those
@@ -81,6 +83,7 @@ class BreakerMonitor:
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
+        remember(self)
         self._listen()
 
     # --- what it is told -----------------------------------------------------------------
@@ -259,6 +262,11 @@ class BreakerMonitor:
             except Exception:
                 log.exception("check failed")
             self._wake.wait(self._interval)
+
+    def _in_child(self) -> None:
+        """The thread that looks is the parent's; start() begins one here."""
+        self._lock, self._thread = threading.RLock(), None
+        self._wake, self._stopped = threading.Event(), threading.Event()
 
     def _listen(self) -> None:
         for breaker in self._breakers:

@@ -241,3 +241,50 @@ class UnprintableError(Exception):
 ])  # fmt: skip
 def test_an_error_is_one_line_of_bounded_length(error: Exception, words: str) -> None:
     assert in_words(error) == words
+
+
+class Stop(BaseException):
+    """A library's own way of leaving, such as gevent's or pytest's."""
+
+
+@pytest.mark.parametrize(
+    ("error", "policy", "counted"),
+    [
+        (ExceptionGroup("g", [ConnectionError()]), {}, "failures"),
+        (ExceptionGroup("g", [ConnectionError()]), {"expected_exceptions": OSError}, "failures"),
+        (ExceptionGroup("g", [KeyError()]), {"expected_exceptions": OSError}, "successes"),
+        (
+            ExceptionGroup("g", [KeyError(), ExceptionGroup("h", [ConnectionError()])]),
+            {"expected_exceptions": OSError},
+            "failures",
+        ),
+        (ExceptionGroup("g", [KeyError()]), {"ignored_exceptions": KeyError}, "ignored"),
+        (ExceptionGroup("g", [NeutralError()]), {}, "ignored"),
+        (BaseExceptionGroup("g", [Stop(), asyncio.CancelledError()]), {}, "cancelled"),
+        (BaseExceptionGroup("g", [Stop(), ValueError()]), {}, "failures"),
+        (ExceptionGroup("g", [KeyError()]), {"ignored_exceptions": ExceptionGroup}, "ignored"),
+        (ExceptionGroup("g", [KeyError()]), {"expected_exceptions": ExceptionGroup}, "failures"),
+        (Stop(), {}, "cancelled"),
+        (Stop(), {"expected_exceptions": Stop}, "failures"),
+        (Stop(), {"ignored_exceptions": Stop}, "ignored"),
+    ],
+    ids=range(13),
+)
+def test_groups_are_what_is_in_them_and_no_exception_is_no_answer(
+    make: Make, error: BaseException, policy: dict[str, Any], counted: str
+) -> None:
+    breaker = make(**policy)
+    with pytest.raises(type(error)), breaker:
+        raise error
+    counts = breaker.counts
+    found = {
+        name: getattr(counts, name) for name in ("successes", "failures", "ignored", "cancelled")
+    }
+    assert {name for name, number in found.items() if number} == {counted}
+
+
+def test_an_errors_text_is_one_printable_line(make: Make) -> None:
+    breaker = make()
+    with pytest.raises(ValueError, match="bad"), breaker:
+        raise ValueError("bad \ud800\n\x00\x1b[31m")
+    assert breaker.get_state()["last_error"] == "ValueError: bad � ��[31m"

@@ -178,3 +178,37 @@ def test_it_measures_only_what_somebody_judges() -> None:
     assert BreakerPolicy(slow_call_seconds=1.0).measures
     assert not BreakerPolicy(adaptive_rules=("latency",)).measures
     assert BreakerPolicy(kind="adaptive", adaptive_rules=("latency",)).measures
+
+
+DURATIONS = (
+    "window_seconds", "slow_call_seconds", "recovery_timeout", "max_recovery_timeout",
+    "half_open_max_wait", "call_timeout", "gradual_return_seconds",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("field", DURATIONS)
+@pytest.mark.parametrize("value", [1e9 + 1, 1e308, 10**18, 10**400, 10**5000], ids=range(5))
+def test_a_duration_is_at_most_what_calendars_and_timers_can_count(field: str, value: Any) -> None:
+    longest: Any = {field: 1e9}
+    BreakerPolicy(kind="time", **longest)
+    with pytest.raises(ValueError, match=rf"^{field}: .* is not allowed; expected a finite number"):
+        BreakerPolicy(kind="time", **{field: value})
+
+
+def test_the_bound_that_is_broken_is_named() -> None:
+    with pytest.raises(ValueError, match=r"number > 0 and <= 1000000000$"):
+        BreakerPolicy(recovery_timeout=2e9)
+    with pytest.raises(ValueError, match=r"number > 0 and <= 1000000000 or None$"):
+        BreakerPolicy(call_timeout=2e9)
+    with pytest.raises(ValueError, match=r"for_seconds: .* <= 1000000000$"):
+        CircuitBreaker("it").open(for_seconds=2e9)
+    longest = CircuitBreaker(
+        "it", recovery_timeout=1e9, recovery_backoff=1e300, recovery_jitter=0.9
+    )
+    for _ in range(3):
+        longest.open()
+        longest.half_open()
+    longest.open()
+    assert longest.retry_after is not None
+    assert longest.get_state()["state"] == "open"
+    assert longest.explain()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Self
 
+import httpx
 import pytest
+import redis
 
 from cbmon import BreakerRegistry, CircuitBreaker, CircuitOpenError
+from cbmon.breaker import CallTimeoutError
 from cbmon.integrations import protect
 
 
@@ -174,3 +179,79 @@ def test_a_callable_object_may_be_guarded(breaker: CircuitBreaker) -> None:
     ask: Any = protect(Question(), breaker, methods=["__call__"])
     assert ask(1) == 2
     assert breaker.counts.calls == 1
+
+
+class Slow(Store):
+    async def load(self, key: str) -> int:
+        await asyncio.sleep(3600)
+        return 1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        StoreError,
+        ConnectionError,
+        TimeoutError,
+        LookupError,
+        httpx.TransportError,
+        redis.RedisError,
+    ],
+)
+async def test_the_breakers_timeout_is_of_the_clients_kind(kind: Any) -> None:
+    breaker = CircuitBreaker("store", call_timeout=0.01)
+    store = protect(Slow(), breaker, methods=["load"], kind=kind)
+    with pytest.raises(kind) as caught:
+        await store.load("a")
+    error: Any = caught.value
+    assert issubclass(type(error), TimeoutError)
+    assert (error.name, error.seconds) == ("store", 0.01)
+    assert str(error) == "no answer within the 0.01 s of circuit breaker 'store'"
+    assert (breaker.counts.failures, breaker.counts.in_flight) == (1, 0)
+    again: Any = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.seconds) == (type(error), str(error), 0.01)
+
+
+async def test_a_timeout_of_the_clients_own_is_left_as_it_is(breaker: CircuitBreaker) -> None:
+    class Own(Store):
+        async def load(self, key: str) -> int:
+            raise TimeoutError("its own")
+
+    with pytest.raises(TimeoutError, match="its own") as caught:
+        await protect(Own(), breaker, kind=ConnectionError).load("a")
+    assert type(caught.value) is TimeoutError
+
+
+async def test_without_a_kind_the_timeout_says_whose_it_was() -> None:
+    store = protect(Slow(), CircuitBreaker("store", call_timeout=0.01))
+    with pytest.raises(CallTimeoutError, match=r"0\.01 s of circuit breaker 'store'"):
+        await store.load("a")
+
+
+def test_a_rejection_of_the_clients_kind_survives_pickling(breaker: CircuitBreaker) -> None:
+    breaker.open()
+    store = protect(Store(), breaker, kind=StoreError)
+    with pytest.raises(StoreError) as caught:
+        store.get("a")
+    again: Any = pickle.loads(pickle.dumps(caught.value))
+    assert type(again) is type(caught.value)
+    assert isinstance(again, CircuitOpenError)
+    assert (again.name, str(again.state), str(again)) == ("store", "open", str(caught.value))
+
+
+def test_a_copy_stands_in_for_a_copy_behind_the_same_breaker(breaker: CircuitBreaker) -> None:
+    original = Store()
+    store = protect(original, breaker, methods=["get"])
+    for each, shares in ((copy.copy(store), True), (copy.deepcopy(store), False)):
+        assert each.get("a") == 1
+        assert (each.items is original.items) is shares
+    assert breaker.counts.calls == 2
+    with pytest.raises(TypeError, match="'store' closed> cannot be pickled"):
+        pickle.dumps(store)
+
+
+def test_a_kind_that_cannot_be_combined_is_refused() -> None:
+    with pytest.raises(
+        TypeError, match=r"UnicodeDecodeError.* cannot be combined with CallTimeout"
+    ):
+        protect(Store(), CircuitBreaker("x"), kind=UnicodeDecodeError)
