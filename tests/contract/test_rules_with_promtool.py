@@ -46,7 +46,7 @@ EQUIVALENT: Final = (
     (r"ratio|Stale", r"^rate\( for increase\($", "a ratio of rates; or only looked at for being 0"),
     (r"^CircuitBreaker(Open|GroupOpen)", r"^no bridge", "the for bridges a failed scrape"),
     (r"^CircuitBreakerHalfOpen", r"^<= 0.5 for == 0.5$", "the smallest is 0.5 too"),
-    (r"^CbmonReloadFailed", r"^< 1 for == 0$", "it is 0 or 1"),
+    (r"^Cbmon(ReloadFailed|ApplicationSilent)", r"^< 1 for == 0$", "it is 0 or 1"),
 )
 """Mutants that mean the same: rule, slip, and why nothing can tell."""
 

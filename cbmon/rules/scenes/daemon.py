@@ -25,6 +25,8 @@ from cbmon.rules.scenes.windows import FIRST, bursts, film_for, increase, length
 from cbmon.rules.words import humanized
 
 COUNTED_WINDOW: Final = 15 * 60.0
+SOME: Final = 0.5
+"""By how much a count is above its threshold: extrapolated it is less than one more."""
 LATE_WINDOW: Final = 10 * 60.0
 OTHER: Final = "other.example:9813"
 
@@ -117,7 +119,7 @@ def _refused(plan: Plan) -> Scene:
 def _counted(plan: Plan, alert: str, what: str, name: str, **labels: str) -> Scene:
     """Something is counted in one sample and is seen for as long as it is in the window."""
     film, hold = film_for(plan, alert, COUNTED_WINDOW), plan.hold(alert)
-    times, end = plan.threshold(alert) + 1, (0.0, film.samples_for(COUNTED_WINDOW) + 8)
+    times, end = plan.threshold(alert) + SOME, (0.0, film.samples_for(COUNTED_WINDOW) + 8)
     last_good = film.clear_of(film.samples_for(COUNTED_WINDOW) + 2, (COUNTED_WINDOW,))
     burst = bursts(film, COUNTED_WINDOW, hold, times)
     cast = Cast(film, series_labels(plan))
