@@ -46,6 +46,8 @@ class Hop:
     link: Link[Any] | None = None
     heard: int = 0
     """Bytes that came."""
+    refused: ProbeError | None = None
+    """Why the connection was given up here, whatever aiohttp makes of its end."""
 
     @property
     def where(self) -> str:
@@ -173,7 +175,7 @@ class _Handler(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop, hop: Hop) -> None:
         super().__init__(loop)
         self._hop = hop
-        self._head = 0
+        self._head = self._body = 0
 
     def data_received(self, data: bytes) -> None:
         hop = self._hop
@@ -181,12 +183,18 @@ class _Handler(ResponseHandler):
             hop.attempt.begin(Phase.TRANSFER)
         hop.heard += len(data)
         super().data_received(data)
-        if not self.upgraded and (self._payload is None or self._payload is EMPTY_PAYLOAD):
+        if self.upgraded:
+            return
+        headed = self._payload is not None and self._payload is not EMPTY_PAYLOAD
+        body = self._payload.total_bytes if headed and self._payload is not None else 0
+        if body > self._body:
+            self._head, self._body = 0, body
+        else:  # a head, or trailers and the like, which could go on for ever
             self._head += len(data)
-            if self._head > HEAD_LIMIT:
-                text = f"the headers are larger than {HEAD_LIMIT} bytes"
-                self.set_exception(ProbeError(Reason.SIZE, text))
-                self.abort_transport()
+        if self._head > HEAD_LIMIT and not (headed and self._payload and self._payload.is_eof()):
+            hop.refused = too_large(headed=headed)
+            self.set_exception(hop.refused)
+            self.abort_transport()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         payload = self._payload
@@ -208,6 +216,8 @@ class _Handler(ResponseHandler):
 def trouble(error: Exception, hop: Hop) -> ProbeError:
     """What the failure of sending, or of reading the answer, means."""
     where = hop.where
+    if hop.refused is not None:
+        return hop.refused
     if isinstance(error, aiohttp.ClientResponseError):
         return ProbeError(Reason.PROTOCOL, f"{where} does not speak HTTP: {_parsing(error)}")
     if isinstance(error, aiohttp.ClientPayloadError):
@@ -216,6 +226,12 @@ def trouble(error: Exception, hop: Hop) -> ProbeError:
     if isinstance(cause, ssl.SSLError):
         return broken(where, cause, heard=hop.heard > 0)
     return broken(where, error if isinstance(error, OSError) else None, heard=hop.heard > 0)
+
+
+def too_large(*, headed: bool) -> ProbeError:
+    """The head has no end, or what stands between and after the parts of a body has none."""
+    what = "trailers, or what stands between chunks, are" if headed else "the headers are"
+    return ProbeError(Reason.SIZE, f"{what} larger than {HEAD_LIMIT} bytes")
 
 
 def cut_short(where: str) -> ProbeError:

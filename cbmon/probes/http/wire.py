@@ -17,7 +17,7 @@ from cbmon.model import Phase, Reason
 from cbmon.probes.dial import dial
 from cbmon.probes.failure import ProbeError, shown
 from cbmon.probes.http.body import BREATH, Body, swallow
-from cbmon.probes.http.client import HEAD_LIMIT, Hop, broken, connected, cut_short
+from cbmon.probes.http.client import HEAD_LIMIT, Hop, broken, connected, cut_short, too_large
 from cbmon.probes.http.request import Request
 from cbmon.probes.steps import Bell
 
@@ -168,6 +168,7 @@ class Exchange(asyncio.Protocol):
         hop.heard += len(data)
         if self._complete or self._malformed or self._parser is None:
             return
+        untaken = self._untaken
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -175,7 +176,9 @@ class Exchange(asyncio.Protocol):
         except httptools.HttpParserError as error:
             if not self._complete:
                 self._malformed = str(error) or "malformed"
-        if not self._headed:
+        if self._headed and self._untaken > untaken:
+            self._head = 0
+        else:  # a head, or trailers and the like, which could go on for ever
             self._head += len(data)
         if self._untaken > _UNTAKEN and not self._paused and self._transport is not None:
             self._paused = True
@@ -249,8 +252,8 @@ class Exchange(asyncio.Protocol):
         if self._malformed:
             text = f"{hop.where} does not speak HTTP: {shown(self._malformed)}"
             raise ProbeError(Reason.PROTOCOL, text)
-        if not self._headed and self._head > HEAD_LIMIT:
-            raise ProbeError(Reason.SIZE, f"the headers are larger than {HEAD_LIMIT} bytes")
+        if self._head > HEAD_LIMIT:
+            raise too_large(headed=self._headed)
         if self._over and self._headed and self._error is None:
             raise cut_short(hop.where)
         if self._over:
