@@ -41,8 +41,8 @@ def silence(
     _check_usage(action, what, duration, reason)
     daemon = daemon_at(url, socket_path, token_file)
     if action == "list":
-        query = "?expired=true" if expired else ""
-        found = daemon.get(f"/api/v1/silences{query}")["silences"]
+        query = {"expired": "true"} if expired else {}
+        found = daemon.pages("/api/v1/silences", query, "silences")
     elif action == "add":
         order = {"matchers": list(what), "for_seconds": duration, "reason": reason}
         found = [daemon.post("/api/v1/silences", order)]

@@ -40,7 +40,7 @@ async def events(request: web.Request) -> web.Response:
     size = q.limit(query)
     wanted = EventFilter(
         component=query.get("component"),
-        kinds=_kinds(query),
+        kinds=kinds_of(query),
         since=q.moment(query, "since"),
         until=q.moment(query, "until"),
     )
@@ -81,7 +81,8 @@ def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "at": views.timestamp(row["at"])}
 
 
-def _kinds(query: Mapping[str, str]) -> frozenset[str] | None:
+def kinds_of(query: Mapping[str, str]) -> frozenset[str] | None:
+    """The kinds of events that are asked for, or None for all."""
     text = query.get("kind")
     if text is None:
         return None

@@ -18,6 +18,7 @@ from aiohttp import web
 from cbmon.errors import StoreError
 from cbmon.web import query as q
 from cbmon.web import views
+from cbmon.web.audit import kinds_of
 from cbmon.web.connections import connection_of
 from cbmon.web.edge import DEADLINE, dumps
 from cbmon.web.errors import ApiError, bad_request
@@ -122,9 +123,11 @@ def _text(fact: Fact) -> str:
 
 
 def _filter(query: Mapping[str, str]) -> Callable[[Fact], bool]:
-    component, kinds = query.get("component"), query.get("kind", "").split(",")
+    component, kinds = query.get("component"), kinds_of(query)
 
     def wanted(fact: Fact) -> bool:
-        return component in {None, fact.component} and (kinds == [""] or fact.kind in kinds)
+        return component in {None, fact.component} and (
+            kinds is None or not kinds.isdisjoint(fact.kinds)
+        )
 
     return wanted

@@ -21,6 +21,7 @@ from cbmon.web.views import timestamp
 
 MOST_MATCHERS: Final = 20
 SILENCE: Final[Mapping[str, type]] = {"matchers": list, "for_seconds": float, "reason": str}
+SILENCE_QUERY: Final = ("expired", "limit", "cursor")
 TEST: Final[Mapping[str, type]] = {"receiver": str, "dry_run": bool}
 STATES: Final = tuple(state.value for state in MessageState)
 
@@ -107,11 +108,15 @@ class Messaging(Protocol):
 
 async def silences(request: web.Request) -> web.Response:
     """Silences that are active or will be, or all that are known."""
-    query = q.parameters(request, ("expired",))
+    query = q.parameters(request, SILENCE_QUERY)
     expired = q.one_of(query, "expired", ("true", "false")) == "true"
+    size, before = q.limit(query), q.cursor_key(query)
     found = await request.app[SERVICES].notifying.silences(expired=expired)
+    rest = [one for one in found if before is None or one.id < before]
+    cursor = q.to_cursor(rest[size - 1].id) if len(rest) > size else None
     now = request.app[SERVICES].clock.time()
-    return answer({"silences": [_silence(one, now) for one in found]})
+    shown = [_silence(one, now) for one in rest[:size]]
+    return answer({"silences": shown, "next_cursor": cursor})
 
 
 async def add_silence(request: web.Request) -> web.Response:

@@ -275,6 +275,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         handler=live.events,
         media="text/event-stream",
         summary="Events as they happen (server-sent events)",
+        errors=(400,),
         query=("component", "kind"),
         headers=("Last-Event-ID",),
     ),
@@ -313,7 +314,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         summary="Silences, newest first",
         answer="Silences",
         errors=(400,),
-        query=("expired",),
+        query=notifications.SILENCE_QUERY,
     ),
     Route(
         method="POST",

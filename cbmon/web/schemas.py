@@ -387,7 +387,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "ResultPoint": result_schema.POINT,
     "Results": result_schema.PAGE,
-    "Silences": closed({"silences": {"type": "array", "items": ref("Silence")}}),
+    "Silences": many("silences", "Silence"),
     "Discovery": closed(
         {
             "name": TEXT,

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from cbmon.breaker import State
 from cbmon.events import Event, as_json
 
 KEPT: Final = 1000
@@ -43,6 +44,21 @@ class Fact:
     def from_row(cls, row: Mapping[str, Any]) -> Fact:
         """From a move as the store has it."""
         return cls(str(row["id"]), str(row.get("kind", "transition")), row["component"], row)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Under which it is asked for: a move into or out of service has a kind of its own too."""
+        found = {self.kind}
+        if self.kind == "transition":
+            found |= {"disabled"} if self._has("to_state") == State.DISABLED else set()
+            found |= {"enabled"} if self._has("from_state") == State.DISABLED else set()
+        elif self.kind == "action" and self._has("refused"):
+            found.add("refused")
+        return frozenset(found)
+
+    def _has(self, name: str) -> Any:
+        source = self.source
+        return getattr(source, name) if isinstance(source, Event) else source.get(name)
 
     @property
     def data(self) -> Mapping[str, Any]:

@@ -45,11 +45,26 @@ async def test_a_silence_is_made_listed_and_ended(guarded: Any, daemon: Any) -> 
     daemon.clock.advance(10.0)
     ended = await guarded.ask("DELETE", f"/api/v1/silences/{made.json['id']}", token=OTTO)
     assert ended.json["state"] == "expired"
-    assert (await guarded.get("/api/v1/silences", token=OTTO)).json == {"silences": []}
+    assert (await guarded.get("/api/v1/silences", token=OTTO)).json["silences"] == []
     again = await guarded.ask("DELETE", f"/api/v1/silences/{made.json['id']}", token=OTTO)
     assert (again.status, again.code) == (404, "not_found")
     everything = await guarded.get("/api/v1/silences?expired=true", token=OTTO)
     assert len(everything.json["silences"]) == 1
+
+
+async def test_silences_are_listed_page_by_page(guarded: Any, daemon: Any) -> None:
+    order = {"matchers": ["team=shop"], "for_seconds": 60, "reason": "deploy"}
+    for _ in range(5):
+        assert (await guarded.post("/api/v1/silences", token=OTTO, json=order)).status == 200
+    pages, cursor = [], ""
+    for _ in range(3):
+        page = await guarded.get(f"/api/v1/silences?limit=2{cursor}", token=OTTO)
+        pages.append([one["id"] for one in page.json["silences"]])
+        cursor = f"&cursor={page.json['next_cursor']}"
+    assert pages == [["silence-4", "silence-3"], ["silence-2", "silence-1"], ["silence-0"]]
+    assert page.json["next_cursor"] is None
+    wrong = await guarded.get("/api/v1/silences?limit=0", token=OTTO)
+    assert (wrong.status, wrong.code) == (400, "bad_request")
 
 
 @pytest.mark.parametrize(

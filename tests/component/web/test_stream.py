@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -103,6 +104,23 @@ async def test_one_hears_what_he_asked_for(listen: Any, hub: Stream) -> None:
         assert (await db.event())["component"] == "db"
         assert (await reloads.event())["_event"] == "reload"
         assert (await both.event())["component"] == "db"
+
+
+async def test_a_breaker_out_of_service_is_heard_of_under_both_kinds(
+    listen: Any, hub: Stream
+) -> None:
+    out = replace(moved("api"), from_state="half_open", to_state="disabled")
+    back = replace(moved("api", at=2.0), from_state="disabled", to_state="closed")
+    async with listen("?kind=disabled") as disabled, listen("?kind=enabled,failed") as enabled:
+        for event in (moved("db"), out, back):
+            hub.publish(event)
+        assert (await disabled.event())["_id"] == out.id
+        assert (await enabled.event())["_id"] == back.id
+
+
+async def test_a_kind_that_does_not_exist_is_refused(web: Any) -> None:
+    reply = await web.get("/api/v1/events/stream?kind=nope")
+    assert (reply.status, reply.code) == (400, "bad_request")
 
 
 async def test_who_comes_back_goes_on_where_he_was(listen: Any, hub: Stream) -> None:
