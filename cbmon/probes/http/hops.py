@@ -119,7 +119,7 @@ class Hops:
             return kept
         options = self._options
         route = Route(
-            host=url.raw_host or "",
+            host=(url.raw_host or "").replace("%25", "%"),  # a zone's sign is escaped in a URL
             port=url.port or 0,
             family=options.usable_family,
             source=options.source_address,

@@ -312,3 +312,10 @@ async def test_one_environment_serves_many_runs_at_once(bench: Any) -> None:
 
     assert all(result.ok for result in results)
     assert max(result.duration for result in results) < 2
+
+
+async def test_a_zone_of_an_address_is_unescaped(bench: Any) -> None:
+    result = await bench.look("http", url="http://[fd00:ec2::254%25eth0]:1/")
+
+    assert result.reason is Reason.POLICY
+    assert "connecting to fd00:ec2::254%eth0 is not allowed" in result.error
