@@ -47,7 +47,7 @@ def load(package: str, module: str | None = None) -> Any | None:
 def closed_async() -> Iterator[Contender]:
     for name, wrap in _async_wrappers(NEVER):
         yield Contender(name=name, call=wrap(bare_async), bare=bare_async)
-    yield from _purgatory_block()
+    yield from closed_block()
 
 
 def closed_sync() -> Iterator[Contender]:
@@ -116,7 +116,8 @@ def _window_wrappers() -> Iterator[tuple[str, Callable[[Any], Any]]]:
         yield "interlock-cb (time)", module.CircuitBreaker(name="t", config=config)
 
 
-def _purgatory_block() -> Iterator[Contender]:
+def closed_block() -> Iterator[Contender]:
+    """Purgatory is the one that has ``async with`` for a breaker at hand."""
     module = load("purgatory")
     if module is None:
         return
