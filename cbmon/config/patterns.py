@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import re2
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -81,6 +80,8 @@ def _regex(value: object) -> Regex:
 
 @lru_cache(maxsize=4096)
 def _compile(pattern: str) -> Any:
+    import re2  # noqa: PLC0415 - 2 MB, for those who have a pattern
+
     options = re2.Options()
     options.log_errors = False
     try:
