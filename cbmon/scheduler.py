@@ -30,15 +30,15 @@ log = logging.getLogger(__name__)
 Job = Callable[[], Awaitable[object] | None]
 Observer = Callable[[float], object]
 
-TICK: Final = 0.016
+TICK: Final = 1 / 32
 """Seconds of the grid on which wake-ups lie: runs due within one cell share a wake-up and what it
 costs, and find warm caches."""
-BREATH: Final = 16
+BREATH: Final = 4
 """Runs of a wake-up after which what has come for others meanwhile is heard, so that an answer is
-not kept waiting for more than about a millisecond."""
+not kept waiting, and told as slow, for longer than a few of them take."""
 SHORTEST: Final = 0.001
 """Seconds below which no timer is set: uvloop's have milliseconds, and 0 would spin."""
-BURST: Final = 48
+BURST: Final = 96
 """Runs that one wake-up may always start."""
 CATCH_UP: Final = 8.0
 """How many times the ordinary rate a late timeline may start runs at."""
