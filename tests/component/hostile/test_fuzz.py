@@ -200,9 +200,11 @@ def looking(kind: str) -> Iterator[Callable[[bytes], Result]]:
             data = said
             return runner.run(run_once(probe, 5.0, environment.clock))
 
-        yield look
-        server.close()
-        runner.run(environment.close())
+        try:
+            yield look
+        finally:  # a loop with an open server waits for ever when it is closed
+            server.close()
+            runner.run(environment.close())
 
 
 @contextmanager
@@ -230,9 +232,11 @@ def probing() -> Iterator[Callable[[bytes], Outcome]]:
             data = said
             return runner.run(made.probe(Inquiry(target=target, module="m")))
 
-        yield probe
-        server.close()
-        runner.run(environment.close())
+        try:
+            yield probe
+        finally:
+            server.close()
+            runner.run(environment.close())
 
 
 def probed_names(examples: int, number: int) -> None:
@@ -241,6 +245,8 @@ def probed_names(examples: int, number: int) -> None:
 
         def check(data: bytes) -> None:
             outcome = probe(data)
+            if outcome.reason is Reason.TIMEOUT:  # once, the machine may have stood still
+                outcome = probe(data)
             assert outcome.reason not in {Reason.INTERNAL, Reason.TIMEOUT}, data
             assert outcome.ok == (outcome.reason is None)
 
@@ -255,6 +261,8 @@ def judged(kind: str) -> Callable[[int, int], None]:
 
             def check(data: bytes) -> None:
                 result = look(data)
+                if result.reason is Reason.TIMEOUT:  # once, the machine may have stood still
+                    result = look(data)
                 assert result.reason is not Reason.INTERNAL, (data, result.error)
                 assert result.reason is not Reason.TIMEOUT, data
                 assert result.ok == (result.reason is None)

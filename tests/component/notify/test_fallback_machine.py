@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
@@ -28,6 +28,10 @@ from tests.component.notify.conftest import Stage
 from tests.component.notify.test_outbox_machine import LINES, MOODS, machine_on
 
 FALLBACK = "f/email"
+LONG = 400
+"""Examples of the long tier: three minutes on a quiet machine, ten on one that is busy."""
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
+"""Without the one that explains: it traces every line of every example that fails."""
 GONE = Delivery(verdict=Verdict.GONE, reason=Reason.STATUS, error="answered 410 Gone")
 
 
@@ -149,7 +153,7 @@ def faults_on(new_stage: Callable[..., Any]) -> type[Any]:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
-    "examples", [15, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(3000)])]
+    "examples", [15, pytest.param(LONG, marks=[pytest.mark.long, pytest.mark.timeout(1200)])]
 )
 def test_the_outbox_keeps_its_promises_with_fallbacks(
     new_stage: Callable[..., Any], examples: int
@@ -159,6 +163,7 @@ def test_the_outbox_keeps_its_promises_with_fallbacks(
         settings=settings(
             max_examples=examples,
             stateful_step_count=30,
+            phases=PHASES,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
