@@ -102,7 +102,8 @@ class HeldCall:
         self._permit = 0  # at once, so that two threads cannot both end it
         if not permit:
             return
-        self.resume()
+        if self._paused is not None:
+            self.resume()
         core = self._breaker._core  # noqa: SLF001
         if not count_success(core, self._token, permit, self._begun):
             core.record(self._token, permit, self._begun, failed=False)
@@ -158,7 +159,7 @@ class HeldCall:
 
         When the predicate raises, the call is a failure and the caller gets its error.
         """
-        predicate = self._breaker.policy.is_failure
+        predicate = self._breaker._core.machine.policy.is_failure  # noqa: SLF001
         if predicate is None or not self._permit:
             return None
         try:

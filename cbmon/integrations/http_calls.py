@@ -95,6 +95,7 @@ def pieces(body: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
     if exchange.timed:
         return _followed(body, exchange)
     if exchange.watch is not None:
+        exchange.watch.begun = True  # nobody measures, so it need not look for the beginning
         return _watched(body, exchange, exchange.watch)
     return _plain(body, exchange)
 
@@ -104,6 +105,7 @@ def pieces_async(body: AsyncIterator[bytes], exchange: Exchange) -> AsyncIterato
     if exchange.timed:
         return _followed_async(body, exchange)
     if exchange.watch is not None:
+        exchange.watch.begun = True
         return _watched_async(body, exchange, exchange.watch)
     return _plain_async(body, exchange)
 

@@ -30,7 +30,7 @@ class Watch(Protocol):
     failure: str | None
     """What went wrong on the server's side, by the body's own words."""
     begun: bool
-    """Whether what the caller waits for has begun to come."""
+    """Whether what the caller waits for has begun to come; set where nobody measures that."""
 
     def feed(self, data: bytes) -> None:
         """The next bytes as they came over the wire."""

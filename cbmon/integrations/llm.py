@@ -64,8 +64,10 @@ class TokenWatch:
 
     def feed(self, data: bytes) -> None:
         """The next bytes of the stream, cut anywhere."""
-        if self.begun and not self._rest and data.endswith(b"\n") and b'"error"' not in data:
-            return  # whole lines of an answer that goes on: nearly all that ever comes
+        if not self._rest and data.endswith(b"\n") and b'"error"' not in data:
+            if not self.begun and _FIRST_TOKEN.search(data):
+                self.begun = True
+            return  # whole lines of an answer: nearly all that ever comes
         seen = self._rest + data
         if not self.begun and _FIRST_TOKEN.search(seen):
             self.begun = True
@@ -90,28 +92,33 @@ class FirstByte:
         self.begun = self.begun or bool(data)
 
 
+_TYPE_LENGTH: Final = len(b"content-type")
+_ENCODING_LENGTH: Final = len(b"content-encoding")
+
+
 def watch_tokens(headers: Mapping[str, str]) -> Watch:
     """What reads an answer with these headers along."""
     kind, encoded = _head(headers)
-    streams = "event-stream" in kind or "ndjson" in kind
+    streams = b"event-stream" in kind or b"ndjson" in kind
     return TokenWatch() if streams and not encoded else FirstByte()
 
 
-def _head(headers: Mapping[str, str]) -> tuple[str, bool]:
+def _head(headers: Mapping[str, str]) -> tuple[bytes, bool]:
     """Content type, and whether there is an encoding.
 
     httpx takes most of a microsecond to look one header up, but has them as they came, too.
     """
     raw = getattr(headers, "raw", None)
     if not isinstance(raw, list):
-        return headers.get("content-type", ""), "content-encoding" in headers
+        kind = headers.get("content-type", "").encode("latin-1", "replace")
+        return kind, "content-encoding" in headers
     kind, encoded = b"", False
     for name, value in raw:
-        if len(name) == len(b"content-type") and name.lower() == b"content-type":
+        if len(name) == _TYPE_LENGTH and name.lower() == b"content-type":
             kind = value
-        elif len(name) == len(b"content-encoding") and name.lower() == b"content-encoding":
+        elif len(name) == _ENCODING_LENGTH and name.lower() == b"content-encoding":
             encoded = True
-    return kind.decode("latin-1"), encoded
+    return kind, encoded
 
 
 LLM_RULES: Final = HttpRules(
