@@ -24,14 +24,27 @@ MODULES = {
 """Integration and extra."""
 
 
-def test_every_quick_start_runs_from_top_to_bottom() -> None:
-    names: dict[str, Any] = {"__name__": "integrations.md"}
+def test_every_quick_start_runs_by_itself() -> None:
     blocks = list(BLOCK.finditer(TEXT))
     assert len(blocks) >= 12
     for match in blocks:
+        names: dict[str, Any] = {"__name__": "integrations.md"}
         line = TEXT.count("\n", 0, match.start()) + 1
         exec(compile("\n" * line + match[1], "integrations.md", "exec"), names)
-    names["channel"].close()
+        for name in ("channel", "client", "polite", "http", "session"):
+            if name in names:
+                names[name].close()
+
+
+def test_the_example_of_the_readme_prints_what_it_says() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = BLOCK.findall(readme)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4
+    assert lines[-1] in readme
 
 
 def test_the_first_example_stands_within_the_first_thirty_lines() -> None:
