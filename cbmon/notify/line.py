@@ -46,6 +46,8 @@ STORE_RETRY: Final = 1.0
 """Seconds until a line looks again after the store failed."""
 LOOK_AGAIN: Final = 3600.0
 """Seconds until a line that waits for a person looks whether its messages are too old."""
+LEAP: Final = 60.0
+"""Seconds from which on a wall clock that is set is not just corrected."""
 OUTAGE_LOST: Final = "its outage was not delivered"
 _DROPPED: Final = {Step.FOLD: FOLDED_INTO, Step.DROP: OUTAGE_LOST, Step.OVERTAKEN: TOLD_SINCE}
 EXPIRED: Final = "expired"
@@ -90,6 +92,8 @@ class Line:
         self._wait = wait
         self._changed = changed
         self._zero = clock.time() - clock.monotonic()
+        self._leaps: list[tuple[float, float]] = []
+        """How the wall clock was set: what it would have shown then, and by how much."""
         self._random = random.Random(seed)  # noqa: S311 - spreads retries, guards nothing
         self._awake = asyncio.Event()
         self._stopping = False
@@ -256,9 +260,10 @@ class Line:
         now = self._clock.time()
         line = [*await self._absorbed(message, own, now), *own]
         past = past_of(message, line, self._going_on()) if sent_again(message) else frozenset()
-        step = judge(message, line, now, self._limits, past)
+        lived = now - self._leapt_over(message, now)
+        step = judge(message, line, lived, self._limits, past)
         if step in {Step.DELIVER, Step.DELIVER_FOLDED}:
-            late = now - message.created_at
+            late = lived - message.created_at
             entries = said(message, line, past)
             return await self._attempt(
                 dressed(message, entries, late if late > self._limits.fold_after else None)
@@ -268,6 +273,17 @@ class Line:
         else:
             await self._drop(message, step, now)
         return True
+
+    def _leapt_over(self, message: Message, now: float) -> float:
+        """Seconds by which the wall clock was put forward, or back, since the message was made.
+
+        A message does not grow old by that: a machine without a clock of its own may wake up in
+        another year, and is told the time when its messages wait already.
+        """
+        leap = now - self._steady() - sum(size for _, size in self._leaps)
+        if abs(leap) > LEAP:
+            self._leaps.append((now - leap, leap))
+        return sum(size for before, size in self._leaps if message.created_at <= before)
 
     def _going_on(self) -> frozenset[str]:
         return frozenset(str(one.body["episode"]) for one in self._standing())

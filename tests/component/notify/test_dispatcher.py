@@ -384,6 +384,31 @@ async def test_a_clock_that_is_put_back_holds_up_no_retry(stage: Any) -> None:
     assert len(stage.receiver(HOOK).arrived) == 1
 
 
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("days", [4, 365 * 56])
+async def test_a_clock_that_is_put_forward_makes_no_message_too_old(
+    new_stage: Callable[..., Any], days: int, back: bool
+) -> None:
+    stage = new_stage(limits=Limits(time_to_live=600.0, fold_after=590.0))
+    stage.route["repeat_interval"] = 1e10
+    await stage.start(HOOK)
+    stage.receiver(HOOK).mood = BUSY
+    await stage.happen("api", "open")
+    await stage.settle()
+    stage.clock.set_wall(stage.clock.time() + days * 86_400.0)
+    await stage.happen("db", "open")
+    await stage.pass_time(250.0)
+    if back:
+        stage.clock.set_wall(stage.clock.time() - days * 86_400.0)
+    await stage.pass_time(250.0)
+    states = await stage.states(HOOK)
+    assert states == {"incident-api:opened": "pending", "incident-db:opened": "pending"}
+    await stage.pass_time(200.0)
+    states = await stage.states(HOOK)
+    assert states == {"incident-api:opened": "dead", "incident-db:opened": "dead"}
+    await stage.stop()
+
+
 async def test_a_receiver_that_asks_for_no_wait_at_all_is_not_hammered(stage: Any) -> None:
     at_once = Delivery(
         verdict=Verdict.TEMPORARY, reason=Reason.STATUS, error="503", retry_after=0.0
