@@ -104,6 +104,7 @@ class ComponentRecord(BreakerRecord):
 
     __slots__ = (
         "_info",
+        "_others",
         "backlog",
         "certificate_expiry",
         "counts",
@@ -118,7 +119,6 @@ class ComponentRecord(BreakerRecord):
         "last_success_at",
         "name",
         "phases",
-        "runs",
         "skips",
         "up",
     )
@@ -128,7 +128,8 @@ class ComponentRecord(BreakerRecord):
         self._info = info
         self.name = info.name
         self.up = 0
-        self.runs = 0
+        self._others = 0
+        """Of the edits, those that were no runs."""
         self.failures: dict[Reason, int] | None = None
         self.skips: list[int] | None = None
         self.duration = 0.0
@@ -147,6 +148,11 @@ class ComponentRecord(BreakerRecord):
         """How many times something other than a good run was recorded."""
 
     @property
+    def runs(self) -> int:
+        """How many runs have ended; each is an edit."""
+        return self.edits - self._others
+
+    @property
     def info(self) -> BreakerInfo:
         """What is configured; it may be replaced."""
         return self._info
@@ -159,7 +165,6 @@ class ComponentRecord(BreakerRecord):
     def observe(self, result: Result, at: float) -> None:
         """Count one run that ended at the Unix time ``at``."""
         self.edits += 1
-        self.runs += 1
         self.last_run_at = at
         self.duration = duration = result.duration
         self.phases = result.phases
@@ -213,6 +218,7 @@ class ComponentRecord(BreakerRecord):
 
     def _happened(self) -> None:
         self.edits += 1
+        self._others += 1
         self.events += 1
 
     def passed_over(self, now: float) -> int:
