@@ -24,13 +24,13 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 BUDGETS: Final = {
-    "breaker": 29_900,
+    "breaker": 7_300,
     "record": 2_950,
-    "render, nothing new": 40_500,
+    "render, nothing new": 39_800,
     "render, all new": 87_300,
     "timeline": 10_100,
-    "run": 100_000,
-    "light run": 100_000,
+    "run": 97_500,
+    "light run": 78_100,
 }
 """Instructions of one turn: of one run, or of one check in a scrape."""
 SLACK: Final = 1.1
