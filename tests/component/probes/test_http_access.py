@@ -183,7 +183,9 @@ class Hand:
         return float(self.real.time() + self.ahead)
 
 
-async def with_token(bench: Any, login: Login, target: Any, *runs: float, **more: Any) -> Any:
+async def with_token(
+    bench: Any, login: Login, target: Any, *runs: float, status: str = "2xx", **more: Any
+) -> Any:
     """The results of runs, each some seconds after the one before, and the server of tokens."""
     server = await bench.serve(login)
     clock = Hand(bench.clock)
@@ -195,9 +197,8 @@ async def with_token(bench: Any, login: Login, target: Any, *runs: float, **more
         "client_secret": "s&cret",
         **more,
     }
-    probe = found.build(
-        found.options.model_validate({"url": target.url, "oauth2": options}), environment
-    )
+    whole = {"url": target.url, "oauth2": options, "expect": {"status": status}}
+    probe = found.build(found.options.model_validate(whole), environment)
     results = []
     for pause in runs:
         clock.ahead += pause
@@ -264,6 +265,15 @@ async def test_a_token_that_is_refused_is_asked_for_again(bench: Any) -> None:
     results, server = await with_token(bench, Login(), target, 0, 1)
 
     assert [one.reason for one in results] == [Reason.AUTH, Reason.AUTH]
+    assert len(server.asked) == 2
+
+
+async def test_a_token_is_asked_for_again_where_its_refusal_is_expected(bench: Any) -> None:
+    target = await bench.serve(lambda asked: b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+
+    results, server = await with_token(bench, Login(), target, 0, 1, status="4xx")
+
+    assert [one.ok for one in results] == [True, True]
     assert len(server.asked) == 2
 
 

@@ -159,6 +159,18 @@ async def test_redirects_are_followed_and_their_phases_add_up(bench: Any) -> Non
     assert sum(result.phases) == pytest.approx(result.duration, abs=0.02)
 
 
+async def test_a_body_that_is_there_at_once_is_held_against_its_limit(bench: Any) -> None:
+    target = await bench.serve(lambda asked: b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfour")
+
+    fits = await bench.look("http", url=target.url, max_body_size=4)
+    larger = await bench.look("http", url=target.url, max_body_size=3)
+
+    assert fits.ok
+    assert fits.facts["body_bytes"] == 4
+    assert larger.reason is Reason.SIZE
+    assert larger.error == "the body is larger than 3 bytes"
+
+
 async def test_redirects_can_be_left_alone_or_limited(bench: Any) -> None:
     target = await bench.serve(lambda asked: to("/again"))
 
