@@ -52,7 +52,8 @@ def _working(scope: Scope) -> list[Json]:
         ),
         chart(
             "Deaths of workers",
-            "How often per minute a worker was replaced, and runs that began again for it.",
+            "How often per minute a worker was replaced, runs that began again for it, and runs "
+            "that no worker answered.",
             [
                 Query(
                     expr=f"{PER_MINUTE}sum by (instance) (rate({of('_restarts_total')}[{RATE}]))",
@@ -62,6 +63,11 @@ def _working(scope: Scope) -> list[Json]:
                     expr=f"{PER_MINUTE}sum by (instance) "
                     f"(rate({of('_runs_repeated_total')}[{RATE}]))",
                     legend="{{instance}}: runs begun again",
+                ),
+                Query(
+                    expr=f"{PER_MINUTE}sum by (instance) "
+                    f"(rate({of('_runs_unanswered_total')}[{RATE}]))",
+                    legend="{{instance}}: runs not answered",
                 ),
             ],
             Look(unit="cpm"),

@@ -54,6 +54,7 @@ def itself(plan: Plan) -> Json:
             ("Runbook: reload failed", "/runbooks/CbmonReloadFailed"),
             ("Runbook: late", "/runbooks/CbmonSchedulerLate"),
             ("Runbook: store", "/runbooks/CbmonStoreErrors"),
+            ("Runbook: workers", "/runbooks/CbmonWorkersDying"),
         ],
     )
 
