@@ -17,6 +17,7 @@ Step = dict[str, Any]
 def heard(name: str, words: bytes, ok: bool, /, *patterns: str, **options: Any) -> Case:
     """The parrot says these words, which the patterns are held against in turn."""
     steps: list[Step] = [{"send": words.hex()}, *({"expect": pattern} for pattern in patterns)]
+    options.setdefault("timeout", "5s" if ok else "700ms")
     return tcp(name, "127.0.0.1:{parrot}", ok, *steps, **options)
 
 
