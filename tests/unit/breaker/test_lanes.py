@@ -90,7 +90,7 @@ def test_through_the_lanes_everything_is_as_without_them(
 def test_a_healthy_breaker_needs_no_lock(make: Make, fields: dict[str, Any]) -> None:
     breaker = make(**fields)
     breaker.call(int)
-    breaker._core.lock = None  # type: ignore[assignment]
+    breaker._core.lock = None
     for _ in range(1000):
         breaker.call(int)
     with breaker:
@@ -101,7 +101,7 @@ def test_a_healthy_breaker_needs_no_lock(make: Make, fields: dict[str, Any]) -> 
 def test_an_open_breaker_rejects_without_a_lock(make: Make) -> None:
     breaker = make(initial_state="open")
     call = breaker(lambda: 1)
-    breaker._core.lock = None  # type: ignore[assignment]
+    breaker._core.lock = None
     with pytest.raises(CircuitOpenError):
         call()
     assert breaker._core.machine.rejections == 1
