@@ -39,6 +39,7 @@ def saying(data: bytes, then: str = "close", pause: float = 0.0) -> Handler:
 
     async def handler(reader: Reader, writer: Writer) -> None:
         await asked(reader)
+        writer.transport.set_write_buffer_limits(0)  # what is not sent when it hangs up is lost
         writer.write(data)
         await writer.drain()
         if pause:
