@@ -48,7 +48,7 @@ BEYOND_A_SCHEMA = {
 }
 """Addresses that refuse some of what their description allows, with what they answer then."""
 LIVES_ON = "/api/v1/breakers/{name}/settings"
-"""What is deleted there are a breaker's own values; those that then hold are asked for as before."""
+"""What is deleted there are a breaker's own values; the values in force are still asked for."""
 FORMS = "^/(components/.*|settings|silences.*|notifications.*|logout|login)$"
 """Forms of the pages say what is wrong in the page again."""
 
