@@ -16,7 +16,7 @@ from cbmon.blackbox.wire import Exchange
 from cbmon.model import Reason
 from cbmon.probes.failure import ProbeError
 
-MOST_KEPT: Final = 10 * 1024 * 1024
+MOST_KEPT: Final = 8 * 1024 * 1024
 """Bytes that are kept of the bodies of all probes that go on at once."""
 _BREATH: Final = 1024 * 1024
 

@@ -15,7 +15,7 @@ from cbmon.errors import MissingExtraError
 from cbmon.model import Reason
 from cbmon.probes.failure import ProbeError
 
-STEP: Final = 64 * 1024
+STEP: Final = 32 * 1024
 
 
 class Unpacker(Protocol):
@@ -63,6 +63,7 @@ class _Zlib:
                 except zlib.error:
                     yield from _sound_part(spare, data)
                     raise
+                del spare  # as large as the window, and others have their turn now
                 yield piece
                 data = self._member.unconsumed_tail or self._member.unused_data
                 full = len(piece) == STEP and not self._member.eof

@@ -18,7 +18,7 @@ from typing import Any, Final
 from cbmon.probes.poll import READ, WRITE, Watcher
 from cbmon.probes.steps import Bell
 
-AT_ONCE: Final = 64 * 1024
+AT_ONCE: Final = 32 * 1024
 """Bytes that are read in one turn."""
 CLOSED: Final = -1
 _ON_ITS_WAY: Final = frozenset({EINPROGRESS, EALREADY})
