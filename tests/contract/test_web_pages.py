@@ -33,7 +33,9 @@ def test_the_filters_of_the_examples_exist() -> None:
 
 
 def test_the_example_of_a_status_page_can_be_used() -> None:
-    for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL):
+    examples = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    assert examples
+    for block in examples:
         StatusPageSection.model_validate(yaml.safe_load(block)["web"]["status_page"])
 
 
