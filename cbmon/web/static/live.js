@@ -72,35 +72,53 @@ window.cbmon = (() => {
     morphChildren(old, fresh);
   }
 
+  // A node stays where it is unless it is the one that moved: what is taken out and put back
+  // is no longer under the pointer, nor in focus.
   function morphChildren(old, fresh) {
     const keyed = new Map();
     for (const child of old.children) if (child.dataset.key) keyed.set(child.dataset.key, child);
+    const staying = new Set([...fresh.children].map(keyOf));
     let cursor = old.firstChild;
+    const leave = () => {
+      const left = cursor;
+      cursor = left.nextSibling;
+      left.remove();
+    };
+    const gone = (node) => keyOf(node) && !staying.has(keyOf(node));
     for (const wanted of [...fresh.childNodes]) {
+      while (cursor && gone(cursor)) leave();
       const key = keyOf(wanted);
       const found = key ? keyed.get(key) : cursor && alike(cursor, wanted) ? cursor : null;
       if (!found || found.nodeName !== wanted.nodeName) {
         old.insertBefore(wanted, cursor);
         continue;
       }
-      if (key) keyed.delete(key);
+      keyed.delete(key);
+      if (key) {
+        if (cursor && keyOf(cursor) && cursor.nextElementSibling === found) leave(); // its turn comes
+        while (cursor && cursor !== found && cursor.nodeType === Node.TEXT_NODE) leave();
+      }
       if (found === cursor) cursor = cursor.nextSibling;
       else old.insertBefore(found, cursor);
       morph(found, wanted);
     }
-    while (cursor) {
-      const next = cursor.nextSibling;
-      cursor.remove();
-      cursor = next;
-    }
+    while (cursor) leave();
   }
 
-  // What is under the pointer or in focus, else what is at the top of the window, is being read.
+  // What is in focus or under the pointer, else what is at the top of the window, is being read.
+  // Asked by where the pointer is, since :hover lags behind a page that has just changed.
+  let pointer = null;
+  const follow = (event) => (pointer = event.pointerType === "touch" ? null : event);
+  addEventListener("pointermove", follow, { passive: true });
+  document.documentElement.addEventListener("pointerleave", () => (pointer = null));
+
   function reading() {
     const active = document.activeElement;
-    const focused = active && live.contains(active) ? active.closest("[data-key]") : null;
-    const hovered = [...live.querySelectorAll("[data-key]:hover")].pop();
-    if (focused || hovered) return focused || hovered;
+    const below = pointer && document.elementFromPoint(pointer.clientX, pointer.clientY);
+    for (const element of [active, below]) {
+      const found = element && live.contains(element) ? element.closest("[data-key]") : null;
+      if (found) return found;
+    }
     if (scrollY < 8) return null;
     return [...live.querySelectorAll("[data-key]")].find((element) => {
       const box = element.getBoundingClientRect();

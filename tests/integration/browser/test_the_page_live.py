@@ -11,6 +11,7 @@ from tests.integration.harness.processes import slowness
 
 Visit = Callable[..., Any]
 OPEN = "[data-key='c:shop-api'].open"
+SETTLED = "[data-key='c:legacy-crm'].disabled"
 
 
 def opened_at(shop: Shop) -> float:
@@ -64,15 +65,39 @@ def test_what_one_reads_stays_where_it_is(shop: Shop, visit: Visit) -> None:
     window.log_in(OPERATOR)
     page = window.page
     page.wait_for_selector("#pulse.on")
-    page.locator("[data-key='c:search'] a").first.scroll_into_view_if_needed()
-    page.evaluate("scrollBy(0, 200)")
-    where = "document.querySelector(\"[data-key='c:search']\").getBoundingClientRect().top"
+    page.wait_for_selector(SETTLED)
+    row = "document.querySelector(\"[data-key='c:search']\")"
+    page.evaluate(f"{row}.scrollIntoView({{block: 'center'}})")  # far from the end of the page
+    assert page.evaluate("scrollY") > 200
+    where = f"{row}.getBoundingClientRect().top"
     page.hover("[data-key='c:search'] a")
     before = page.evaluate(where)
     shop.down.add("/shop")
     page.wait_for_selector(OPEN, state="attached")
     assert abs(page.evaluate(where) - before) <= 2
     page.wait_for_selector("#said.on")
+
+
+def test_only_the_row_that_moves_is_taken_out(shop: Shop, visit: Visit) -> None:
+    """The others stay under the pointer; what is put back is hovered only when it moves again."""
+    window = visit(shop.daemon)
+    window.log_in(OPERATOR)
+    page = window.page
+    page.wait_for_selector(SETTLED)
+    page.wait_for_selector("#pulse.on")
+    page.evaluate(
+        """() => {
+          window.taken = new Set();
+          new MutationObserver(records => {
+            for (const record of records)
+              for (const node of record.removedNodes)
+                if (node.dataset?.key?.startsWith("c:")) window.taken.add(node.dataset.key);
+          }).observe(document.querySelector("#live"), { subtree: true, childList: true });
+        }"""
+    )
+    shop.down.add("/shop")
+    page.wait_for_selector(OPEN, state="attached")
+    assert page.evaluate("[...window.taken]") == ["c:shop-api"]
 
 
 def test_focus_and_what_is_typed_survive_the_news(shop: Shop, visit: Visit) -> None:
