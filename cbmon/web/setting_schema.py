@@ -11,6 +11,7 @@ from cbmon.breaker.validation import BOUNDS, KINDS, RULES, Bound
 from cbmon.config.units import DURATION_PATTERN, RATIO_PATTERN
 from cbmon.settings import FIELDS
 from cbmon.settings.fields import ALIASES, DURATIONS, RATIOS
+from cbmon.web.query import LONGEST_REASON, ONE_LINE
 
 Schema = dict[str, Any]
 
@@ -22,7 +23,11 @@ def body() -> Schema:
         "properties": {
             **{name: of(name) for name in FIELDS},
             **{alias: of(name) for alias, name in ALIASES.items()},
-            "reason": {"type": ["string", "null"], "maxLength": 500},
+            "reason": {
+                "type": ["string", "null"],
+                "maxLength": LONGEST_REASON,
+                "pattern": ONE_LINE,
+            },
         },
         "additionalProperties": False,
     }

@@ -59,3 +59,8 @@ def test_the_description_has_every_operation_once() -> None:
         for operation in path.values()
     ]
     assert len(found) == len(set(found)) == len(ROUTES)
+
+
+def test_a_reason_is_held_to_the_same_wherever_it_is_given() -> None:
+    """Once as a field of a command, once beside settings."""
+    assert SCHEMAS["SettingsBody"]["properties"]["reason"] == BODY["reason"][0]
