@@ -204,11 +204,16 @@ class BreakerRegistry(Unique):
         return breaker
 
     def _moved(self, event: Any) -> None:
-        """A breaker left closed, or is closed again: only closed ones make room."""
+        """A breaker left closed, or is closed again: only closed ones make room.
+
+        The one that moved may have been removed, and its key have another one by now.
+        """
+        order = self._order
+        assert order is not None  # noqa: S101 - only a registry with a bound listens
         with self._lock:
             breaker = self._breakers.get(event.name)
-            if self._order is not None and breaker is not None:
-                self._order.moved(event.name, breaker, closed=event.to_state is State.CLOSED)
+            if breaker is not None:
+                order.moved(event.name, breaker, closed=breaker.state is State.CLOSED)
 
     def _tell_removed(self, breaker: CircuitBreaker) -> None:
         for listener in self._removal_listeners:

@@ -1,7 +1,6 @@
 """D1-D4: a breaker per key, isolated from the others, and never more keys than allowed."""
 
 import threading
-import time
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +17,7 @@ from cbmon import (
     RegistryFullError,
     State,
 )
+from cbmon.breaker import registry as rooms
 from cbmon.testing import ManualClock, StateRecorder
 
 
@@ -234,6 +234,33 @@ class TestEviction:
         assert gone == ["b", "d", "e"]
         assert {"c", "f", "g"} == set(registry.states())
 
+    def test_one_that_was_removed_moves_without_its_successor(self) -> None:
+        """Somebody still holds the old breaker of the key; the new one is closed and may go."""
+        registry = registry_of("a", max_keys=1)
+        old = registry.get("a")
+        registry.remove("a")
+        old.open()
+        registry.get("a")
+        old.reset()
+        old.open()
+        registry.get("b")
+        assert list(registry.states()) == ["b"]
+
+    def test_one_with_failures_that_is_busy_when_it_is_its_turn_goes_later(self) -> None:
+        registry = registry_of("a", "b", max_keys=2)
+        for key in ("a", "b"):
+            fail(registry.get(key))
+        busy = registry.get("b")
+        fail(registry.get("c"))
+        permit = busy.try_acquire()
+        assert permit is not None
+        registry.get("d")
+        assert {"b", "d"} == set(registry.states())
+        registry.get("d").open()
+        busy.record(permit, failed=True)
+        registry.get("e")
+        assert {"d", "e"} == set(registry.states())
+
     def test_a_full_registry_says_what_is_wrong_and_what_to_do(self) -> None:
         registry = registry_of("a", max_keys=1)
         registry.get("a").open()
@@ -339,24 +366,26 @@ class TestCost:
 
     @pytest.mark.parametrize("preparation", ["none", "fail", "open"])
     def test_getting_a_new_key_from_a_full_registry_does_not_look_at_all_of_them(
-        self, preparation: str
+        self, preparation: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def seconds_each(keys: int) -> float:
-            registry = registry_of(*map(str, range(keys)), max_keys=keys)
-            for breaker in list(registry)[: keys - keys // 10]:
-                if preparation == "fail":
-                    fail(breaker)
-                elif preparation == "open":
-                    breaker.open()
-            registry.get("first")
-            started = time.perf_counter()
-            for number in range(500):
-                registry.get(f"new {number}")
-            return (time.perf_counter() - started) / 500
+        registry = registry_of(*map(str, range(2_000)), max_keys=2_000)
+        for breaker in list(registry)[:1_800]:
+            if preparation == "fail":
+                fail(breaker)
+            elif preparation == "open":
+                breaker.open()
+        registry.get("first")
+        looks = 0
 
-        small = min(seconds_each(500) for _ in range(3))
-        large = min(seconds_each(8_000) for _ in range(3))
-        assert large < 6 * small
+        def counted(breaker: CircuitBreaker, idle: Any = rooms._idle) -> bool:
+            nonlocal looks
+            looks += 1
+            return bool(idle(breaker))
+
+        monkeypatch.setattr(rooms, "_idle", counted)
+        for number in range(500):
+            registry.get(f"new {number}")
+        assert 500 <= looks <= 3 * 500
 
 
 class TestThreads:
