@@ -95,6 +95,35 @@ def test_observe_tells_rates_once_per_excursion_too(make: Make, drive: Driver) -
     assert recorder.told == ["failure_rate_exceeded"] * 2
 
 
+def test_one_rate_does_not_keep_the_other_from_being_told(make: Make, drive: Driver) -> None:
+    breaker, recorder = make(kind="percentage", minimum_calls=2, window_size=4,
+        slow_call_seconds=1.0, slow_call_rate_threshold=0.5, initial_state="observe",
+    ), StateRecorder()  # fmt: skip
+    breaker.add_listener(recorder, ["failure_rate_exceeded", "slow_call_rate_exceeded"])
+    drive.run(breaker, "xx")
+    drive.run(breaker, "ss")
+    assert recorder.told == ["failure_rate_exceeded", "slow_call_rate_exceeded"]
+    assert breaker.counts.would_trip == 1
+    drive.run(breaker, "ssxx")
+    assert recorder.told[2:] == ["failure_rate_exceeded"]
+
+
+@pytest.mark.parametrize(
+    ("letter", "told"), [("x", "failure_rate_exceeded"), ("s", "slow_call_rate_exceeded")]
+)
+def test_a_rate_is_told_again_after_each_move(
+    make: Make, drive: Driver, letter: str, told: str
+) -> None:
+    recorder = StateRecorder()
+    breaker = make(kind="percentage", minimum_calls=1, slow_call_seconds=1.0)
+    breaker.add_listener(recorder, [told])
+    for _ in range(3):
+        drive.run(breaker, letter)
+        assert breaker.state == "open"
+        breaker.close()
+    assert recorder.told == [told] * 3
+
+
 def test_trials_that_fail_by_a_rate_tell_it(make: Make, drive: Driver) -> None:
     recorder = StateRecorder()
     breaker = make(kind="percentage", initial_state="half_open", half_open_max_calls=2,

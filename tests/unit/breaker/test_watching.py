@@ -39,6 +39,16 @@ def test_a_glance_says_what_calls_change_and_whether_that_is_all(
     assert breaker.version > version
 
 
+def test_a_glance_adds_up_calls_under_way_however_they_began(make: Make, drive: Driver) -> None:
+    breaker = make()
+    drive.run(breaker, ".x.")
+    permit = breaker.try_acquire()
+    assert breaker.call(lambda: breaker.glance()[:2]) == (5, 2)
+    assert permit is not None
+    breaker.record(permit, failed=False)
+    assert breaker.glance()[:2] == (5, 0)
+
+
 @pytest.mark.parametrize("move", ["open", "force_open", "close", "reset"])
 def test_every_move_gives_a_new_version(make: Make, move: str) -> None:
     breaker = make(initial_state="observe")
