@@ -124,6 +124,14 @@ def test_a_rate_is_told_again_after_each_move(
     assert recorder.told == [told] * 3
 
 
+def test_trials_that_pass_say_how_many_succeeded(make: Make, drive: Driver) -> None:
+    recorder = StateRecorder()
+    breaker = make(kind="percentage", initial_state="half_open", half_open_max_calls=4,
+                   listeners=[recorder])  # fmt: skip
+    drive.run(breaker, ".x..")
+    assert recorder.transitions[0].text == "3 of 4 trial calls succeeded"
+
+
 def test_trials_that_fail_by_a_rate_tell_it(make: Make, drive: Driver) -> None:
     recorder = StateRecorder()
     breaker = make(kind="percentage", initial_state="half_open", half_open_max_calls=2,

@@ -79,11 +79,11 @@ def by_generator(breaker: CircuitBreaker, meanwhile: Meanwhile) -> object:
     return list(work())
 
 
-def by_permit(breaker: CircuitBreaker, meanwhile: Meanwhile) -> object:
+def by_permit(breaker: CircuitBreaker, meanwhile: Meanwhile) -> None:
     permit = breaker.try_acquire()
     assert permit is not None
     meanwhile()
-    return breaker.record(permit, failed=False, duration=0.0)
+    breaker.record(permit, failed=False, duration=0.0)
 
 
 WAYS: list[Way] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -116,6 +117,19 @@ class TestR8:
         assert waits(1) != pytest.approx(waits(2))
         assert len(set(waits(1))) == 20
         assert all(50.0 - 1e-6 <= wait <= 150.0 + 1e-6 for wait in waits(1))
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_another_policy_with_the_same_wait_leaves_each_opening_as_long_as_it_was(
+        self, make: Make, drive: Driver, clock: ManualClock, seed: int
+    ) -> None:
+        breaker = drive.opened(make(recovery_timeout=100.0, recovery_jitter=0.5, seed=seed))
+        for number in range(10):
+            before = breaker.retry_after
+            assert before is not None
+            breaker.reconfigure(replace(breaker.policy, call_timeout=1.0 + number))
+            assert breaker.retry_after == pytest.approx(before)
+            clock.advance(before)
+            drive.run(breaker, "x")
 
     def test_jitter_never_exceeds_the_cap(self, make: Make, drive: Driver) -> None:
         for seed in range(50):

@@ -115,6 +115,17 @@ class TestR24:
             twin.restore(snapshot)
             assert twin.counts.failure_ratio == ratio
 
+    def test_of_a_time_window_no_more_is_taken_than_one_holds(
+        self, make: Make, drive: Driver, clock: ManualClock
+    ) -> None:
+        breaker = make(kind="time", window_seconds=60.0, minimum_calls=1)
+        drive.run(breaker, ".")
+        snapshot = breaker.snapshot()
+        row = snapshot["window"][0]
+        snapshot["window"] = [row] * 1_000
+        breaker.restore(snapshot)
+        assert len(breaker.snapshot()["window"]) == 14
+
     def test_a_window_of_another_kind_begins_empty(self, make: Make, drive: Driver) -> None:
         breaker = make(kind="percentage", minimum_calls=1, failure_rate_threshold=1.0)
         drive.run(breaker, ".x")
