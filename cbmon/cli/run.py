@@ -65,9 +65,6 @@ def run(
             f"--config.file: there is no {config}; make one with `cbmon init`, or name another",
             USAGE,
         )
-    from cbmon.allocator import keep_small
-
-    keep_small()
     gc.disable()  # until it is ready: what a start makes stays
     from cbmon.app import run as run_daemon
 

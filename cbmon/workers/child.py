@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
-from cbmon.allocator import keep_small
 from cbmon.breaker import SystemClock
 from cbmon.interfaces import Attempt, Clock, Probe
 from cbmon.logs import default_stream, logging_to
@@ -275,7 +274,6 @@ def main(descriptor: int) -> int:
     # A terminal and a service manager tell the whole group: when to end is the daemon's to say.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    keep_small()
     gc.set_threshold(GARBAGE, 10, 100)
     with (
         socket.socket(fileno=descriptor) as ours,
