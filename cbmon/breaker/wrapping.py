@@ -83,7 +83,7 @@ def kind_of(func: Callable[..., Any]) -> int:
     if inspect.iscoroutinefunction(target):
         return inspect.CO_COROUTINE
     flags = getattr(getattr(target, "__code__", None), "co_flags", 0)
-    return int(flags) & (inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR)
+    return int(flags) & _KINDS
 
 
 _MAKERS = {

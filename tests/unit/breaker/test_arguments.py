@@ -143,6 +143,9 @@ class TestPolicies:
         for kind in ("count", "time", "percentage", "adaptive"):
             assert BreakerPolicy(kind=kind).warnings == ()
 
+    def test_a_default_that_is_written_out_is_not_given_in_vain(self) -> None:
+        assert BreakerPolicy(kind="count", window_seconds=float("60")).warnings == ()
+
     @pytest.mark.parametrize("make", MAKERS, ids=["breaker", "registry", "decorator"])
     def test_a_field_given_in_vain_is_a_warning_that_points_to_the_line(self, make: Any) -> None:
         with pytest.warns(BreakerWarning, match="window_size=20 has no effect") as told:

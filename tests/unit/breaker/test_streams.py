@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,7 +29,47 @@ def tally(breaker: CircuitBreaker) -> tuple[int, int, int, int]:
     return counts.successes, counts.failures, counts.cancelled, counts.in_flight
 
 
+class Shelf:
+    """Generators that are no plain functions."""
+
+    def rows(self) -> Iterator[int]:
+        yield from (0, 1)
+
+    async def arow(self) -> AsyncIterator[int]:
+        for number in (0, 1):
+            yield number
+
+
+class Walk:
+    """A callable object whose call is a generator."""
+
+    def __call__(self) -> Iterator[int]:
+        yield from (0, 1)
+
+
+class AsyncWalk:
+    """A callable object whose call is an async generator."""
+
+    async def __call__(self) -> AsyncIterator[int]:
+        for number in (0, 1):
+            yield number
+
+
 class TestR19:
+    @pytest.mark.parametrize(
+        "func", [partial(numbers, 2), partial(partial(numbers), 2), Shelf().rows, Walk()]
+    )
+    def test_generators_that_are_no_plain_functions(
+        self, make: Make, func: Callable[[], Iterator[int]]
+    ) -> None:
+        breaker = make()
+        items = breaker(func)()
+        assert breaker.counts.calls == 0
+        assert next(items) == 0
+        assert tally(breaker) == (0, 0, 0, 1)
+        assert list(items) == [1]
+        assert tally(breaker) == (1, 0, 0, 0)
+
     def test_the_permit_is_taken_at_the_first_next(self, make: Make) -> None:
         breaker = make()
         items = breaker(numbers)(2)
@@ -204,6 +245,17 @@ class TestR19:
 
 
 class TestR19Async:
+    @pytest.mark.parametrize("func", [partial(stream, 2), Shelf().arow, AsyncWalk()])
+    async def test_generators_that_are_no_plain_functions(
+        self, make: Make, func: Callable[[], AsyncIterator[int]]
+    ) -> None:
+        breaker = make()
+        items = breaker(func)()
+        assert await anext(items) == 0
+        assert tally(breaker) == (0, 0, 0, 1)
+        assert [item async for item in items] == [1]
+        assert tally(breaker) == (1, 0, 0, 0)
+
     async def test_streams_that_read_from_each_other_are_two_calls(self, make: Make) -> None:
         breaker = make()
         inner = breaker(stream)(3)
