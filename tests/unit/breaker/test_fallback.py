@@ -31,6 +31,21 @@ class TestFallback:
         assert fails() == fails() == breaker.call(fails) == "cached"
         assert [type(error) for error in seen] == [OSError, CircuitOpenError, CircuitOpenError]
 
+    async def test_it_answers_for_a_call_that_took_too_long(self, make: Make) -> None:
+        seen: list[Exception] = []
+
+        def fallback(error: Exception) -> str:
+            seen.append(error)
+            return "cached"
+
+        @make(call_timeout=0.01, fallback=fallback)
+        async def hangs() -> str:
+            await asyncio.Event().wait()
+            return "never"
+
+        assert await hangs() == "cached"
+        assert [isinstance(error, TimeoutError) for error in seen] == [True]
+
     async def test_it_is_awaited_for_async_functions_if_it_is_async(self, make: Make) -> None:
         async def fallback(error: Exception) -> str:
             await asyncio.sleep(0)

@@ -98,6 +98,89 @@ def test_a_healthy_breaker_needs_no_lock(make: Make, fields: dict[str, Any]) -> 
     assert breaker._core.machine.successes == 1002
 
 
+class CountedLock:
+    """The breaker's own, and how often it was taken."""
+
+    def __init__(self, lock: Any) -> None:
+        self.lock = lock
+        self.taken = 0
+
+    def __enter__(self) -> None:
+        self.taken += 1
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+def run_calls(breaker: CircuitBreaker, times: int) -> None:
+    for _ in range(times):
+        breaker.call(int)
+
+
+def run_plain(breaker: CircuitBreaker, times: int) -> None:
+    guarded = breaker(lambda word: word)
+    for _ in range(times):
+        guarded("done")
+
+
+def run_coroutines(breaker: CircuitBreaker, times: int) -> None:
+    @breaker
+    async def work(word: str) -> str:
+        return word
+
+    async def run() -> None:
+        for _ in range(times):
+            await work("done")
+
+    asyncio.run(run())
+
+
+def run_blocks(breaker: CircuitBreaker, times: int) -> None:
+    for _ in range(times):
+        with breaker:
+            pass
+
+
+def run_async_blocks(breaker: CircuitBreaker, times: int) -> None:
+    async def run() -> None:
+        for _ in range(times):
+            async with breaker:
+                pass
+
+    asyncio.run(run())
+
+
+def run_permits(breaker: CircuitBreaker, times: int) -> None:
+    for _ in range(times):
+        permit = breaker.try_acquire()
+        assert permit is not None
+        breaker.record(permit, failed=False, duration=0.0)
+
+
+RUNS = [run_calls, run_plain, run_coroutines, run_blocks, run_async_blocks, run_permits]
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+@pytest.mark.parametrize("fields", KINDS[:5], ids=str)
+@pytest.mark.parametrize("run", RUNS)
+def test_by_every_way_the_lock_is_hardly_ever_taken(
+    make: Make,
+    drive: Driver,
+    run: Callable[[CircuitBreaker, int], None],
+    fields: dict[str, Any],
+    failures: int,
+) -> None:
+    """Without failures never while time stands; with one in the window now and then."""
+    breaker = make(**{**fields, "window_size": 1000} if "window_size" in fields else fields)
+    drive.run(breaker, "." * 10 + "x" * failures + "." * 10)
+    core = breaker._core
+    core.lock = lock = CountedLock(core.lock)
+    run(breaker, 200)
+    assert lock.taken <= (10 if failures else 0)
+    assert breaker.counts.successes == 220
+
+
 def test_an_open_breaker_rejects_without_a_lock(make: Make) -> None:
     breaker = make(initial_state="open")
     call = breaker(lambda: 1)

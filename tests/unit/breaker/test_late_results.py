@@ -1,4 +1,5 @@
 """R15 by every way into a breaker: what was admitted before a move counts for nothing after it.
+And the other questions to which every way has to give the same answer.
 
 Rule: no listener hears them, so that the lanes are open, and the breaker is busy again when the
 late result comes: the short way back is open too, for others.
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from cbmon import CircuitBreaker
+from cbmon.testing import ManualClock
 from tests.unit.breaker.support import Driver, Make
 
 KINDS: list[dict[str, Any]] = [
@@ -22,7 +24,7 @@ KINDS: list[dict[str, Any]] = [
     {"kind": "time", "window_seconds": 10.0, "minimum_calls": 3},
     {"kind": "adaptive", "window_seconds": 10.0, "minimum_calls": 3},
 ]
-Meanwhile = Callable[[], None]
+Meanwhile = Callable[[], object]
 Way = Callable[[CircuitBreaker, Meanwhile], object]
 
 
@@ -137,3 +139,32 @@ def test_one_without_a_move_is_counted_among_the_others(
     drive.run(breaker, "..")
     way(breaker, lambda: drive.run(breaker, "..."))
     assert (breaker.counts.successes, breaker.counts.stale, breaker.counts.in_flight) == (6, 0, 0)
+
+
+@pytest.mark.parametrize("fields", KINDS, ids=str)
+@pytest.mark.parametrize("way", WAYS)
+def test_after_hundreds_of_moves_results_are_told_from_late_ones_as_before(
+    make: Make, drive: Driver, way: Way, fields: dict[str, Any]
+) -> None:
+    breaker = make(**fields)
+    for _ in range(300):
+        breaker.reset()
+    drive.run(breaker, "..")
+    way(breaker, lambda: drive.run(breaker, "."))
+    drive.run(breaker, "x")
+    assert (breaker.counts.successes, breaker.counts.failures) == (4, 1)
+    assert breaker.counts.stale == 0
+
+
+@pytest.mark.parametrize("fields", KINDS, ids=str)
+@pytest.mark.parametrize("way", [way for way in WAYS if way is not by_permit])
+@pytest.mark.parametrize(("seconds", "slow"), [(0.5, 0), (1.0, 0), (1.5, 1)])
+def test_a_slow_success_is_seen(
+    make: Make, drive: Driver, clock: ManualClock, way: Way, fields: dict[str, Any],
+    seconds: float, slow: int,
+) -> None:  # fmt: skip
+    breaker = make(**{**fields, "slow_call_seconds": 1.0})
+    drive.run(breaker, "...")
+    way(breaker, lambda: clock.advance(seconds))
+    counts = breaker.counts
+    assert (counts.successes, counts.slow_calls, counts.in_flight) == (4, slow, 0)

@@ -131,6 +131,18 @@ class TestR8:
             clock.advance(before)
             drive.run(breaker, "x")
 
+    def test_the_draws_are_those_of_splitmix64(self) -> None:
+        """Reference output for the seed 1234567; snapshots of any version go on with it."""
+        words = (6457827717110365317, 3203168211198807973, 9817491932198370423,
+                 4593380528125082431, 16408922859458223821)  # fmt: skip
+        for index, word in enumerate(words):
+            assert draw(1234567, index) == (word >> 11) / 2**52 - 1.0
+
+    @pytest.mark.parametrize(("drawn", "seconds"), [(-1.0, 50.0), (0.0, 100.0), (0.5, 125.0)])
+    def test_a_draw_above_zero_makes_the_wait_longer(self, drawn: float, seconds: float) -> None:
+        policy = BreakerPolicy(recovery_timeout=100.0, recovery_jitter=0.5)
+        assert wait_of(policy, 1, drawn) == seconds
+
     def test_jitter_never_exceeds_the_cap(self, make: Make, drive: Driver) -> None:
         for seed in range(50):
             breaker = drive.opened(make(recovery_timeout=100.0, recovery_jitter=0.9, seed=seed,
