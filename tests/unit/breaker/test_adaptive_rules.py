@@ -267,6 +267,15 @@ class TestLatency:
             timed(breaker, 0.1, 50)
         assert breaker.state == "closed"
 
+    def test_the_sum_opens_when_it_is_at_its_limit(self, make: Make) -> None:
+        breaker = make(**self.FIELDS, minimum_calls=5, adaptive_latency_limit=5.0,
+                       adaptive_latency_floor=1.01, adaptive_latency_ceiling=1e9)  # fmt: skip
+        timed(breaker, 1.0, 200)
+        timed(breaker, 1000.0)
+        assert breaker.state == "closed"
+        timed(breaker, 1000.0)
+        assert breaker.state == "open"
+
     def test_one_call_adds_at_most_two_and_a_half_and_takes_no_less_than_all(self) -> None:
         one = learner(adaptive_rules=("latency",), minimum_calls=5)
         for _ in range(5):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -122,6 +124,34 @@ def test_a_rate_is_told_again_after_each_move(
         assert breaker.state == "open"
         breaker.close()
     assert recorder.told == [told] * 3
+
+
+def test_every_event_tells_the_time_of_the_wall(
+    make: Make, drive: Driver, clock: ManualClock
+) -> None:
+    recorder = StateRecorder()
+    breaker = make(kind="percentage", minimum_calls=2, slow_call_seconds=1.0,
+                   slow_call_rate_threshold=0.5, recovery_timeout=5.0,
+                   listeners=[recorder])  # fmt: skip
+    late = breaker.try_acquire()
+    moments: list[float] = []
+
+    def passes(what: Callable[[], object]) -> None:
+        clock.advance(0.25)
+        what()
+        moments.extend([clock.time()] * (len(recorder.events) - len(moments)))
+
+    passes(lambda: drive.run(breaker, ".icS"))
+    passes(lambda: breaker.record(late or 0, failed=False))
+    passes(breaker.try_acquire)
+    passes(lambda: breaker.reconfigure(replace(breaker.policy, minimum_calls=3)))
+    passes(breaker.reset)
+    passes(lambda: breaker.restore({}))
+    assert [one.at for one in recorder.events] == moments
+    assert set(recorder.told) >= {
+        "success", "ignored", "failure", "failure_rate_exceeded", "slow_call_rate_exceeded",
+        "transition", "stale", "rejected", "reconfigured", "reset",
+    }  # fmt: skip
 
 
 def test_trials_that_pass_say_how_many_succeeded(make: Make, drive: Driver) -> None:

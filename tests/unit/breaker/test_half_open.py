@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -250,3 +251,28 @@ class TestR15:
         breaker.call(breaker.reset)
         counts = breaker.counts
         assert (counts.calls, counts.successes, counts.stale) == (1, 0, 1)
+
+
+class TestUnusedTrials:
+    """A trial that ends without a verdict makes room for another one."""
+
+    @pytest.mark.parametrize("ignored", [False, True])
+    @pytest.mark.parametrize("others", [0, 1, 2])
+    def test_one_that_is_released(self, make: Make, others: int, ignored: bool) -> None:
+        breaker = half_open(make, half_open_max_calls=others + 1, success_threshold=1)
+        taken = [breaker.try_acquire() for _ in range(others + 1)]
+        assert breaker.try_acquire() is None
+        breaker.release(taken[0] or 0, ignored=ignored)
+        again = breaker.try_acquire()
+        assert again is not None
+        assert breaker.try_acquire() is None
+        breaker.record(again, failed=False)
+        assert breaker.state == "closed"
+
+    async def test_a_plain_function_that_gives_an_awaitable_is_a_trial_when_it_is_awaited(
+        self, make: Make
+    ) -> None:
+        breaker = half_open(make, half_open_max_calls=1)
+        waiting = breaker.call(asyncio.sleep, 0, "slept")
+        assert await waiting == "slept"
+        assert (breaker.state, breaker.counts.rejections) == ("closed", 0)
