@@ -323,6 +323,16 @@ class TestLatency:
             timed(breaker, seconds)
             assert breaker.state == verdict
 
+    def test_several_trials_are_judged_by_their_mean(self, make: Make) -> None:
+        for seconds, verdict in (((0.1, 0.18), "closed"), ((0.1, 0.9), "open")):
+            breaker = make(**self.FIELDS, half_open_max_calls=2)
+            timed(breaker, 0.1, 50)
+            breaker.open()
+            breaker.half_open()
+            for one in seconds:
+                timed(breaker, one)
+            assert breaker.state == verdict
+
     def test_guarded_calls_are_timed(self, make: Make, clock: ManualClock) -> None:
         breaker = make(**self.FIELDS)
         for _ in range(50):

@@ -253,6 +253,19 @@ class TestR15:
         assert (counts.calls, counts.successes, counts.stale) == (1, 0, 1)
 
 
+def test_hundreds_of_trials_may_be_needed(make: Make, drive: Driver) -> None:
+    breaker = half_open(make, half_open_max_calls=400, success_threshold=300)
+    drive.run(breaker, "x" * 100 + "." * 299)
+    assert breaker.state == "half_open"
+    drive.run(breaker, ".")
+    assert breaker.state == "closed"
+    breaker = half_open(make, kind="percentage", half_open_max_calls=300)
+    drive.run(breaker, "x" * 100 + "." * 199)
+    assert breaker.state == "half_open"
+    drive.run(breaker, ".")
+    assert breaker.state == "closed"
+
+
 class TestUnusedTrials:
     """A trial that ends without a verdict makes room for another one."""
 

@@ -44,9 +44,10 @@ def test_a_glance_adds_up_calls_under_way_however_they_began(make: Make, drive: 
     drive.run(breaker, ".x.")
     permit = breaker.try_acquire()
     assert breaker.call(lambda: breaker.glance()[:2]) == (5, 2)
+    assert breaker.call(lambda: breaker.counts.in_flight) == 2
     assert permit is not None
     breaker.record(permit, failed=False)
-    assert breaker.glance()[:2] == (5, 0)
+    assert breaker.glance()[:2] == (6, 0)
 
 
 @pytest.mark.parametrize("move", ["open", "force_open", "close", "reset"])
