@@ -190,6 +190,20 @@ def test_an_open_breaker_rejects_without_a_lock(make: Make) -> None:
     assert breaker._core.machine.rejections == 1
 
 
+def test_so_it_does_coroutine_functions(make: Make) -> None:
+    breaker = make(initial_state="open")
+
+    @breaker
+    async def work() -> None:
+        raise AssertionError
+
+    breaker._core.lock = None
+    for _ in range(3):
+        with pytest.raises(CircuitOpenError):
+            asyncio.run(work())
+    assert breaker._core.machine.rejections == 3
+
+
 LOOKS: dict[str, Callable[[CircuitBreaker], object]] = {
     "counts": lambda breaker: breaker.counts,
     "get_state": lambda breaker: breaker.get_state(),
