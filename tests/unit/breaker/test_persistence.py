@@ -71,6 +71,19 @@ class TestR24:
             assert twin.retry_after == pytest.approx(remaining)
             assert twin.state == ("open" if remaining else "half_open")
 
+    def test_a_snapshot_tells_times_of_the_wall(
+        self, make: Make, drive: Driver, clock: ManualClock
+    ) -> None:
+        breaker = make(failure_threshold=1, recovery_timeout=10.0)
+        clock.advance(0.75)
+        drive.run(breaker, "x")
+        failed_at = clock.time()
+        clock.advance(0.5)
+        snapshot = breaker.snapshot()
+        assert snapshot["at"] == clock.time()
+        assert snapshot["opening"] == {"at": failed_at, "until": failed_at + 10, "counted": True}
+        assert (snapshot["last_failure"]["at"], snapshot["last_move"]["at"]) == (failed_at,) * 2
+
     def test_half_open_restarts_its_trials(self, make: Make, clock: ManualClock) -> None:
         breaker = make(initial_state="half_open")
         breaker.try_acquire()
