@@ -290,7 +290,8 @@ class TestSpecialised:
     @pytest.mark.parametrize("lane", [lanes.plain, lanes.coroutine])
     def test_every_shape_of_parameters(self, make: Make, lane: Any) -> None:
         def shape(a: int, /, b: int, c: int = 3, *, d: int, e: int = 5) -> tuple[int, ...]:
-            return a, b, c, d, e
+            found = a, b, c, d, e  # a local name is no parameter
+            return found
 
         breaker = make()
         wrapped = breaker(shape)

@@ -131,6 +131,21 @@ class TestR8:
             clock.advance(before)
             drive.run(breaker, "x")
 
+    def test_one_that_begins_open_draws_as_one_that_has_opened(
+        self, make: Make, drive: Driver, clock: ManualClock
+    ) -> None:
+        fields = {"recovery_timeout": 100.0, "recovery_jitter": 0.5, "seed": 3}
+        waits = []
+        for begins_open in (True, False):
+            breaker = make(**fields, initial_state="open" if begins_open else "closed")
+            drive.opened(breaker)
+            for _ in range(3):
+                waits.append(breaker.retry_after or 0.0)
+                clock.advance(waits[-1])
+                drive.run(breaker, "x")
+        assert waits[:3] == pytest.approx(waits[3:])
+        assert len(set(waits[:3])) == 3
+
     def test_the_draws_are_those_of_splitmix64(self) -> None:
         """Reference output for the seed 1234567; snapshots of any version go on with it."""
         words = (6457827717110365317, 3203168211198807973, 9817491932198370423,
