@@ -56,6 +56,17 @@ class TestR16:
             breaker.call(raising(ConnectionError()))
         assert tally(breaker) == {"ignored": 1}
 
+    def test_a_class_that_cannot_say_holds_nothing(self, make: Make) -> None:
+        odd: Any = OddClass
+        for fields, found in (
+            ({"ignored_exceptions": (odd,)}, "failure"),
+            ({"expected_exceptions": (OSError,), "ignored_exceptions": (odd, OSError)}, "ignored"),
+        ):
+            breaker = make(**fields)
+            with pytest.raises(ConnectionError):
+                breaker.call(raising(ConnectionError()))
+            assert tally(breaker) == {found: 1}
+
     def test_an_expected_exception_is_a_failure(self, make: Make) -> None:
         breaker = make(expected_exceptions=(OSError,))
         with pytest.raises(ConnectionError):
