@@ -55,6 +55,30 @@ class TestErrorRate:
         drive.run(breaker, "x")
         assert breaker.state == "open"
 
+    @pytest.mark.parametrize(
+        ("base", "weight", "limit"), [(0.2, 0.1, 0.475295), (0.05, 0.3, 0.324669), (0.5, 1.0, 2.0)]
+    )
+    def test_the_limit_is_three_of_ewmas_standard_deviations_above_what_is_usual(
+        self, base: float, weight: float, limit: float
+    ) -> None:
+        """Roberts, 1959: the spread of an EWMA is that of a sample times sqrt(w / (2 - w))."""
+        one = learner(adaptive_smoothing=weight, adaptive_sensitivity=3.0, adaptive_floor=0.001,
+                      adaptive_ceiling=1.0)  # fmt: skip
+        one.base = base
+        assert one.limit() == pytest.approx(min(limit, 1.0), abs=1e-5)
+
+    def test_without_throttling_enough_a_failure_rate_at_the_ceiling_opens(
+        self, make: Make, drive: Driver
+    ) -> None:
+        recorder = StateRecorder()
+        breaker = make(kind="adaptive", adaptive_rules=("throttling",), minimum_calls=3,
+                       adaptive_ceiling=0.9, listeners=[recorder])  # fmt: skip
+        while breaker.state == "closed":
+            permit = breaker.try_acquire()
+            if permit is not None:
+                breaker.record(permit, failed=True)
+        assert recorder.transitions[0].cause == "failure_rate"
+
     def test_the_limit_stays_between_floor_and_ceiling(self) -> None:
         low, high = learner(adaptive_floor=0.3), learner(adaptive_ceiling=0.4)
         for _ in range(2000):
