@@ -300,6 +300,17 @@ class TestLatency:
         timed(breaker, 1000.0)
         assert breaker.state == "open"
 
+    def test_the_recent_duration_is_smoothed(self) -> None:
+        one = learner(adaptive_rules=("latency",), minimum_calls=5, adaptive_smoothing=0.25)
+        for _ in range(5):
+            one.learn(failed=False, duration=1.0, baseline=True)
+        expected = 0.0
+        for seconds in (8.0, 2.0, 4.0):
+            one.learn(failed=False, duration=seconds, baseline=False)
+            expected += 0.25 * (log(seconds) - expected)
+            assert one.recent == pytest.approx(expected)
+            assert one.latency_ratio() == pytest.approx(exp(expected))
+
     def test_one_call_adds_at_most_two_and_a_half_and_takes_no_less_than_all(self) -> None:
         one = learner(adaptive_rules=("latency",), minimum_calls=5)
         for _ in range(5):

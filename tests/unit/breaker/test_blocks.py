@@ -365,3 +365,29 @@ def test_threads_lose_no_block(make: Make) -> None:
     for thread in threads:
         thread.join(30)
     assert numbers(breaker) == (16_000, 14_400, 1600, 0)
+
+
+def test_a_block_that_somebody_else_ends_is_the_last_one_begun(make: Make) -> None:
+    """As when a framework leaves it in another thread than the one it was entered in."""
+    breaker, entered, over = make(), threading.Barrier(4), threading.Event()
+
+    def enter() -> None:
+        breaker.__enter__()
+        entered.wait(10)
+        over.wait(10)
+
+    threads = [threading.Thread(target=enter) for _ in range(3)]
+    with breaker:
+        for thread in threads:
+            thread.start()
+        entered.wait(10)
+        assert breaker.counts.in_flight == 4
+        for left in (3, 2, 1):
+            leaver = threading.Thread(target=breaker.__exit__, args=(None, None, None))
+            leaver.start()
+            leaver.join(10)
+            assert breaker.counts.in_flight == left
+        over.set()
+    for thread in threads:
+        thread.join(10)
+    assert (breaker.counts.successes, breaker.counts.in_flight) == (4, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -48,6 +49,19 @@ def test_a_glance_adds_up_calls_under_way_however_they_began(make: Make, drive: 
     assert permit is not None
     breaker.record(permit, failed=False)
     assert breaker.glance()[:2] == (6, 0)
+
+
+async def test_calls_of_several_tasks_are_all_under_way(make: Make) -> None:
+    breaker, gate = make(), asyncio.Event()
+    wait = breaker(gate.wait)
+    for number in range(1, 5):
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        assert (breaker.counts.in_flight, breaker.glance().in_flight) == (number, number)
+        assert not task.done()
+    gate.set()
+    await asyncio.sleep(0.01)
+    assert breaker.counts.in_flight == 0
 
 
 @pytest.mark.parametrize("move", ["open", "force_open", "close", "reset"])
