@@ -189,6 +189,16 @@ class TestR24:
         counts = breaker.counts
         assert (counts.failure_ratio, counts.consecutive_failures, counts.stale) == (None, 0, 1)
 
+    @pytest.mark.parametrize(("number", "taken"), [(2**63 - 1, True), (2**63, False), (-1, False)])
+    def test_numbers_that_no_database_holds_are_not_taken(
+        self, make: Make, number: int, taken: bool
+    ) -> None:
+        breaker = make()
+        snapshot = breaker.snapshot()
+        snapshot["totals"]["failures"] = number
+        breaker.restore(snapshot)
+        assert breaker.counts.failures == (number if taken else 0)
+
     def test_the_event_says_what_is_wrong(self, make: Make) -> None:
         recorder = StateRecorder()
         breaker = make(listeners=[recorder])
