@@ -391,3 +391,21 @@ def test_a_block_that_somebody_else_ends_is_the_last_one_begun(make: Make) -> No
     for thread in threads:
         thread.join(10)
     assert (breaker.counts.successes, breaker.counts.in_flight) == (4, 0)
+
+
+def test_a_block_that_is_left_twice_counts_once(make: Make) -> None:
+    breaker = make()
+    for _ in range(2):
+        breaker.__enter__()
+        breaker.__exit__(None, None, None)
+        breaker.__exit__(None, None, None)
+    assert numbers(breaker) == (2, 2, 0, 0)
+
+
+async def test_so_does_an_async_one(make: Make) -> None:
+    breaker = make()
+    for _ in range(2):
+        await breaker.__aenter__()
+        await breaker.__aexit__(None, None, None)
+        await breaker.__aexit__(None, None, None)
+    assert numbers(breaker) == (2, 2, 0, 0)

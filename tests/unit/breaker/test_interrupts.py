@@ -239,16 +239,36 @@ def test_an_interrupt_on_the_short_way_leaves_nobody_inside(
         pytest.fail("it never came to an end")
 
 
+class Breakable(ManualClock):
+    """A clock that can be broken."""
+
+    broken = False
+
+    def monotonic(self) -> float:
+        if self.broken:
+            raise OSError("no clock")
+        return super().monotonic()
+
+
+def test_a_generator_whose_clock_breaks_keeps_nobody_inside() -> None:
+    clock = Breakable()
+    breaker = CircuitBreaker("it", kind="time", slow_call_seconds=1, clock=clock)
+
+    @breaker
+    def items() -> Any:
+        clock.broken = True
+        yield 1
+
+    with pytest.raises(OSError, match="no clock"):
+        list(items())
+    clock.broken = False
+    assert breaker.counts.in_flight == 0
+    assert breaker.call(int, "1") == 1
+    assert breaker.counts.successes == 1
+
+
 async def test_a_stream_whose_clock_breaks_keeps_nobody_inside() -> None:
-    class Clock(ManualClock):
-        broken = False
-
-        def monotonic(self) -> float:
-            if self.broken:
-                raise OSError("no clock")
-            return super().monotonic()
-
-    clock = Clock()
+    clock = Breakable()
     breaker = CircuitBreaker("it", kind="time", slow_call_seconds=1, clock=clock)
 
     @breaker

@@ -134,7 +134,8 @@ class TestR8:
     def test_one_that_begins_open_draws_as_one_that_has_opened(
         self, make: Make, drive: Driver, clock: ManualClock
     ) -> None:
-        fields = {"recovery_timeout": 100.0, "recovery_jitter": 0.5, "seed": 3}
+        fields = {"recovery_timeout": 100.0, "recovery_jitter": 0.5, "recovery_backoff": 2.0,
+                  "max_recovery_timeout": 1e6, "seed": 3}  # fmt: skip
         waits = []
         for begins_open in (True, False):
             breaker = make(**fields, initial_state="open" if begins_open else "closed")
