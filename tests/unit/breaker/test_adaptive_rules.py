@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import exp, log
+from statistics import fmean, pvariance
 from typing import Any
 
 import pytest
@@ -299,6 +300,14 @@ class TestLatency:
         assert breaker.state == "closed"
         timed(breaker, 1000.0)
         assert breaker.state == "open"
+
+    def test_center_and_spread_are_mean_and_variance_of_the_logarithms(self) -> None:
+        one, values = learner(adaptive_rules=("latency",), minimum_calls=5), [0.1, 0.4, 0.2, 3.0]
+        for seconds in values:
+            one.learn(failed=False, duration=seconds, baseline=True)
+        logs = [log(seconds) for seconds in values]
+        assert one.center == pytest.approx(fmean(logs))
+        assert one.spread == pytest.approx(pvariance(logs))
 
     def test_the_recent_duration_is_smoothed(self) -> None:
         one = learner(adaptive_rules=("latency",), minimum_calls=5, adaptive_smoothing=0.25)

@@ -281,6 +281,17 @@ def test_a_child_leaves_what_is_the_parents() -> None:
     assert seeded.call(int, "1") == 1
 
 
+def test_trials_begin_anew_in_a_child() -> None:
+    breaker = CircuitBreaker("it", initial_state="half_open", half_open_max_calls=3)
+    assert [breaker.try_acquire() is None for _ in range(4)] == [False, False, False, True]
+    forking.in_child()
+    taken = [breaker.try_acquire() for _ in range(4)]
+    assert [one is None for one in taken] == [False, False, False, True]
+    for one in taken[:3]:
+        breaker.record(one or 0, failed=False)
+    assert breaker.state is State.CLOSED
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_whoever_was_inside_is_found_out_by_the_next_call(asynchronous: bool) -> None:
     async def coroutine() -> int:
