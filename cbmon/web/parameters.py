@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from cbmon.web import result_schema, schemas
+from cbmon.web import result_schema, schemas, setting_schema
 from cbmon.web.query import LARGEST_PAGE, LONGEST_REASON, ONE_LINE, PAGE
 
 Schema = dict[str, Any]
@@ -66,10 +66,7 @@ QUERY: Final[dict[str, tuple[Schema, str]]] = {
     "label": (schemas.TEXT, "the left side of a badge"),
 }
 BODY: Final[dict[str, tuple[Schema, str]]] = {
-    "reason": (
-        {"type": ["string", "null"], "maxLength": LONGEST_REASON, "pattern": ONE_LINE},
-        "why, for the record and for colleagues",
-    ),
+    "reason": (setting_schema.REASON, "why, for the record and for colleagues"),
     "for_seconds": (
         {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 366 * 86_400},
         "wait just that before the first trial",

@@ -5,7 +5,7 @@ Rule: nothing is listed here; a new field of the policy is described by itself.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from cbmon.breaker.validation import BOUNDS, KINDS, RULES, Bound
 from cbmon.config.units import DURATION_PATTERN, RATIO_PATTERN
@@ -15,6 +15,13 @@ from cbmon.web.query import LONGEST_REASON, ONE_LINE
 
 Schema = dict[str, Any]
 
+REASON: Final[Schema] = {
+    "type": ["string", "null"],
+    "maxLength": LONGEST_REASON,
+    "pattern": ONE_LINE,
+}
+"""Why something is done, in a body."""
+
 
 def body() -> Schema:
     """Just the fields to set, and the reason."""
@@ -23,11 +30,7 @@ def body() -> Schema:
         "properties": {
             **{name: of(name) for name in FIELDS},
             **{alias: of(name) for alias, name in ALIASES.items()},
-            "reason": {
-                "type": ["string", "null"],
-                "maxLength": LONGEST_REASON,
-                "pattern": ONE_LINE,
-            },
+            "reason": REASON,
         },
         "additionalProperties": False,
     }

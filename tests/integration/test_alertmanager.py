@@ -142,6 +142,7 @@ def test_an_end_that_it_slept_through_is_told_to_it_later(
     eventually(lambda: not awake.active(), "the end at the one that is awake", 15.0)
     sleeper.process.signal(signal.SIGCONT)
     eventually(lambda: not sleeper.active(), "the end at the one that slept", 15.0)
+    assert not awake.active()
 
 
 def test_a_restart_of_cbmon_neither_resolves_nor_repeats(

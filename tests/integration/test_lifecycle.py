@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from tests.integration.harness import Daemon, Hooks, Targets, eventually, free_port
-from tests.integration.harness.processes import slowness
 from tests.integration.harness.sinks import Reply
 
 RunDaemon = Callable[..., Daemon]
@@ -44,7 +43,7 @@ def test_sigterm_lets_what_runs_end_and_exits_with_0(
     eventually(lambda: targets.hits["/"], "a run that is going on")
     began = time.monotonic()
     assert daemon.stop() == 0
-    assert 0.3 < time.monotonic() - began < 6.0 * slowness()
+    assert 0.3 < time.monotonic() - began < 6.0
     assert targets.broken_off == 0, "the run was cut off"
     assert daemon.logged("stopped"), daemon.log()
     assert not daemon.logged("level=error"), daemon.log()
@@ -75,7 +74,7 @@ def test_a_second_signal_ends_it_at_once(run_daemon: RunDaemon, targets: Targets
     began = time.monotonic()
     daemon.signal(signal.SIGINT)
     assert daemon.process.wait(10.0) == 1
-    assert time.monotonic() - began < 3.0 * slowness()
+    assert time.monotonic() - began < 3.0
 
 
 def test_readiness_ends_before_the_web_does(run_daemon: RunDaemon, targets: Targets) -> None:

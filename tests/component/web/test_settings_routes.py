@@ -21,7 +21,6 @@ from cbmon.store import Journal
 from cbmon.web.schemas import SCHEMAS
 from tests.component.tuning.conftest import House
 from tests.component.web.conftest import TOKENS, FakeDaemon, Served, serving
-from tests.integration.harness.processes import slowness
 
 API = "/api/v1/breakers/api/settings"
 ALL = "/api/v1/config/breaker"
@@ -237,7 +236,7 @@ async def test_thousands_of_wrong_names_cost_little_and_fill_no_record(
 ) -> None:
     began = time.perf_counter()
     reply = await put(web, API, {f"failure_thresh0ld{n}": 1 for n in range(2000)})
-    assert time.perf_counter() - began < 0.5 * slowness()
+    assert time.perf_counter() - began < 0.5
     assert (reply.status, len(reply.json["error"]["details"]["problems"])) == (422, 2000)
     (refusal,) = house.refusals
     assert len(refusal.refused) == 2000

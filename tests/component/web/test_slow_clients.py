@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from cbmon.web.connections import Limits
-from tests.integration.harness.processes import slowness
 
 SHORT = Limits(header=0.5, body=0.5, idle=0.6, write=0.5, linger=0.2, handler=1.0)
 
@@ -210,8 +209,8 @@ async def test_at_the_cap_the_idlest_makes_room(daemon: Any, serve: Any, connect
         assert len(web.server.connections) <= 20
         begun = time.monotonic()
         assert (await web.get("/metrics")).status == 200
-        assert time.monotonic() - begun < 1.0 * slowness()
-        assert await crowd[0].closed_after() < 0.5 * slowness()
+        assert time.monotonic() - begun < 1.0
+        assert await crowd[0].closed_after() < 0.5
 
 
 async def test_at_the_cap_nobody_who_is_served_is_closed_for_a_newcomer(
@@ -250,7 +249,7 @@ async def test_a_hundred_drips_and_five_hundred_idle_ones_harm_nobody(
         for _ in range(5):
             begun = time.monotonic()
             assert (await web.get("/metrics")).status == 200
-            assert time.monotonic() - begun < 1.0 * slowness()
+            assert time.monotonic() - begun < 1.0
         waits = await asyncio.gather(*(client.closed_after() for client in idle + drips))
         for task in dripping:
             task.cancel()
@@ -301,5 +300,5 @@ async def test_a_stop_lets_an_answer_out_and_closes_the_idle(
         asyncio.get_running_loop().call_later(0.05, gate.set)
         await web.server.stop(2.0)
         assert (await run).status == 200
-        assert await idle.closed_after() < 0.2 * slowness()
-        assert time.monotonic() - begun < 2.0 * slowness()
+        assert await idle.closed_after() < 0.2
+        assert time.monotonic() - begun < 2.0

@@ -58,6 +58,7 @@ def test_without_the_stream_it_is_asked_for(shop: Shop, visit: Visit) -> None:
     window.log_in(OPERATOR)
     shop.down.add("/shop")
     window.page.wait_for_selector(OPEN, timeout=8000)
+    assert window.page.inner_text("#pulse-text") == "live, every 2 s"
 
 
 def test_what_one_reads_stays_where_it_is(shop: Shop, visit: Visit) -> None:
@@ -124,7 +125,10 @@ def test_a_countdown_runs_by_itself(shop: Shop, visit: Visit) -> None:
     window = visit(shop.daemon)
     window.go("/components/shop-api")
     first = window.page.inner_text("[data-until]")
-    eventually(lambda: window.page.inner_text("[data-until]") != first, "it to run")
+    later = eventually(
+        lambda: {window.page.inner_text("[data-until]")} - {first}, "it to run"
+    ).pop()
+    assert later < first
 
 
 def test_without_javascript_everything_can_be_read_and_filtered(shop: Shop, visit: Visit) -> None:

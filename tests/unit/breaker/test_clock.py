@@ -72,7 +72,7 @@ class TestR23:
         clock.advance(1e9)
         drive.run(breaker, "x")
         assert breaker.counts.failure_ratio is None
-        assert time.perf_counter() - begun < 5.0  # a step at a time it would be minutes
+        assert time.perf_counter() - begun < 0.1
 
     def test_the_system_clock_is_the_systems(self) -> None:
         clock = SystemClock()

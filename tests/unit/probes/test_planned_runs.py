@@ -10,7 +10,6 @@ import pytest
 from cbmon.interfaces import Attempt
 from cbmon.model import Phase, Reason, Result
 from cbmon.probes.run import Plan, run_planned
-from tests.integration.harness.processes import slowness
 
 
 class Clock:
@@ -98,8 +97,8 @@ async def test_each_look_has_the_whole_timeout_and_waits_before_it() -> None:
     result = await looked(probe, 0.1, confirmations=2, delay=0.05)
 
     assert result.ok
-    assert time.monotonic() - before > 0.29
-    assert result.duration < 0.1 * slowness()
+    assert 0.29 < time.monotonic() - before < 1.0
+    assert result.duration < 0.1
 
 
 async def test_another_address_is_preferred_while_there_is_one() -> None:

@@ -1,6 +1,7 @@
 """D1-D4: a breaker per key, isolated from the others, and never more keys than allowed."""
 
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -366,6 +367,27 @@ class TestCost:
 
     @pytest.mark.parametrize("preparation", ["none", "fail", "open"])
     def test_getting_a_new_key_from_a_full_registry_does_not_look_at_all_of_them(
+        self, preparation: str
+    ) -> None:
+        def seconds_each(keys: int) -> float:
+            registry = registry_of(*map(str, range(keys)), max_keys=keys)
+            for breaker in list(registry)[: keys - keys // 10]:
+                if preparation == "fail":
+                    fail(breaker)
+                elif preparation == "open":
+                    breaker.open()
+            registry.get("first")
+            started = time.perf_counter()
+            for number in range(500):
+                registry.get(f"new {number}")
+            return (time.perf_counter() - started) / 500
+
+        small = min(seconds_each(500) for _ in range(3))
+        large = min(seconds_each(8_000) for _ in range(3))
+        assert large < 6 * small
+
+    @pytest.mark.parametrize("preparation", ["none", "fail", "open"])
+    def test_each_new_key_asks_few_breakers_whether_they_may_go(
         self, preparation: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         registry = registry_of(*map(str, range(2_000)), max_keys=2_000)
