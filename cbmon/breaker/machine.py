@@ -13,7 +13,6 @@ Rules:
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING, Final
 
 from cbmon.breaker import verdicts
@@ -41,6 +40,19 @@ _NOBODY: Final[frozenset[str]] = frozenset()  # shared: each takes 216 bytes
 
 class Machine:
     """One breaker's state and all that moves it. Attributes are read freely, written here."""
+
+    free: int
+    door: int
+    calm: int
+    brisk: int
+    until: float
+    last: int
+    shut: float
+    plain: bool
+    timed: bool
+    reads: bool
+    limit: float
+    """Of the lanes, see :mod:`cbmon.breaker.lanes`; set by :mod:`cbmon.breaker.gate`."""
 
     __slots__ = (
         "block", "brisk", "calm", "cancelled", "cycles", "door", "drawn", "events", "failures",
@@ -77,15 +89,10 @@ class Machine:
         self.shedding: Shedding | None = None
         self.observed = False
         self.inside: object = None
-        self.block = 0
-        self.free = self.door = self.calm = self.brisk = self.known = 0
-        self.plain = self.timed = self.reads = False
-        self.limit = inf
-        self.until = LONG_AGO
-        self.last = self.version = 0
-        self.shut = 0.0
+        self.block = self.known = self.version = 0
         if state is HALF_OPEN:
             self.trials = Trials()
+        hold(self)
         reshape(self)
         refresh(self)
 
@@ -356,8 +363,10 @@ class Machine:
         return self._wait(self.openings, self.drawn)
 
     def _wait(self, openings: int, drawn: int) -> float:
-        jitter = draw(self.seeded(), drawn) if self.policy.recovery_jitter else 0.0
-        return wait_of(self.policy, openings, jitter)
+        # no jitter needs no seed, which stays to be drawn
+        return wait_of(
+            self.policy, openings, self.policy.recovery_jitter and draw(self.seeded(), drawn)
+        )
 
     def seeded(self) -> int:
         """The seed, drawn now if none was given."""

@@ -28,7 +28,7 @@ class Shedding:
     __slots__ = ("policy", "returned_at", "sum", "turned_away")
 
     def __init__(self, policy: BreakerPolicy, seed: int) -> None:
-        self.sum = (draw(seed, -1) + 1.0) / 2.0
+        self.sum = abs(draw(seed, 0))
         self.returned_at: float | None = None
         self.turned_away: TimeWindow | None = None
         self.follow(policy)

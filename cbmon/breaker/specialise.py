@@ -107,9 +107,10 @@ class _Parameters(ast.NodeTransformer):
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         """``call with keywords if kwargs else call without``: there is one way now."""
-        if isinstance(node.test, ast.Name) and node.test.id == "kwargs":
-            only: ast.AST = self.visit(node.body)
-            return only
+        match node:
+            case ast.IfExp(test=ast.Name(id="kwargs")):
+                only: ast.AST = self.visit(node.body)
+                return only
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:

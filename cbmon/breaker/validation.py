@@ -43,9 +43,11 @@ class Bound(NamedTuple):
 
     def holds(self, value: float) -> bool:
         """Whether the number is finite and inside."""
-        if not isfinite(value) or value < self.low or (self.open_low and value == self.low):
+        if not isfinite(value) or not (value > self.low if self.open_low else value >= self.low):
             return False
-        return self.high is None or value < self.high or (value == self.high and not self.open_high)
+        if self.high is None:
+            return True
+        return value < self.high if self.open_high else value <= self.high
 
 
 def _count(high: float | None = LARGEST_WINDOW, *, optional: bool = False, low: int = 1) -> Bound:

@@ -131,14 +131,12 @@ class TimeWindow:
         """Drop the buckets that are too old at ``now``; O(buckets) whatever the jump."""
         done = self._done
         keep = self.seconds * _KEPT
-        drop = 0
-        while drop < len(done) and now - done[drop] >= keep:
-            self.calls -= int(done[drop + 1])
-            self.failures -= int(done[drop + 2])
-            self.slow -= int(done[drop + 3])
-            drop += _COLUMNS
-        if drop:
-            del done[:drop]
+        while done and now - done[0] >= keep:
+            _, calls, failures, slow = done[:_COLUMNS]
+            self.calls -= int(calls)
+            self.failures -= int(failures)
+            self.slow -= int(slow)
+            del done[:_COLUMNS]
             self._set_edge()
 
     def catch_up(self, successes: int) -> None:

@@ -484,3 +484,51 @@ class TestGradualReturn:
         assert any(breaker.try_acquire() is None for _ in range(5))
         breaker.reconfigure(policy)
         assert all(breaker.try_acquire() is not None for _ in range(50))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_of_ten_calls_after_a_recovery_nine_are_turned_away(
+    make: Make, drive: Driver, seed: int
+) -> None:
+    """The share is exact; where it begins lies within the first call's."""
+    breaker = make(gradual_return_seconds=100.0, initial_state="half_open", seed=seed)
+    drive.run(breaker, ".")
+    taken = [breaker.try_acquire() is not None for _ in range(10)]
+    assert taken.count(True) == 1
+    assert not all(taken[:2])
+
+
+def test_a_gradual_return_that_is_given_up_is_over_where_calls_are_throttled(
+    make: Make, drive: Driver
+) -> None:
+    breaker = make(
+        kind="adaptive", adaptive_rules=("throttling",), gradual_return_seconds=100.0,
+        initial_state="half_open",
+    )  # fmt: skip
+    drive.run(breaker, ".")
+    breaker.reconfigure(breaker.policy.replace(gradual_return_seconds=None))
+    assert all(breaker.try_acquire() is not None for _ in range(50))
+
+
+def test_the_first_calls_are_the_baseline_that_recent_ones_are_compared_with(make: Make) -> None:
+    breaker = make(kind="adaptive", adaptive_rules=("latency",), minimum_calls=3)
+    for seconds in (1.0, 2.0, 16.0):
+        timed(breaker, seconds)
+    assert recent(breaker) == 1.0
+
+
+def test_the_drift_is_the_sum_of_the_deviations_beyond_the_allowance(make: Make) -> None:
+    breaker = make(
+        kind="adaptive", adaptive_rules=("latency",), minimum_calls=2, adaptive_latency_limit=100.0
+    )
+    durations = [1.0, 4.0, 3.0, 6.0, 5.0, 7.0, 0.5, 9.0, 1e6, 8.0]
+    drift, learnt = 0.0, [log(second) for second in durations[:2]]
+    for second in durations[2:]:
+        deviations = (log(second) - fmean(learnt)) / pvariance(learnt) ** 0.5
+        drift = max(0.0, drift + max(-3.0, min(3.0, deviations)) - 0.5)
+        learnt.append(log(second))
+    for second in durations:
+        timed(breaker, second)
+    exported = breaker.counts.adaptive
+    assert exported is not None
+    assert exported["latency_drift"] == pytest.approx(drift)

@@ -409,3 +409,20 @@ async def test_so_does_an_async_one(make: Make) -> None:
         await breaker.__aexit__(None, None, None)
         await breaker.__aexit__(None, None, None)
     assert numbers(breaker) == (2, 2, 0, 0)
+
+
+async def test_leaving_once_more_than_entering_counts_nothing(make: Make) -> None:
+    breaker = make()
+    await used(breaker)
+    async with breaker, breaker:
+        pass
+    with breaker:
+        pass
+    breaker.__exit__(None, None, None)
+    await breaker.__aexit__(None, None, None)
+    assert numbers(breaker) == (3, 3, 0, 0)
+    with pytest.raises(OSError):  # noqa: PT011
+        async with breaker:
+            raise OSError
+    await breaker.__aexit__(None, None, None)
+    assert numbers(breaker) == (4, 3, 1, 0)

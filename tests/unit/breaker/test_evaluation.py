@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cbmon import BreakerPolicy, State
+from cbmon.testing import StateRecorder
 from tests.unit.breaker.support import Driver, Make
 
 
@@ -196,3 +197,17 @@ def test_two_rates_above_at_once_would_have_been_one_trip(make: Make, drive: Dri
                    slow_call_rate_threshold=0.2, initial_state="observe")  # fmt: skip
     drive.run(breaker, "xxS.")
     assert breaker.counts.would_trip == 1
+
+
+def test_of_two_rates_that_are_reached_at_once_the_failures_are_the_cause(
+    make: Make, drive: Driver
+) -> None:
+    recorder = StateRecorder()
+    breaker = make(
+        kind="percentage", minimum_calls=2, slow_call_seconds=1.0, slow_call_rate_threshold=0.5,
+        listeners=[recorder],
+    )  # fmt: skip
+    drive.run(breaker, ".S")
+    assert recorder.told[-3:] == ["failure_rate_exceeded", "slow_call_rate_exceeded", "transition"]
+    assert recorder.transitions[0].cause == "failure_rate"
+    assert recorder.transitions[0].text == "failure rate 0.5 over 2 calls, threshold 0.5"

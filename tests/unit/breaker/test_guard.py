@@ -400,3 +400,10 @@ def test_a_breaker_shows_its_name_and_state(make: Make) -> None:
     assert repr(breaker) == "<CircuitBreaker 'target' closed>"
     assert (breaker.name, breaker.category) == ("target", "check")
     assert isinstance(breaker, CircuitBreaker)
+
+
+async def test_a_coroutine_function_that_is_called_once_gets_its_keywords(make: Make) -> None:
+    async def work(first: int, *, second: int) -> tuple[int, int]:
+        return first, second
+
+    assert await make().call(work, 1, second=2) == (1, 2)

@@ -289,3 +289,10 @@ class TestUnusedTrials:
         waiting = breaker.call(asyncio.sleep, 0, "slept")
         assert await waiting == "slept"
         assert (breaker.state, breaker.counts.rejections) == ("closed", 0)
+
+
+def test_under_a_smaller_limit_no_further_trial_is_admitted(make: Make) -> None:
+    breaker = make(initial_state="half_open", half_open_max_calls=3)
+    assert [bool(breaker.try_acquire()) for _ in range(2)] == [True, True]
+    breaker.reconfigure(breaker.policy.replace(half_open_max_calls=1))
+    assert breaker.try_acquire() is None

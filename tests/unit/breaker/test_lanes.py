@@ -9,6 +9,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -179,6 +181,60 @@ def test_by_every_way_the_lock_is_hardly_ever_taken(
     run(breaker, 200)
     assert lock.taken <= (10 if failures else 0)
     assert breaker.counts.successes == 220
+
+
+def functions_run(breaker: CircuitBreaker, run: Callable[[CircuitBreaker, int], None]) -> float:
+    """How many of the engine's Python functions each further call takes."""
+    home = str(Path(lanes.__file__).parent)
+    begun = 0
+
+    def note(frame: FrameType, what: str, _: object) -> None:
+        nonlocal begun
+        begun += what == "call" and frame.f_code.co_filename.startswith(home)
+
+    def counted(times: int) -> int:
+        nonlocal begun
+        begun = 0
+        sys.setprofile(note)
+        try:
+            run(breaker, times)
+        finally:
+            sys.setprofile(None)
+        return begun
+
+    return (counted(11) - counted(1)) / 10
+
+
+COUNT, PERCENTAGE, SLOW, TIME, SLOW_TIME, ADAPTIVE = KINDS[:6]
+
+
+@pytest.mark.parametrize(
+    ("run", "number", "plain", "marred"),
+    [
+        (run_plain, 1, (COUNT, PERCENTAGE, SLOW, TIME, SLOW_TIME, ADAPTIVE), (TIME, SLOW_TIME)),
+        (run_plain, 2, (), (PERCENTAGE, SLOW)),
+        (run_coroutines, 1, (COUNT, PERCENTAGE, SLOW, TIME, SLOW_TIME, ADAPTIVE), (TIME, ADAPTIVE)),
+        (run_coroutines, 2, (), (PERCENTAGE, SLOW)),
+        (run_blocks, 7, (COUNT, PERCENTAGE), (COUNT,)),
+        (run_async_blocks, 2, (COUNT, PERCENTAGE), (COUNT, PERCENTAGE)),
+        (run_permits, 4, (COUNT, PERCENTAGE, SLOW, TIME, SLOW_TIME), (COUNT, PERCENTAGE, TIME)),
+    ],
+)
+def test_a_success_takes_no_more_of_the_engine_than_its_lane(
+    make: Make,
+    drive: Driver,
+    run: Callable[[CircuitBreaker, int], None],
+    number: int,
+    plain: tuple[dict[str, Any], ...],
+    marred: tuple[dict[str, Any], ...],
+) -> None:
+    """Once the first failure is in the window, too."""
+    for outcomes, chosen in (("." * 20, plain), (".........x..........", marred)):
+        for fields in chosen:
+            wide = {**fields, "window_size": 1000} if "window_size" in fields else fields
+            breaker = make(**wide)
+            drive.run(breaker, outcomes)
+            assert functions_run(breaker, run) == number, fields
 
 
 def test_an_open_breaker_rejects_without_a_lock(make: Make) -> None:

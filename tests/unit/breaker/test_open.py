@@ -231,3 +231,18 @@ def test_a_rejection_that_only_a_person_ends_has_no_time(make: Make, state: str)
     assert caught.value.retry_after is None
     assert str(caught.value) == f"circuit breaker 'target' is {state}"
     assert breaker.counts.rejections == 1
+
+
+def test_the_longest_wait_by_hand_is_31_years(make: Make) -> None:
+    breaker = make()
+    breaker.open(for_seconds=1e9)
+    assert breaker.retry_after == 1e9
+
+
+def test_one_that_begins_open_has_opened_once(make: Make, clock: ManualClock) -> None:
+    breaker = make(initial_state="open", recovery_timeout=10.0, recovery_backoff=2.0)
+    assert breaker.counts.openings == 1
+    clock.advance(10.0)
+    breaker.open()
+    assert breaker.counts.openings == 2
+    assert breaker.retry_after == 20.0

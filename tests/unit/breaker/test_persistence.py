@@ -166,6 +166,25 @@ class TestR24:
             drive.run(one, "x")
         assert twin.retry_after == pytest.approx(breaker.retry_after)
 
+    @pytest.mark.parametrize("wait", [0.0, -0.5, -5.0])
+    def test_an_opening_that_ends_before_it_begins_is_over_now(
+        self, make: Make, clock: ManualClock, wait: float
+    ) -> None:
+        breaker = make()
+        opening = {"at": clock.time() + 9.0, "until": clock.time() + 9.0 + wait, "counted": True}
+        breaker.restore({**breaker.snapshot(), "state": "open", "opening": opening})
+        assert breaker.next_deadline == clock.monotonic()
+        assert breaker.state == "half_open"
+
+    def test_a_shorter_timeout_shortens_a_restored_wait_counted_from_the_opening(
+        self, make: Make, drive: Driver, clock: ManualClock
+    ) -> None:
+        breaker = drive.opened(make(recovery_timeout=60.0))
+        clock.advance(10.0)
+        twin = restarted(breaker, clock)
+        twin.reconfigure(breaker.policy.replace(recovery_timeout=30.0))
+        assert twin.retry_after == pytest.approx(20.0)
+
     @pytest.mark.parametrize("snapshot", [None, [], "text", 7, {}, {"version": 2}])
     @pytest.mark.parametrize("state", State)
     def test_what_is_no_snapshot_gives_a_closed_breaker_and_an_event(
@@ -189,7 +208,9 @@ class TestR24:
         counts = breaker.counts
         assert (counts.failure_ratio, counts.consecutive_failures, counts.stale) == (None, 0, 1)
 
-    @pytest.mark.parametrize(("number", "taken"), [(2**63 - 1, True), (2**63, False), (-1, False)])
+    @pytest.mark.parametrize(("number", "taken"), [
+        (2**63 - 1, True), (2**63, False), (2**63 + 1, False), (-1, False),
+    ])  # fmt: skip
     def test_numbers_that_no_database_holds_are_not_taken(
         self, make: Make, number: int, taken: bool
     ) -> None:
@@ -205,6 +226,7 @@ class TestR24:
         good = breaker.snapshot()
         for change, words in (
             ({"version": 9}, "version 9, expected 1"),
+            ({"version": 0}, "version 0, expected 1"),
             ({"state": "ajar"}, "'ajar' is not a valid State"),
             ({"totals": {}}, "'successes' is missing"),
             ({"now": {**good["now"], "run": -1}}, "run: -1 is negative or too large"),

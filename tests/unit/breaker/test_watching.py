@@ -248,3 +248,31 @@ class TestWeight:
 
     def test_the_lazy_names_are_loaded_once(self) -> None:
         assert cbmon.__getattr__("retry") is cbmon.retry
+
+
+def test_calls_are_all_that_were_admitted_however_they_ended(make: Make) -> None:
+    breaker = make(failure_threshold=100)
+    for _ in range(3):
+        permit = breaker.try_acquire()
+        assert permit is not None
+        breaker.reset()
+        breaker.record(permit, failed=False)
+        for failed in (True, False):
+            breaker.record(breaker.try_acquire() or 0, failed=failed)
+        for ignored in (True, False):
+            breaker.release(breaker.try_acquire() or 0, ignored=ignored)
+    breaker.force_close()
+    for _ in range(3):
+        breaker.record(breaker.try_acquire() or 0, failed=True)
+    counts = breaker.counts
+    assert (counts.stale, counts.failures, counts.successes) == (3, 3, 3)
+    assert (counts.ignored, counts.cancelled) == (3, 3)
+    assert counts.calls == breaker.glance().calls == 18
+
+
+def test_moves_are_counted_by_where_from_and_where_to(make: Make) -> None:
+    breaker = make()
+    for _ in range(3):
+        breaker.open()
+        breaker.close()
+    assert breaker.counts.transitions == {("closed", "open"): 3, ("open", "closed"): 3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -69,6 +70,17 @@ class TestR5CallWindow:
         for number in range(100_000):
             window.add(number % 2, 0.0)
         assert len(window._bad) < 200
+
+    @pytest.mark.parametrize(("size", "most", "times"), [(1000, 2000, 20), (50, 113, 312)])
+    def test_what_has_left_is_cleared_away_by_halves_or_by_sixty_fours(
+        self, size: int, most: int, times: int
+    ) -> None:
+        window, lengths = CallWindow(size), [0]
+        for _ in range(20_000):
+            window.add(FAILED, 0.0)
+            lengths.append(len(window._bad))
+        assert max(lengths) <= most
+        assert sum(now < before for before, now in pairwise(lengths)) <= times
 
     @given(st.integers(1, 30), st.integers(1, 30), st.lists(CODES, max_size=60))
     def test_the_newest_that_fit_survive_another_size(
@@ -144,6 +156,23 @@ class TestR5TimeWindow:
         window.add(FAILED, 5.0)
         window.expire(60.0)
         assert shown(window) == (1, 1, 0)
+
+    def test_at_the_edge_there_is_another_edge(self) -> None:
+        for second in (0.0, 55.0):  # the newest bucket ends, or the oldest is too old
+            window = TimeWindow(60.0)
+            window.add(FAILED, 0.0)
+            window.add(0, second)
+            edge = window.edge
+            window.add(0, edge)
+            assert window.edge > edge
+            assert window.failures == (second == 0.0)
+
+    def test_many_calls_are_in_thirteen_buckets(self) -> None:
+        window = TimeWindow(60.0)
+        for tenth in range(3000):
+            window.add(0, tenth / 10)
+            assert len(window.dump(tenth / 10, 0.0)) <= 13
+        assert len(window.dump(300.0, 0.0)) == 11
 
     def test_up_to_the_edge_successes_may_be_told_later(self) -> None:
         window = TimeWindow(60.0)
