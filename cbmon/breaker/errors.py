@@ -6,7 +6,7 @@ instance each time, since a shared one would collect tracebacks.
 
 from __future__ import annotations
 
-from math import inf
+from math import isfinite
 
 from cbmon.breaker.states import State, Trigger
 
@@ -32,7 +32,7 @@ class CircuitOpenError(Exception):
     def retry_after(self) -> float | None:
         """Seconds until the first trial call; None when only a person can end it."""
         seconds = self.args[2]
-        return None if seconds is None or seconds == inf else float(seconds)
+        return float(seconds) if seconds is not None and isfinite(seconds) else None
 
     def __str__(self) -> str:
         if len(self.args) != 3:

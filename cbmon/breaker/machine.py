@@ -147,7 +147,7 @@ class Machine:
             trials = self.trials
             if alone:
                 trials.admitted = trials.done
-                if trials.done and trials.done >= self.policy.trial_calls:
+                if trials.done >= self.policy.trial_calls:
                     self.judge_trials(trials)  # its verdict was lost, too
                     return self.acquire()
             if trials.admitted < self.policy.trial_calls:

@@ -78,7 +78,7 @@ def kind_of(func: Callable[..., Any]) -> int:
     while isinstance(func, partial):
         func = func.func
     target: Any = func
-    if not (inspect.isroutine(target) or hasattr(target, "__code__")):
+    if not hasattr(target, "__code__"):
         target = type(target).__call__
     if inspect.iscoroutinefunction(target):
         return inspect.CO_COROUTINE

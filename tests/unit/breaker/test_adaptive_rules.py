@@ -532,3 +532,19 @@ def test_the_drift_is_the_sum_of_the_deviations_beyond_the_allowance(make: Make)
     exported = breaker.counts.adaptive
     assert exported is not None
     assert exported["latency_drift"] == pytest.approx(drift)
+
+
+def test_a_gradual_return_is_over_at_its_end(make: Make, drive: Driver, clock: ManualClock) -> None:
+    for kind in ("count", "percentage", "time"):
+        breaker = make(kind=kind, gradual_return_seconds=64.0, initial_state="half_open")
+        drive.run(breaker, ".")
+        assert any(breaker.try_acquire() is None for _ in range(5))
+        clock.advance(64.0)
+        assert breaker.call(int) == 0
+        assert breaker._core.machine.free
+
+
+def test_a_failed_trial_has_no_duration_to_compare(make: Make, drive: Driver) -> None:
+    breaker = make(kind="adaptive", adaptive_rules=("latency",), initial_state="half_open")
+    drive.run(breaker, "x")
+    assert breaker.state == "open"

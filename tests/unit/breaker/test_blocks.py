@@ -426,3 +426,18 @@ async def test_leaving_once_more_than_entering_counts_nothing(make: Make) -> Non
             raise OSError
     await breaker.__aexit__(None, None, None)
     assert numbers(breaker) == (4, 3, 1, 0)
+
+
+def test_of_blocks_that_are_left_elsewhere_the_newest_is_left_first(
+    make: Make, clock: ManualClock
+) -> None:
+    breaker = make(slow_call_seconds=2.0)
+    for _ in range(3):
+        thread = threading.Thread(target=breaker.__enter__)
+        thread.start()
+        thread.join()
+        clock.advance(1.5)
+    for slow in (0, 1, 2):
+        breaker.__exit__(None, None, None)
+        assert breaker.counts.slow_calls == slow
+    assert breaker.counts.in_flight == 0

@@ -298,3 +298,21 @@ def test_a_listener_that_is_removed_hears_nothing_more(make: Make, drive: Driver
 def test_what_cannot_work_is_refused_when_it_is_made(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         CircuitBreaker(**{"name": "b", **fields})
+
+
+def test_what_a_listener_brings_about_is_told_after_what_it_hears(make: Make) -> None:
+    heard: list[tuple[str, str]] = []
+    breaker = make()
+
+    def first(event: Any) -> None:
+        heard.append(("first", event.to_state))
+        if event.to_state == "forced_open":
+            breaker.close()
+
+    breaker.add_listener(first, ["transition"])
+    breaker.add_listener(lambda event: heard.append(("second", event.to_state)), ["transition"])
+    breaker.force_open()
+    assert heard == [
+        ("first", "forced_open"), ("second", "forced_open"), ("first", "closed"),
+        ("second", "closed"),
+    ]  # fmt: skip

@@ -237,10 +237,61 @@ def test_a_success_takes_no_more_of_the_engine_than_its_lane(
             assert functions_run(breaker, run) == number, fields
 
 
-def test_an_open_breaker_rejects_without_a_lock(make: Make) -> None:
+@pytest.mark.parametrize("run", RUNS)
+def test_a_failure_leaves_the_window_with_the_success_that_is_one_too_many(
+    make: Make, drive: Driver, run: Callable[[CircuitBreaker, int], None]
+) -> None:
+    """Nobody looks meanwhile: a look counts what the lanes have not told."""
+    for successes in range(13):
+        breaker = make(kind="percentage", window_size=10, minimum_calls=3)
+        drive.run(breaker, "...x..")
+        run(breaker, successes)
+        counts = breaker.counts
+        assert counts.failure_count == (successes < 8)
+        assert counts.failure_ratio == (successes < 8) / min(10, 6 + successes)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_success_at_the_edge_of_a_bucket_is_in_the_next_one(
+    make: Make, drive: Driver, clock: ManualClock, run: Callable[[CircuitBreaker, int], None]
+) -> None:
+    breaker = make(kind="time", window_seconds=12.0)
+    drive.run(breaker, "." * 10)
+    clock.advance(1.0)
+    run(breaker, 1)
+    assert [row[1] for row in breaker.snapshot()["window"]] == [10, 1]
+
+
+class Ticking(ManualClock):
+    """A clock that goes on by so many seconds whenever it is read."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(start=100.0)
+        self.seconds = seconds
+
+    def monotonic(self) -> float:
+        self.advance(self.seconds)
+        return super().monotonic()
+
+
+@pytest.mark.parametrize("run", [run_plain, run_coroutines, run_blocks, run_async_blocks])
+def test_a_call_as_long_as_one_may_be_costs_what_a_short_one_costs(
+    run: Callable[[CircuitBreaker, int], None],
+) -> None:
+    breakers = [
+        CircuitBreaker("it", clock=Ticking(seconds), slow_call_seconds=1.0)
+        for seconds in (0.25, 1.0)
+    ]
+    short, longest = (functions_run(breaker, run) for breaker in breakers)
+    assert short == longest
+    assert breakers[1].counts.slow_calls == 0
+
+
+def test_an_open_breaker_rejects_without_a_lock(make: Make, clock: ManualClock) -> None:
     breaker = make(initial_state="open")
     call = breaker(lambda: 1)
     breaker._core.lock = None
+    clock.advance(1.0)
     with pytest.raises(CircuitOpenError):
         call()
     assert breaker._core.machine.rejections == 1

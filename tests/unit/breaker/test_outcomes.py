@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cbmon import CircuitBreaker
-from cbmon.breaker import NeutralError
+from cbmon.breaker import CallTimeoutError, NeutralError
 from cbmon.breaker.outcomes import in_words
 from cbmon.testing import ManualClock, StateRecorder
 from tests.unit.breaker.support import Make
@@ -190,7 +190,7 @@ class TestR17:
         recorder = StateRecorder()
         breaker = make(failure_threshold=1, call_timeout=0.001, expected_exceptions=(OSError,),
                        listeners=[recorder])  # fmt: skip
-        with pytest.raises(TimeoutError):
+        with pytest.raises(CallTimeoutError, match=r"within the 0\.001 s of circuit breaker"):
             await breaker.call(asyncio.Event().wait)
         assert (tally(breaker), breaker.state) == ({"failure": 1}, "open")
         assert recorder.of("failure")[0].reason == "timeout"
@@ -201,8 +201,9 @@ class TestR17:
         async def impatient() -> None:
             raise TimeoutError
 
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError) as raised:
             await breaker.call(impatient)
+        assert type(raised.value) is TimeoutError
         assert tally(breaker) == {"success": 1}
 
     async def test_a_function_that_swallows_its_cancellation_was_late_all_the_same(

@@ -154,6 +154,13 @@ class TestR24:
         drive.run(breaker, "...x" * 30)
         assert restarted(breaker, clock).counts.adaptive == breaker.counts.adaptive
 
+    def test_why_it_moved_comes_back(self, make: Make, clock: ManualClock) -> None:
+        breaker = make()
+        breaker.force_open(actor="ann", reason="repairs")
+        explained = restarted(breaker, clock).explain()
+        assert explained == breaker.explain()
+        assert "by ann: force open by hand: repairs" in explained
+
     @pytest.mark.parametrize("seed", [None, 0, -5, 1 << 80])
     def test_the_jitter_goes_on_where_it_was(
         self, make: Make, drive: Driver, clock: ManualClock, seed: int | None
@@ -166,12 +173,12 @@ class TestR24:
             drive.run(one, "x")
         assert twin.retry_after == pytest.approx(breaker.retry_after)
 
-    @pytest.mark.parametrize("wait", [0.0, -0.5, -5.0])
-    def test_an_opening_that_ends_before_it_begins_is_over_now(
-        self, make: Make, clock: ManualClock, wait: float
+    @pytest.mark.parametrize(("at", "until"), [(9.0, 9.0), (9.0, 8.5), (9.0, 4.0), (-60.0, -5.0)])
+    def test_an_opening_without_a_wait_and_one_that_has_waited_are_over_now(
+        self, make: Make, clock: ManualClock, at: float, until: float
     ) -> None:
         breaker = make()
-        opening = {"at": clock.time() + 9.0, "until": clock.time() + 9.0 + wait, "counted": True}
+        opening = {"at": clock.time() + at, "until": clock.time() + until, "counted": True}
         breaker.restore({**breaker.snapshot(), "state": "open", "opening": opening})
         assert breaker.next_deadline == clock.monotonic()
         assert breaker.state == "half_open"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cbmon import BreakerPolicy, CircuitBreaker
+from cbmon.breaker import BreakerWarning
 
 RULES = ("error_rate", "throttling", "latency")
 NAN, INF = float("nan"), float("inf")
@@ -212,3 +213,26 @@ def test_the_bound_that_is_broken_is_named() -> None:
     assert longest.retry_after is not None
     assert longest.get_state()["state"] == "open"
     assert longest.explain()
+
+
+def test_only_a_window_of_calls_lowers_the_least_number_of_them() -> None:
+    for kind, number in (("percentage", 5), ("time", 10), ("adaptive", 10)):
+        assert BreakerPolicy(kind=kind, window_size=5).required_calls == number  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("what", "floor", "ceiling"), [
+    ("adaptive", 0.3, 0.2), ("adaptive", 0.3, 0.3), ("adaptive_latency", 3.0, 2.0),
+    ("adaptive_latency", 3.0, 3.0),
+])  # fmt: skip
+def test_a_ceiling_is_above_its_floor(what: str, floor: float, ceiling: float) -> None:
+    fields: dict[str, Any] = {f"{what}_floor": floor, f"{what}_ceiling": ceiling}
+    with pytest.raises(ValueError, match=f"{what}_ceiling: .* expected > {what}_floor {floor}"):
+        BreakerPolicy(kind="adaptive", **fields)
+
+
+@pytest.mark.parametrize("size", [20, 200])
+def test_a_field_without_effect_is_told_whether_it_is_more_or_less_than_the_default(
+    size: int,
+) -> None:
+    with pytest.warns(BreakerWarning, match="window_size"):
+        CircuitBreaker("it", window_size=size)

@@ -87,9 +87,25 @@ class TestR26:
         breaker.record(permit, failed=False)
         assert breaker.state == "closed"
 
+    def test_what_a_time_window_holds_is_as_old_as_before(
+        self, make: Make, drive: Driver, clock: ManualClock
+    ) -> None:
+        breaker = make(kind="time", window_seconds=60.0)
+        drive.run(breaker, "x")
+        clock.advance(30.0)
+        breaker.reconfigure(breaker.policy.replace(minimum_calls=5))
+        clock.advance(29.5)
+        assert breaker.counts.failure_count == 1
+        clock.advance(0.5)
+        assert breaker.counts.failure_count == 0
+
     def test_new_limits_that_are_met_already_give_the_verdict_at_once(
         self, make: Make, drive: Driver
     ) -> None:
+        breaker = make(kind="percentage", initial_state="half_open", half_open_max_calls=5)
+        drive.run(breaker, "...")
+        breaker.reconfigure(breaker.policy.replace(half_open_max_calls=2))
+        assert breaker.state == "closed"
         breaker = make(initial_state="half_open", half_open_max_calls=5)
         drive.run(breaker, "..")
         breaker.reconfigure(BreakerPolicy(half_open_max_calls=2))

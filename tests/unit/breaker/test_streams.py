@@ -357,3 +357,26 @@ class TestR19Async:
         assert tally(breaker) == (0, 0, 0, 2)
         assert [item async for item in first] == [item async for item in second] == [1]
         assert tally(breaker) == (2, 0, 0, 0)
+
+
+def test_a_stream_that_could_not_begin_ends_no_call(make: Make) -> None:
+    class Stopped(ManualClock):
+        works = False
+
+        def monotonic(self) -> float:
+            if not self.works:
+                raise OSError("no clock")
+            return super().monotonic()
+
+    clock = Stopped()
+    breaker = make(clock=clock)
+
+    @breaker
+    def items() -> Iterator[int]:
+        yield 1
+
+    with pytest.raises(OSError, match="no clock"):
+        next(items())
+    clock.works = True
+    counts = breaker.counts
+    assert (counts.calls, counts.cancelled, counts.stale) == (0, 0, 0)

@@ -211,7 +211,9 @@ class TestDurations:
         assert before is not None
         assert before.count == 0
 
-    @pytest.mark.parametrize("bounds", [[], [1.0, 1.0], [2.0, 1.0], [float("nan")], [float("inf")]])
+    @pytest.mark.parametrize("bounds", [
+        [], [1.0, 1.0], [2.0, 1.0], [1.0, 1.0, 2.0], [float("nan")], [float("inf")],
+    ])  # fmt: skip
     def test_bounds_grow_and_are_finite(self, bounds: list[float]) -> None:
         with pytest.raises(ValueError, match=r"^bounds: .* expected growing finite seconds$"):
             Histogram(bounds)

@@ -95,7 +95,7 @@ class TestR5CallWindow:
     @pytest.mark.parametrize("data", [
         None, 5, "001", [], [True], [-1], [1 << 53], [3, [0]], [3, [0, 4]], [3, [0, 0]],
         [3, [3, 1]], [3, [-1, 1]], [3, [True, 1]], [3, [0, True]], [3, [0, 1], [1, 1]],
-        [3, [1, 1], [1, 1]], [2.0], [3, "01"],
+        [3, [1, 1], [1, 1]], [2.0], [3, "01"], [3, [4, 1]], [(1 << 53) + 1],
     ])  # fmt: skip
     def test_odd_data_is_refused(self, data: Any) -> None:
         window = CallWindow(5)
@@ -166,6 +166,13 @@ class TestR5TimeWindow:
             window.add(0, edge)
             assert window.edge > edge
             assert window.failures == (second == 0.0)
+
+    def test_a_bucket_that_is_not_full_takes_what_comes_though_the_oldest_has_gone(self) -> None:
+        for seconds in (6.0, 60.0):
+            window = TimeWindow(seconds)
+            for share in (0.0, 0.95, 0.9995):
+                window.add(0, share * seconds)
+            assert window.dump(seconds, 0.0) == [[0.95 * seconds, 2, 0, 0]]
 
     def test_many_calls_are_in_thirteen_buckets(self) -> None:
         window = TimeWindow(60.0)
