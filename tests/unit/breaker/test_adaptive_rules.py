@@ -413,6 +413,12 @@ class TestKeeping:
         with pytest.raises((ValueError, TypeError)):
             learner().load({**good, **damage})
 
+    @pytest.mark.parametrize("rate", [0.0, 1.0])
+    def test_an_error_rate_may_be_none_or_all(self, rate: float) -> None:
+        one = learner()
+        one.load({**one.dump(), "base": rate, "trend": rate})
+        assert (one.base, one.trend) == (rate, rate)
+
     def test_values_out_of_proportion_are_bounded(self) -> None:
         one = learner(adaptive_memory=50)
         one.load({**one.dump(), "seen": 1e9, "timed": 1e9, "spread": -1.0, "drift": -5.0})
@@ -548,3 +554,27 @@ def test_a_failed_trial_has_no_duration_to_compare(make: Make, drive: Driver) ->
     breaker = make(kind="adaptive", adaptive_rules=("latency",), initial_state="half_open")
     drive.run(breaker, "x")
     assert breaker.state == "open"
+
+
+def test_without_throttling_no_share_is_rejected(make: Make, drive: Driver) -> None:
+    breaker = make(kind="adaptive")
+    drive.run(breaker, "." * 20 + "x" * 4)
+    learnt = breaker.counts.adaptive
+    assert learnt is not None
+    assert learnt["rejection_share"] == 0.0
+
+
+def test_at_the_floor_a_drift_counts() -> None:
+    one = learner(adaptive_rules=("latency",), adaptive_latency_floor=1.0)
+    one.load({**one.dump(), "timed": 10, "drift": 8.0})
+    assert one.latency_ratio() == 1.0
+    assert one.has_drifted()
+
+
+@pytest.mark.parametrize("seconds", [30.0, 120.0])
+def test_rejections_are_remembered_for_as_long_as_outcomes(seconds: float) -> None:
+    policy = BreakerPolicy(kind="adaptive", adaptive_rules=("throttling",))
+    shedding = Shedding(policy, 1)
+    shedding.follow(policy.replace(window_seconds=seconds))
+    assert shedding.turned_away is not None
+    assert shedding.turned_away.seconds == seconds

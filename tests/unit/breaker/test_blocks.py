@@ -413,6 +413,7 @@ async def test_so_does_an_async_one(make: Make) -> None:
 
 async def test_leaving_once_more_than_entering_counts_nothing(make: Make) -> None:
     breaker = make()
+    breaker.__exit__(None, None, None)
     await used(breaker)
     async with breaker, breaker:
         pass

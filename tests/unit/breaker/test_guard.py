@@ -407,3 +407,11 @@ async def test_a_coroutine_function_that_is_called_once_gets_its_keywords(make: 
         return first, second
 
     assert await make().call(work, 1, second=2) == (1, 2)
+
+
+@pytest.mark.parametrize("result", [object(), OSError("given back"), iter("abc"), int, ...])
+def test_a_plain_function_may_return_anything(make: Make, result: object) -> None:
+    breaker = make()
+    assert breaker.call(lambda: result) is result
+    assert breaker(lambda: result)() is result
+    assert breaker.counts.successes == 2

@@ -287,6 +287,16 @@ def test_a_call_as_long_as_one_may_be_costs_what_a_short_one_costs(
     assert breakers[1].counts.slow_calls == 0
 
 
+def test_a_driver_may_tell_the_longest_duration_without_a_lock(make: Make) -> None:
+    breaker = make(slow_call_seconds=1.0)
+    permit = breaker.try_acquire()
+    assert permit is not None
+    breaker._core.lock = lock = CountedLock(breaker._core.lock)
+    breaker.record(permit, failed=False, duration=1.0)
+    assert lock.taken == 0
+    assert breaker.counts.slow_calls == 0
+
+
 def test_an_open_breaker_rejects_without_a_lock(make: Make, clock: ManualClock) -> None:
     breaker = make(initial_state="open")
     call = breaker(lambda: 1)
@@ -297,7 +307,7 @@ def test_an_open_breaker_rejects_without_a_lock(make: Make, clock: ManualClock) 
     assert breaker._core.machine.rejections == 1
 
 
-def test_so_it_does_coroutine_functions(make: Make) -> None:
+def test_so_it_does_coroutine_functions(make: Make, clock: ManualClock) -> None:
     breaker = make(initial_state="open")
 
     @breaker
@@ -306,6 +316,7 @@ def test_so_it_does_coroutine_functions(make: Make) -> None:
 
     breaker._core.lock = None
     for _ in range(3):
+        clock.advance(1.0)
         with pytest.raises(CircuitOpenError):
             asyncio.run(work())
     assert breaker._core.machine.rejections == 3

@@ -236,3 +236,7 @@ def test_a_field_without_effect_is_told_whether_it_is_more_or_less_than_the_defa
 ) -> None:
     with pytest.warns(BreakerWarning, match="window_size"):
         CircuitBreaker("it", window_size=size)
+
+
+def test_a_field_that_is_as_it_was_is_no_field_without_effect() -> None:
+    assert CircuitBreaker("it", window_size=100).policy == BreakerPolicy()

@@ -109,6 +109,8 @@ class TestR5CallWindow:
         assert shown(window) == (3, 2, 1)
         window.load([0], 0.0, 0.0)
         assert shown(window) == (0, 0, 0)
+        window.load([(1 << 53) - 1], 0.0, 0.0)
+        assert shown(window) == (5, 0, 0)
 
 
 class TestR5TimeWindow:
@@ -220,13 +222,19 @@ class TestR5TimeWindow:
     @pytest.mark.parametrize("data", [
         None, "x", 5, [1], [[1, 2, 3]], [[1, 1, 2, 0]], [[1, 1, 0, 2]], [[1, 1, -1, 0]],
         [[1, 1, 0, -1]], [[True, 1, 0, 0]], [[1e12, 1, 0, 0]], [[float("nan"), 1, 0, 0]],
-        [[1, 1 << 53, 0, 0]], [[2, 1, 0, 0], [1, 1, 0, 0]], [[1, 1.0, 0, 0]], [["1", 1, 0, 0]],
+        [[1, 1 << 53, 0, 0]], [[1, (1 << 53) + 1, 0, 0]],
+        [[2, 1, 0, 0], [1, 1, 0, 0]], [[1, 1.0, 0, 0]], [["1", 1, 0, 0]],
     ])  # fmt: skip
     def test_odd_data_is_refused(self, data: Any) -> None:
         window = TimeWindow(60.0)
         with pytest.raises(ValueError, match=r"^window: "):
             window.load(data, 0.0, 0.0)
         assert shown(window) == (0, 0, 0)
+
+    def test_many_calls_long_ago_are_not_odd(self) -> None:
+        window, start = TimeWindow(60.0), 999_999_999_999.0
+        window.load([[start, (1 << 53) - 1, 0, 0]], start, 0.0)
+        assert window.calls == (1 << 53) - 1
 
     def test_a_start_in_the_future_is_now(self) -> None:
         window = TimeWindow(60.0)
