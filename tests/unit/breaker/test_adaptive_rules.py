@@ -578,3 +578,10 @@ def test_rejections_are_remembered_for_as_long_as_outcomes(seconds: float) -> No
     shedding.follow(policy.replace(window_seconds=seconds))
     assert shedding.turned_away is not None
     assert shedding.turned_away.seconds == seconds
+
+
+def test_at_the_ceiling_a_drift_needs_no_sum() -> None:
+    one = learner(adaptive_rules=("latency",), adaptive_latency_ceiling=exp(1.0))
+    one.load({**one.dump(), "timed": 10, "recent": 1.0})
+    assert one.drift == 0.0
+    assert one.has_drifted()

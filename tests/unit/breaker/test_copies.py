@@ -71,6 +71,7 @@ def test_an_error_crosses_with_its_fields(error: Exception) -> None:
 
 def test_a_rejection_that_somebody_else_made_can_be_printed() -> None:
     assert str(CircuitOpenError("in a test")) == "in a test"
+    assert str(CircuitOpenError("a", "b", "c", "d")) == "('a', 'b', 'c', 'd')"
 
 
 def rejected() -> None:

@@ -294,5 +294,7 @@ class TestUnusedTrials:
 def test_under_a_smaller_limit_no_further_trial_is_admitted(make: Make) -> None:
     breaker = make(initial_state="half_open", half_open_max_calls=3)
     assert [bool(breaker.try_acquire()) for _ in range(2)] == [True, True]
+    assert breaker.get_state()["is_available"]
     breaker.reconfigure(breaker.policy.replace(half_open_max_calls=1))
+    assert not breaker.get_state()["is_available"]
     assert breaker.try_acquire() is None

@@ -183,6 +183,15 @@ class TestR24:
         assert breaker.next_deadline == clock.monotonic()
         assert breaker.state == "half_open"
 
+    @pytest.mark.parametrize("began", [7.0, 999_990.0])
+    def test_an_opening_that_began_long_ago_ends_when_it_says(
+        self, make: Make, clock: ManualClock, began: float
+    ) -> None:
+        breaker = make()
+        opening = {"at": began, "until": clock.time() + 37.0, "counted": True}
+        breaker.restore({**breaker.snapshot(), "state": "open", "opening": opening})
+        assert breaker.retry_after == 37.0
+
     def test_a_shorter_timeout_shortens_a_restored_wait_counted_from_the_opening(
         self, make: Make, drive: Driver, clock: ManualClock
     ) -> None:

@@ -114,6 +114,10 @@ class TestR26:
         drive.run(breaker, "x")
         breaker.reconfigure(BreakerPolicy(half_open_max_calls=2, success_threshold=2))
         assert breaker.state == "open"
+        breaker = make(initial_state="half_open", half_open_max_calls=5, success_threshold=4)
+        drive.run(breaker, "...")
+        breaker.reconfigure(BreakerPolicy(half_open_max_calls=2, success_threshold=2))
+        assert breaker.state == "closed"
 
     def test_a_rate_that_is_too_high_by_the_new_policy_trips_at_the_next_outcome(
         self, make: Make, drive: Driver
