@@ -433,12 +433,25 @@ def test_of_blocks_that_are_left_elsewhere_the_newest_is_left_first(
     make: Make, clock: ManualClock
 ) -> None:
     breaker = make(slow_call_seconds=2.0)
-    for _ in range(3):
-        thread = threading.Thread(target=breaker.__enter__)
+    over = threading.Event()
+    entered = threading.Barrier(2)
+
+    def enter_and_stay() -> None:  # or the next thread may get the number of this one
+        breaker.__enter__()
+        entered.wait(10)
+        over.wait(10)
+
+    threads = [threading.Thread(target=enter_and_stay) for _ in range(3)]
+    for thread in threads:
         thread.start()
-        thread.join()
+        entered.wait(10)
         clock.advance(1.5)
-    for slow in (0, 1, 2):
-        breaker.__exit__(None, None, None)
-        assert breaker.counts.slow_calls == slow
-    assert breaker.counts.in_flight == 0
+    try:
+        for slow in (0, 1, 2):
+            breaker.__exit__(None, None, None)
+            assert breaker.counts.slow_calls == slow
+        assert breaker.counts.in_flight == 0
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
