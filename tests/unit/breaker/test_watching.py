@@ -201,7 +201,8 @@ class TestDurations:
         breaker.enable_duration_histogram([1.0])
         histogram = breaker.counts.histogram
         assert histogram is not None
-        assert histogram.bounds[0] == 0.005
+        expected = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+        assert histogram.bounds == expected
 
     def test_counts_hold_a_copy(self, make: Make) -> None:
         breaker = make()
