@@ -118,7 +118,11 @@ class Daemon:
         self._metrics = metrics = Metrics(clock, suppressions=[str(why) for why in Why])
         self._probing = ProbeEnvironment(clock=clock, programs=ProgramPolicy(config.exec_allow))
         self._scheduler = Scheduler(
-            clock, lateness=metrics.lateness, lag=metrics.loop_lag, breath=self._probing.hear
+            clock,
+            lateness=metrics.lateness,
+            lag=metrics.loop_lag,
+            breath=self._probing.hear,
+            before=metrics.exposition.prepare,
         )
         metrics.next_run = self._scheduler.next_run
         self._store = open_store(storage_url(options, config))

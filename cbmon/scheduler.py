@@ -56,7 +56,8 @@ class Scheduler:
 
     ``lateness`` is told the seconds between due and done for every firing, ``lag`` ten times a
     second by how much the loop came late to a timer. ``breath`` is called after every few runs of
-    one wake-up, so that what runs wait for is not kept waiting by those that begin after them.
+    one wake-up, so that what runs wait for is not kept waiting by those that begin after them;
+    ``before`` at the begin of each, for work that would keep a run waiting at any other time.
     ``clock.monotonic`` must run as fast as the loop's clock. Names may be added before
     :meth:`start`; nothing fires before it.
     """
@@ -68,11 +69,13 @@ class Scheduler:
         lateness: Observer | None = None,
         lag: Observer | None = None,
         breath: Callable[[], object] = lambda: None,
+        before: Callable[[], object] = lambda: None,
     ) -> None:
         self._clock = clock
         self._lateness = lateness
         self._lag = lag
         self._breath = breath
+        self._before = before
         self._timeline = Timeline()
         self._running = False
         self._timer: asyncio.TimerHandle | None = None
@@ -203,6 +206,7 @@ class Scheduler:
 
     def _wake(self) -> None:
         self._timer = None
+        self._prepare()
         now = self._clock.monotonic()
         try:
             for number in range(1, 1 + max(BURST, ceil(self._timeline.rate * TICK * CATCH_UP))):
@@ -218,6 +222,13 @@ class Scheduler:
                 self._not_before = now + TICK
         finally:
             self._arm()
+
+    def _prepare(self) -> None:
+        try:
+            self._before()
+        except Exception:
+            log.exception("preparation failed, which is a defect of cbmon; it is left out now")
+            self._before = lambda: None
 
     def _fire(self, firing: Firing) -> None:
         name, due, missed, fire = firing

@@ -2,7 +2,8 @@
 
 Rule: a scrape first looks at every record, those that have changed make their lines anew; then it
 goes through the columns, one slice of records at a time. It never holds the event loop for longer
-than a slice.
+than a slice. Where scrapes come regularly most lines are made in the second before the next one,
+while nobody waits for them.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Final, Protocol
 
 from cbmon.metrics import families as f
 from cbmon.metrics.columns import Slice
-from cbmon.metrics.lines import BreakerLayout, Column, ComponentLayout, Moment, cut
+from cbmon.metrics.lines import BreakerLayout, Column, ComponentLayout, Moment, cut, freshen
 from cbmon.metrics.own import process_section
+from cbmon.metrics.pace import Pace
 from cbmon.metrics.packing import packer
 from cbmon.metrics.records import BreakerRecord
 from cbmon.metrics.sheets import Sheet
@@ -29,6 +31,8 @@ PAUSE_AFTER: Final = 0.002
 """Seconds of rendering after which others get their turn."""
 CHUNK: Final = 1 << 19
 """Bytes handed on at once."""
+LEAD: Final = 1 / 16
+"""Seconds that each slice gets before a scrape to be made ready for it."""
 COMPONENTS: Final = {Category.CHECK: f.CHECKS, Category.EXPORT: f.EXPORTS}
 """The categories whose breakers belong to a check or an export, and those families."""
 
@@ -60,6 +64,9 @@ class Exposition:
         """What is kept of each category, and for which records."""
         self._readers = 0
         """How many renderings are going on."""
+        self._pace = Pace()
+        self._unready: list[tuple[BreakerLayout, Sheet]] | None = None
+        """What is still to be made ready for the next scrape, once that has begun."""
 
     def text(self) -> bytes:
         """In the text format 0.0.4, at once."""
@@ -112,6 +119,33 @@ class Exposition:
         if waiting:
             yield b"".join(waiting)
 
+    def prepare(self) -> None:
+        """Make one slice ready, if a scrape is to be expected soon.
+
+        To be called often, whenever nobody is kept waiting by it.
+        """
+        if self._readers:  # whose slices show one moment
+            return
+        now = self._source.moment().now
+        if self._unready is None:
+            if self._is_near(now):
+                self._unready = self._known()
+        elif self._unready:
+            freshen(*self._unready.pop(), now)
+
+    def _is_near(self, now: float) -> bool:
+        """Whether it is time to make ready."""
+        expected = self._pace.next(now)
+        if expected is None:
+            return False
+        slices = sum(len(sheets) for _, sheets in self._sheets.values())
+        return now >= expected - LEAD * slices
+
+    def _known(self) -> list[tuple[BreakerLayout, Sheet]]:
+        """What is kept, each with its layout."""
+        known = self._sheets.items()
+        return [(self._layouts[category], one) for category, (_, kept) in known for one in kept]
+
     def _groups(self, *, openmetrics: bool) -> Iterator[Sequence[bytes]]:
         """The text in pieces; between two groups of them others may run."""
         self._readers += 1
@@ -122,6 +156,8 @@ class Exposition:
 
     def _rendered(self, *, openmetrics: bool) -> Iterator[Sequence[bytes]]:
         moment = self._source.moment()
+        self._pace.scraped(moment.now)
+        self._unready = None
         parts: dict[Category, list[Slice]] = {category: [] for category in Category}
         for category, layout in self._layouts.items():
             for sheet in self._sheets_of(category, layout):

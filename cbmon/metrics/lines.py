@@ -279,8 +279,8 @@ _AGEING: Final = frozenset({"time", "adaptive"})
 """Kinds whose windows change while nothing happens."""
 
 
-def cut(layout: BreakerLayout, sheet: Sheet, moment: Moment) -> Slice:
-    """A sheet as lines, those that have changed made anew."""
+def freshen(layout: BreakerLayout, sheet: Sheet, now: float) -> None:
+    """Make the lines of a sheet anew that have changed."""
     edits, versions, restless = sheet.edits, sheet.versions, sheet.restless
     for place, record in enumerate(sheet.records):
         if (
@@ -288,7 +288,12 @@ def cut(layout: BreakerLayout, sheet: Sheet, moment: Moment) -> Slice:
             or record.breaker.version != versions[place]
             or place in restless
         ):
-            layout.refresh(record, sheet, place, moment.now)
+            layout.refresh(record, sheet, place, now)
+
+
+def cut(layout: BreakerLayout, sheet: Sheet, moment: Moment) -> Slice:
+    """A sheet as lines, as it is at that moment."""
+    freshen(layout, sheet, moment.now)
     layout.plan(sheet, moment)
     return sheet.slice(layout.in_flight)
 

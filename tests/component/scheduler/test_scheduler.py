@@ -64,6 +64,41 @@ class TestIntervals:
         assert len(runs) == 2 * BREATH + 1
         assert heard == [BREATH, 2 * BREATH]
 
+    def test_what_would_keep_runs_waiting_is_done_before_those_of_a_wake_up(
+        self, world: World, runs: Runs
+    ) -> None:
+        done: list[int] = []
+
+        async def main() -> None:
+            scheduler = Scheduler(world, before=lambda: done.append(len(runs)))
+            for number, wait in enumerate((1.0, 1.0, 2.0)):
+                first = world.monotonic() + wait
+                scheduler.add(f"check-{number}", 10.0, runs, first=first)
+            scheduler.start()
+            await asyncio.sleep(2.0 + TICK)
+            await scheduler.stop()
+
+        world.run(main)
+        assert len(runs) == 3
+        assert done == [0, 2]
+
+    def test_what_fails_before_the_runs_is_told_once_and_keeps_none_of_them(
+        self, world: World, runs: Runs, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        async def main() -> None:
+            scheduler = Scheduler(world, before=fail)
+            scheduler.add("check", 1.0, runs)
+            scheduler.start()
+            await asyncio.sleep(3.0 + TICK)
+            await scheduler.stop()
+
+        world.run(main)
+        assert len(runs) >= 3
+        assert caplog.text.count("preparation failed") == 1
+
     def test_nothing_fires_before_start_and_what_came_due_by_then_is_let_go(
         self, world: World, scheduler: Scheduler, runs: Runs
     ) -> None:

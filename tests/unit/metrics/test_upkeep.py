@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cbmon.breaker import BreakerPolicy, InvalidTransitionError
 from cbmon.breaker.breaker import CircuitBreaker
 from cbmon.metrics import Exposition, columns
+from cbmon.metrics.lines import _RUNS
 from cbmon.metrics.records import ComponentRecord
 from cbmon.model import BreakerInfo, Category, Phases, Reason, Result, SkipCause
 from tests.unit.metrics.conftest import BAD, GOOD, Daemon
@@ -139,6 +140,7 @@ ACTIONS: dict[str, Callable[[Fleet, str], object]] = {
         POLICIES[(POLICIES.index(fleet.made[name][1].policy) + 1) % len(POLICIES)]
     ),
     "use guard": use_guard,
+    "prepare": lambda fleet, _: fleet.daemon.metrics.exposition.prepare(),
     **{name: move(name) for name in ("open", "reset", "force_open", "observe", "close", "disable")},
 }
 
@@ -197,6 +199,47 @@ def test_a_scrape_shows_one_moment_whatever_another_one_shows_meanwhile(daemon: 
     assert 'cbmon_check_runs_total{check="api"} 0\n' in text
     assert 'circuit_breaker_calls_total{category="check",component="api"} 0\n' in text
     assert 'cbmon_check_runs_total{check="api"} 1\n' in daemon.text()
+
+
+def test_lines_are_made_before_a_scrape_that_is_to_be_expected(daemon: Daemon) -> None:
+    record, breaker = daemon.add("api")
+    exposition, clock = daemon.metrics.exposition, daemon.clock
+    for _ in range(3):
+        daemon.text()
+        clock.advance(10.0)
+    daemon.text()
+    daemon.run(record, breaker, GOOD)
+    clock.advance(9.0)
+    for _ in range(3):
+        exposition.prepare()
+    assert runs_kept(daemon) == b'api"} 0\n', "there is time yet"
+    clock.advance(0.99)
+    for _ in range(3):
+        exposition.prepare()
+    assert runs_kept(daemon) == b'api"} 1\n'
+    daemon.run(record, breaker, GOOD)
+    assert 'cbmon_check_runs_total{check="api"} 2\n' in daemon.text()
+
+
+def test_lines_that_a_scrape_is_showing_are_not_made_under_its_hands(daemon: Daemon) -> None:
+    record, breaker = daemon.add("api")
+    for _ in range(3):
+        daemon.text()
+        daemon.clock.advance(10.0)
+    slow = daemon.metrics.exposition._groups(openmetrics=False)
+    begun = [b"".join(next(slow)) for _ in range(3)]
+    daemon.run(record, breaker, GOOD)
+    daemon.clock.advance(10.0)
+    for _ in range(3):
+        daemon.metrics.exposition.prepare()
+    text = b"".join([*begun, *(b"".join(pieces) for pieces in slow)]).decode()
+    assert 'cbmon_check_runs_total{check="api"} 0\n' in text
+    assert 'circuit_breaker_calls_total{category="check",component="api"} 0\n' in text
+
+
+def runs_kept(daemon: Daemon) -> bytes:
+    _, (sheet,) = daemon.metrics.exposition._sheets[Category.CHECK]
+    return sheet.dense[_RUNS][0]
 
 
 def kept(daemon: Daemon) -> dict[str, list[bytes]]:
