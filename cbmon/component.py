@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from functools import cache
+from typing import Any, Final, Protocol, cast
 
 from cbmon.backlog import Collecting
 from cbmon.breaker import CircuitBreaker, State, TransitionEvent
@@ -38,6 +39,12 @@ class Runner(Protocol):
     async def close(self) -> None:
         """Give back what it holds between runs."""
         ...
+
+
+@cache
+def is_a(kind: type, role: type) -> bool:
+    """Whether runners of a kind play a role; to look a protocol through takes microseconds."""
+    return issubclass(kind, role)
 
 
 class Component:
@@ -104,18 +111,22 @@ class Component:
 
     @property
     def is_light(self) -> bool:
-        """Whether its runs need no task (:class:`cbmon.interfaces.Light`), or are elsewhere."""
-        if isinstance(self.runner, Elsewhere):
-            return True
+        """Whether its runs need no task (:class:`cbmon.interfaces.Light`)."""
         plan = self.plan
         if plan.confirmations or plan.every_address:
             return False
         return getattr(self.runner, "light", False)
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether its runs are in another process."""
+        return is_a(type(self.runner), Elsewhere)
+
+    @property
     def collects(self) -> bool:
         """Whether it has something to do while its breaker is open."""
-        return isinstance(self.runner, Collecting) and self.breaker.state is not State.DISABLED
+        collecting = is_a(type(self.runner), Collecting)
+        return collecting and self.breaker.state is not State.DISABLED
 
     async def collect(self) -> None:
         """Instead of a run: keep what it cannot hand on, for at most its timeout."""
@@ -165,6 +176,7 @@ class Component:
     def snapshot(self) -> dict[str, Any]:
         """What a restart needs to go on where this process stopped."""
         last = self.last
+        lasting = is_a(type(self.runner), Lasting)
         return {
             "breaker": self.breaker.snapshot(),
             "incident": self.incident,
@@ -173,7 +185,7 @@ class Component:
             "last_success_at": self.last_success_at,
             "last_reason": last.reason if last else None,
             "last_error": last.error if last else None,
-            **({"probe": self.runner.snapshot()} if isinstance(self.runner, Lasting) else {}),
+            **({"probe": cast("Lasting", self.runner).snapshot()} if lasting else {}),
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:

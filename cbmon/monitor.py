@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cbmon.breaker import InvalidTransitionError, State, TransitionEvent
 from cbmon.component import HELD, Component, Runner
@@ -145,16 +145,22 @@ class Monitor:
             if component.collects:
                 self._launch(component, self._collect(component))
             return None
-        self._release_hold(component)
+        if component.held_since is not None:
+            self._release_hold(component)
+        if component.is_elsewhere:
+            return self._send(component, permit)
         if component.is_light:
             return self._step(component, permit)
         return self._launch(component, self._run(component, permit))
 
+    def _send(self, component: Component, permit: Any) -> asyncio.Future[None]:
+        over = partial(self._over, component, permit)
+        worker = cast("Elsewhere", component.runner)
+        return self._going(component, worker.begin(component.timeout, component.plan, over))
+
     def _step(self, component: Component, permit: Any) -> asyncio.Future[None]:
         over = partial(self._over, component, permit)
-        if isinstance(runner := component.runner, Elsewhere):
-            return self._going(component, runner.begin(component.timeout, component.plan, over))
-        run = LightRun(runner, component.timeout, self._deadlines, over)
+        run = LightRun(component.runner, component.timeout, self._deadlines, over)
         self._going(component, run)
         run.step()
         return run

@@ -79,15 +79,16 @@ class Damper:
 
     def _forgotten(self, now: float) -> Rows:
         """Records too old to matter go with the next write; the oldest are first."""
-        gone: Rows = {}
-        for name, record in list(self._records.items()):
+        old: list[str] = []
+        for name, record in self._records.items():
             if record.flaps:
                 continue
             if record.changes[-1] > now - self.rules.within:
                 break
+            old.append(name)
+        for name in old:
             del self._records[name]
-            gone[_row(name)] = None
-        return gone
+        return {_row(name): None for name in old}
 
 
 def _row(component: str) -> str:

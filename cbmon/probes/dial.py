@@ -70,7 +70,9 @@ async def dial(
     endpoint = _known(attempt, environment, route) or await locate(attempt, environment, route)
     attempt.begin(Phase.CONNECT)
     if environment.direct and LINES:
-        line = await _line(environment, endpoint, route)
+        line, is_connected = _line(environment, endpoint, route)
+        if not is_connected:
+            await _connected(line, endpoint, route)
         if tls is not None:
             return await secure(attempt, environment, Link(line, _QUIET, endpoint), factory(), tls)
         protocol = factory()
@@ -91,7 +93,9 @@ async def touch(attempt: Attempt, environment: ProbeEnvironment, route: Route) -
         return
     endpoint = _known(attempt, environment, route) or await locate(attempt, environment, route)
     attempt.begin(Phase.CONNECT)
-    line = await _line(environment, endpoint, route)
+    line, is_connected = _line(environment, endpoint, route)
+    if not is_connected:
+        await _connected(line, endpoint, route)
     attempt.end()
     line.abort()
 
@@ -199,22 +203,28 @@ class _Quiet(asyncio.Protocol):
 _QUIET: Final = _Quiet()
 
 
-async def _line(
+def _line(
     environment: ProbeEnvironment, endpoint: Endpoint | SocketFile, route: Route
-) -> Line:
-    """A connected line that nobody speaks on yet."""
+) -> tuple[Line, bool]:
+    """A line that nobody speaks on yet, and whether it is connected at once."""
     watcher = environment.shared(Watcher)
     try:
         if isinstance(endpoint, SocketFile):
             line = Line(watcher, socket.AF_UNIX)
             line.connect(endpoint.path)
-        else:
-            line = Line(watcher, socket.AF_INET6 if ":" in endpoint.ip else socket.AF_INET)
-            if not line.connect(endpoint, route.source):
-                await line.connected(endpoint)
+            return line, True
+        line = Line(watcher, socket.AF_INET6 if ":" in endpoint.ip else socket.AF_INET)
+        return line, line.connect(endpoint, route.source)
     except OSError as error:
         raise _unconnected(error, endpoint, route) from error
-    return line
+
+
+async def _connected(line: Line, endpoint: Endpoint | SocketFile, route: Route) -> None:
+    """Wait until it is."""
+    try:
+        await line.connected(endpoint)
+    except OSError as error:
+        raise _unconnected(error, endpoint, route) from error
 
 
 async def _connect(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from cbmon.interfaces import Clock
 from cbmon.probes.addresses import AddressPolicy
@@ -57,7 +57,7 @@ class ProbeEnvironment:
         self.contexts = TlsContexts()
         self.chains = Chains()
         self.direct = direct
-        self._shared: dict[type[Any], Shareable] = {}
+        self._shared: dict[type[Any], Any] = {}
 
     def under(self, policy: AddressPolicy) -> ProbeEnvironment:
         """The same environment with another policy; closing either closes both."""
@@ -73,14 +73,15 @@ class ProbeEnvironment:
 
     def shared(self, kind: type[SharedT]) -> SharedT:
         """The one ``kind()`` of this environment, made at the first use."""
-        if kind not in self._shared:
-            self._shared[kind] = kind()
-        return cast("SharedT", self._shared[kind])
+        found: SharedT | None = self._shared.get(kind)
+        if found is None:
+            found = self._shared[kind] = kind()
+        return found
 
     def hear(self) -> None:
         """Let those go on for whom something has come, before the event loop gets to it."""
         if (watcher := self._shared.get(Watcher)) is not None:
-            cast("Watcher", watcher).look()
+            watcher.look()
 
     async def close(self) -> None:
         """Give back everything; runs that are still going on fail."""

@@ -79,6 +79,11 @@ def needs_body(expect: HttpExpect) -> bool:
     return bool(expect.json_paths or expect.body.matches or expect.body.not_matches)
 
 
+def needs_end(expect: HttpExpect) -> bool:
+    """Whether there is something to judge once all has come."""
+    return expect.certificate_days is not None or expect.max_duration is not None
+
+
 def _status(expect: HttpExpect, answer: Answer) -> None:
     if any(first <= answer.status <= last for first, last in expect.status):
         return

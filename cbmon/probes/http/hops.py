@@ -36,6 +36,7 @@ class Hops:
     def __init__(self, options: HttpOptions, environment: ProbeEnvironment) -> None:
         self._options = options
         self._environment = environment
+        self._is_open = not (options.proxy or options.unix_socket)
         share, tls = environment.contexts.share, options.tls
         self._home = share(tls.settings(_ALPN))
         bare = tls.model_copy(update={"cert_file": None, "key_file": None})
@@ -44,6 +45,13 @@ class Hops:
         oauth = options.oauth2
         self._tokens = Tokens(oauth, environment.clock) if oauth else None
         self._of_tokens = share(oauth.tls.settings(_ALPN)) if oauth else self._abroad
+
+    def straight(self, attempt: Attempt, request: Request) -> Hop | None:
+        """The way of one request of the check, where nothing has to be asked or read for it."""
+        if not self._is_open or request.url.scheme == "https":
+            return None
+        route = self._route(request.url)
+        return Hop(attempt=attempt, environment=self._environment, route=route, tls=None)
 
     async def make(self, attempt: Attempt, request: Request) -> Hop:
         """The way of one request of the check."""

@@ -32,6 +32,7 @@ from cbmon.probes.http.expect import (
     judge_body,
     judge_head,
     needs_body,
+    needs_end,
     needs_headers,
 )
 from cbmon.probes.http.hops import Hops
@@ -54,6 +55,7 @@ class HttpProbe:
         self._headers = _fixed_headers(options)
         self._needs_headers = needs_headers(options.expect)
         self._needs_body = needs_body(options.expect)
+        self._judges_end = needs_end(options.expect)
         self._accepted = accepted(options.expect)
         self._unpacks = self._needs_body or bool(options.compression)
         self._hops = Hops(options, environment)
@@ -79,7 +81,9 @@ class HttpProbe:
         facts = visit.attempt.facts
         while True:
             facts["url"] = self._named(request)
-            hop = await self._hops.make(visit.attempt, request)
+            hop = self._hops.straight(visit.attempt, request) or await self._hops.make(
+                visit.attempt, request
+            )
             try:
                 following = await self._follow(visit, request, hop)
             finally:
@@ -91,7 +95,10 @@ class HttpProbe:
     async def _follow(self, visit: _Visit, request: Request, hop: Hop) -> Request | None:
         """Where the answer sends to; None for one that was judged."""
         try:
-            if self._environment.direct and wire.serves(hop, request.url):
+            first = request is self._fixed
+            if (first and self.light) or (
+                self._environment.direct and wire.serves(hop, request.url)
+            ):
                 reply: Reply = await wire.ask(hop, self._wired(request), request.method)
             else:
                 reply = await self._asked(hop, request)
@@ -100,7 +107,11 @@ class HttpProbe:
         try:
             following = self._following(visit, request, reply)
             if following is None:
-                await self._judge(visit, request, reply, hop)
+                self._judge_head(visit, request, reply, hop)
+                if not self._is_read(visit, reply):
+                    await self._read(visit, reply)
+                if self._judges_end:
+                    self._judge_end(visit, hop)
             return following
         finally:
             reply.close()
@@ -123,7 +134,7 @@ class HttpProbe:
         """The request that a redirect leads to, None when the answer is final."""
         facts = visit.attempt.facts
         facts["status"] = status = reply.status
-        if not (self._options.follow_redirects and status in REDIRECTS):
+        if status not in REDIRECTS or not self._options.follow_redirects:
             return None
         location = reply.headers.get("Location")
         if not location:
@@ -139,28 +150,12 @@ class HttpProbe:
             facts.pop(stale, None)
         return following
 
-    async def _judge(self, visit: _Visit, request: Request, reply: Reply, hop: Hop) -> None:
-        attempt, expect = visit.attempt, self._options.expect
-        if reply.version:
-            attempt.facts["http_version"] = reply.version
-        if reply.status not in self._accepted:
-            self._judge_head(request, reply, hop)
-        size = None if self._unpacks else reply.whole
-        if size is not None and size <= self._options.max_body_size:
-            attempt.facts["body_bytes"] = size
-            attempt.end()
-        else:
-            body = await self._body(attempt, reply)
-            attempt.end()
-            if self._needs_body:
-                judge_body(expect, body.content)
-        check_certificate(
-            hop.link.chain if hop.link else None, expect.certificate_days, self._environment.clock
-        )
-        check_duration(attempt, expect.max_duration)
-
-    def _judge_head(self, request: Request, reply: Reply, hop: Hop) -> None:
+    def _judge_head(self, visit: _Visit, request: Request, reply: Reply, hop: Hop) -> None:
         """ProbeError unless the head is as expected."""
+        if reply.version:
+            visit.attempt.facts["http_version"] = reply.version
+        if reply.status in self._accepted:
+            return
         answer = Answer(
             status=reply.status,
             headers=reply.headers if self._needs_headers else _NO_HEADERS,
@@ -170,6 +165,30 @@ class HttpProbe:
         if answer.authenticated and answer.status == 401:
             self._hops.refused()
         judge_head(self._options.expect, answer, self._environment.clock.time())
+
+    def _is_read(self, visit: _Visit, reply: Reply) -> bool:
+        """Whether the whole body is there already, and nothing of it matters but its size."""
+        size = None if self._unpacks else reply.whole
+        if size is None or size > self._options.max_body_size:
+            return False
+        visit.attempt.facts["body_bytes"] = size
+        visit.attempt.end()
+        return True
+
+    async def _read(self, visit: _Visit, reply: Reply) -> None:
+        """Read the body; ProbeError unless it is as expected."""
+        body = await self._body(visit.attempt, reply)
+        visit.attempt.end()
+        if self._needs_body:
+            judge_body(self._options.expect, body.content)
+
+    def _judge_end(self, visit: _Visit, hop: Hop) -> None:
+        """ProbeError for a certificate that expires too soon, and for a run that took too long."""
+        expect = self._options.expect
+        check_certificate(
+            hop.link.chain if hop.link else None, expect.certificate_days, self._environment.clock
+        )
+        check_duration(visit.attempt, expect.max_duration)
 
     async def _body(self, attempt: Attempt, reply: Reply) -> Body:
         encoding = reply.headers.get("Content-Encoding", "") if self._unpacks else ""

@@ -8,7 +8,7 @@ most a little, then reading stops.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
@@ -155,10 +155,11 @@ class Exchange(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask at once."""
-        self._transport = cast("asyncio.Transport", transport)
+        opened: Any = transport  # cast() would be one more call of each run
+        self._transport = opened
         self._hop.attempt.begin(Phase.PROCESSING)
-        if not transport.is_closing():
-            self._transport.write(self._request)
+        if not opened.is_closing():
+            opened.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         """Something of the answer."""
