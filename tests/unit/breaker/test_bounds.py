@@ -138,3 +138,8 @@ def test_what_an_error_shows_is_not_longer_than_it_may_be(length: int) -> None:
     whole = repr(list(range(length)))
     assert text == whole or (len(text) == LONGEST and text == whole[: LONGEST - 1] + "…")
     assert (text == whole) == (len(whole) <= LONGEST)
+
+
+def test_an_error_shows_letters_as_they_are_and_no_control_characters() -> None:
+    assert shown("Größe") == "'Größe'"
+    assert shown("Größe\x1b") == r"'Gr\xf6\xdfe\x1b'"

@@ -119,6 +119,16 @@ class TestR26:
         breaker.reconfigure(BreakerPolicy(half_open_max_calls=2, success_threshold=2))
         assert breaker.state == "closed"
 
+    def test_a_run_that_is_too_long_by_the_new_policy_trips_at_the_next_failure(
+        self, make: Make, drive: Driver
+    ) -> None:
+        breaker = make(failure_threshold=10)
+        drive.run(breaker, "xxxxx")
+        breaker.reconfigure(breaker.policy.replace(failure_threshold=3))
+        assert breaker.state == "closed"
+        drive.run(breaker, "x")
+        assert breaker.state == "open"
+
     def test_a_rate_that_is_too_high_by_the_new_policy_trips_at_the_next_outcome(
         self, make: Make, drive: Driver
     ) -> None:
