@@ -2,16 +2,18 @@
 
 Rule: what is the same from line to line is never put together line by line. The text between two
 labels is what a list of labels is joined with, so that a line costs a copy of its bytes and no
-object of its own.
+object of its own. Numbers that every run changes are kept as numbers, eight bytes each, and written
+by one format for all lines of a slice.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import getitem
-from typing import Final
+from typing import Any, Final
 
 from cbmon.metrics.text import opening
 
@@ -28,6 +30,10 @@ class Slice:
 
     names: Sequence[bytes]
     """Their labels, encoded."""
+    forms: Sequence[bytes]
+    """The same, as they stand in a format."""
+    numbers: Sequence[array[Any]]
+    """By column of numbers: each component's."""
     dense: Sequence[Sequence[bytes]]
     """By dense column: each component's label and end of line; empty for no line."""
     odd: dict[int, list[tuple[int, bytes]]]
@@ -97,6 +103,29 @@ class Dense:
         if ends:
             yield self._opening
             yield self._opening.join(ends)
+
+
+class Numbers:
+    """A column in which every line ends with a number of its own, as ``form`` writes it."""
+
+    __slots__ = ("_between", "_form", "_opening", "index")
+
+    def __init__(self, index: int, start: str, form: str) -> None:
+        self.index = index
+        self._opening = for_format(start.encode())
+        self._form = form.encode()
+        self._between = self._form + self._opening
+
+    def write(self, part: Slice) -> Iterator[bytes]:
+        """The lines of a slice, in one piece."""
+        if part.forms:
+            lines = self._opening + self._between.join(part.forms) + self._form
+            yield lines % tuple(part.numbers[self.index])
+
+
+def for_format(text: bytes) -> bytes:
+    """How a text is written in a format, to come out as it is."""
+    return text.replace(b"%", b"%%")
 
 
 class Bars:

@@ -186,7 +186,9 @@ class Exposition:
         origins = {record: (one, at) for one in sheets for at, record in enumerate(one.records)}
         made = []
         for start in range(0, len(records), SLICE):
-            made.append(Sheet(records[start : start + SLICE], layout.width, origins))
+            made.append(
+                Sheet(records[start : start + SLICE], layout.width, layout.numbers, origins)
+            )
             yield made[-1]
         self._sheets[category] = records, made
 

@@ -8,36 +8,35 @@ as usual.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable
-from math import inf
 from typing import Final
 
 from cbmon.breaker.counts import Counts
 from cbmon.breaker.states import State
 from cbmon.metrics import families as f
-from cbmon.metrics.columns import Bars, Dense, Ends, Slice, Sparse
+from cbmon.metrics.columns import Bars, Dense, Ends, Numbers, Slice, Sparse
 from cbmon.metrics.records import BreakerRecord, ComponentRecord
 from cbmon.metrics.sheets import Sheet
 from cbmon.metrics.text import Family, escape, number, opening
 from cbmon.model import Category
 
-Column = Sparse | Dense | Bars
+Column = Sparse | Dense | Numbers | Bars
 
-_CUT: Final = b"\xff"
-"""Stands between lines that are made at once; no byte of UTF-8."""
 _PLACE: Final = {state: place for place, state in enumerate(f.STATES)}
 _GAUGE: Final = {state: f'"}} {number(state.gauge)}\n'.encode() for state in State}
 _HOT: Final = [[f'",state="{state}"}} {on}\n'.encode() for on in (0, 1)] for state in f.STATES]
 _WHOLE: Final = Ends('"} %d\n')
 _OWN: Final = frozenset(f.OWN_MOVES)
-_CALLS, _FAILURE_RATIO, _SLOW_RATIO = range(3)
-_INFO, _CERTIFICATE, _DOMAIN, _NEXT_RUN, _RUNS, _MEASURED = range(3, 9)
-"""Places of the dense columns. From _MEASURED on: duration, phases, last run, last success."""
-_LAST_SUCCESS: Final = _MEASURED + 1 + len(f.PHASES) + 1
-_WIDTH: Final = _LAST_SUCCESS + 1
-_NO_MOMENT: Final = inf
-_DRIFT: Final = 0.0005
-"""Seconds by which the wall clock may leave the monotonic one before moments are written anew."""
+_FAILURE_RATIO, _SLOW_RATIO, _INFO, _CERTIFICATE, _DOMAIN, _WIDTH = range(6)
+"""Places of the dense columns, and how many there are."""
+_CALLS, _RUNS, _NEXT_RUN, _DURATION, _LAST_RUN, _LAST_SUCCESS, _PHASES = range(7)
+"""Places of the columns of numbers; from _PHASES on one for each phase."""
+_NUMBERS: Final = "qqdddd" + "d" * len(f.PHASES)
+"""Their types: whole numbers or floats of eight bytes."""
+_COUNT: Final = '"} %d\n'
+_SECONDS: Final = '"} %.6f\n'
+_MOMENT: Final = '"} %.3f\n'
 
 
 class Moment:
@@ -56,6 +55,8 @@ class BreakerLayout:
 
     width = _INFO
     """How many dense columns there are."""
+    numbers = _NUMBERS[:_RUNS]
+    """The types of the columns of numbers."""
 
     def __init__(self, category: Category) -> None:
         self.category = category
@@ -77,7 +78,7 @@ class BreakerLayout:
         self.in_flight = self._add(f.IN_FLIGHT, ['"} 0\n'])
         self._open_until = self._add(f.OPEN_UNTIL, [None])
         self._last_transition = self._add(f.LAST_TRANSITION, ['"} 0.000\n'])
-        self._dense(f.CALLS, _CALLS)
+        self._numbers(f.CALLS, _CALLS, _COUNT)
         self._dense(f.FAILURE_RATIO, _FAILURE_RATIO, optional=True)
         self._dense(f.SLOW_RATIO, _SLOW_RATIO, optional=True)
         self.bars = Bars(f.CALL_DURATION.name, f.DURATION_BOUNDS, category=category)
@@ -102,7 +103,7 @@ class BreakerLayout:
 
     @staticmethod
     def _fill(name: bytes, sheet: Sheet, place: int, counts: Counts) -> None:
-        sheet.dense[_CALLS][place] = b'%b"} %d\n' % (name, counts.calls)
+        sheet.numbers[_CALLS][place] = counts.calls
         sheet.dense[_FAILURE_RATIO][place] = _valued(name, counts.failure_ratio)
         sheet.dense[_SLOW_RATIO][place] = _valued(name, counts.slow_ratio)
 
@@ -157,6 +158,10 @@ class BreakerLayout:
         column = Dense(index, self._opening(family, key), optional=optional)
         self.columns.setdefault(family, []).append(column)
 
+    def _numbers(self, family: Family, index: int, form: str, key: str = "component") -> None:
+        column = Numbers(index, self._opening(family, key), form)
+        self.columns.setdefault(family, []).append(column)
+
     def _opening(self, family: Family, key: str, **fixed: str) -> str:
         if key == "component":
             fixed["category"] = self.category
@@ -167,6 +172,7 @@ class ComponentLayout(BreakerLayout):
     """Those of checks or of exports, breaker included."""
 
     width = _WIDTH
+    numbers = _NUMBERS
 
     def __init__(self, category: Category, families: f.ComponentFamilies) -> None:
         super().__init__(category)
@@ -182,31 +188,24 @@ class ComponentLayout(BreakerLayout):
         self._dense(families.certificate, _CERTIFICATE, word, optional=True)
         if families.domain is not None:
             self._dense(families.domain, _DOMAIN, word, optional=True)
-        self._dense(families.next_run, _NEXT_RUN, word)
-        self._dense(families.runs, _RUNS, word)
-        self._dense(families.duration, _MEASURED, word)
-        for index, _ in enumerate(f.PHASES, _MEASURED + 1):
-            self._dense(families.phases, index, word)
-        self._dense(families.last_run, _LAST_SUCCESS - 1, word)
-        self._dense(families.last_success, _LAST_SUCCESS, word)
-        phases = (b'%%b",phase="%b"} %%.6f\n' % phase.encode() for phase in f.PHASES)
-        self._measured = _CUT.join([b'%b"} %.6f\n', *phases, b'%b"} %.3f\n'])
+        self._numbers(families.next_run, _NEXT_RUN, _MOMENT, word)
+        self._numbers(families.runs, _RUNS, _COUNT, word)
+        self._numbers(families.duration, _DURATION, _SECONDS, word)
+        for index, phase in enumerate(f.PHASES, _PHASES):
+            self._numbers(families.phases, index, f'",phase="{phase}{_SECONDS}', word)
+        self._numbers(families.last_run, _LAST_RUN, _MOMENT, word)
+        self._numbers(families.last_success, _LAST_SUCCESS, _MOMENT, word)
 
     def plan(self, sheet: Sheet, moment: Moment) -> None:
-        """Say when each runs next; the scheduler's number is the same object until it changes."""
-        if sheet.ahead is None or abs(moment.ahead - sheet.ahead) > _DRIFT:
-            sheet.ahead, sheet.dues = moment.ahead, [_NO_MOMENT] * len(sheet.names)
-        dues, names, written = sheet.dues, sheet.names, sheet.dense[_NEXT_RUN]
-        for place, due in enumerate(map(moment.next_run, sheet.keys)):
-            if due is not dues[place]:
-                dues[place] = due
-                at = 0.0 if due is None else due + sheet.ahead
-                written[place] = b'%b"} %.3f\n' % (names[place], at)
+        """Say when each runs next."""
+        ahead = moment.ahead
+        dues = map(moment.next_run, sheet.keys)
+        sheet.numbers[_NEXT_RUN] = array("d", [0.0 if at is None else at + ahead for at in dues])
 
     def refresh(self, record: BreakerRecord, sheet: Sheet, place: int, now: float) -> None:
         """Make anew what has changed of a component's lines."""
         assert isinstance(record, ComponentRecord)  # noqa: S101 - for the type checker
-        breaker, dense = record.breaker, sheet.dense
+        breaker = record.breaker
         calls, in_flight, rest = breaker.glance()
         if (
             record.events != sheet.events[place]
@@ -222,26 +221,17 @@ class ComponentLayout(BreakerLayout):
         if record.edits != sheet.edits[place]:
             sheet.edits[place] = record.edits
             self._measure(record, sheet, place)
-        if calls == record.runs:
-            dense[_CALLS][place] = dense[_RUNS][place]
-        else:
-            dense[_CALLS][place] = b'%b"} %d\n' % (record.encoded, calls)
+        sheet.numbers[_CALLS][place] = calls
         sheet.versions[place] = breaker.version
 
     def _measure(self, record: ComponentRecord, sheet: Sheet, place: int) -> None:
-        dense, name, at = sheet.dense, record.encoded, record.last_run_at
-        dense[_RUNS][place] = b'%b"} %d\n' % (name, record.runs)
-        resolve, connect, tls, processing, transfer = record.phases
-        said = self._measured % (
-            name, record.duration, name, resolve, name, connect, name, tls, name, processing,
-            name, transfer, name, at,
-        )  # fmt: skip
-        made = said.split(_CUT)
-        for index, end in enumerate(made, _MEASURED):
-            dense[index][place] = end
-        good = record.last_success_at
-        same = good == at
-        dense[_LAST_SUCCESS][place] = made[-1] if same else b'%b"} %.3f\n' % (name, good)
+        numbers = sheet.numbers
+        numbers[_RUNS][place] = record.runs
+        numbers[_DURATION][place] = record.duration
+        numbers[_LAST_RUN][place] = record.last_run_at
+        numbers[_LAST_SUCCESS][place] = record.last_success_at
+        for index, seconds in enumerate(record.phases, _PHASES):
+            numbers[index][place] = seconds
         sheet.bars[place] = self.bars.fragments(record.counts, record.duration_sum)
 
     def _eventful(self, record: ComponentRecord, sheet: Sheet, place: int, now: float) -> None:

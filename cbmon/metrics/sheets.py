@@ -7,10 +7,11 @@ wait for; so what has not changed is not looked at one by one.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-from cbmon.metrics.columns import Slice
+from cbmon.metrics.columns import Slice, for_format
 from cbmon.metrics.records import BreakerRecord
 
 NEVER: Final = -1
@@ -23,16 +24,25 @@ class Sheet:
     """The lines of some records, and which state of each record they tell."""
 
     __slots__ = (
-        "_keys", "_odd", "ahead", "bars", "dense", "dues", "edits", "events", "flying", "names",
+        "_keys", "_odd", "bars", "dense", "edits", "events", "flying", "forms", "names", "numbers",
         "records", "restless", "rests", "versions",
     )  # fmt: skip
 
-    def __init__(self, records: Sequence[BreakerRecord], width: int, origins: Origins) -> None:
-        """``width`` is the number of dense columns. What is known of a record moves here."""
+    def __init__(
+        self, records: Sequence[BreakerRecord], width: int, numbers: str, origins: Origins
+    ) -> None:
+        """``width`` is the number of dense columns, ``numbers`` the types of those of numbers as
+        :mod:`array` has them. What is known of a record moves here."""
         count = len(records)
         self.records = records
         self.names = [record.encoded for record in records]
+        self.forms = self.names
+        """The names as they stand in a format: the same list where that is the same."""
+        if any(b"%" in name for name in self.names):
+            self.forms = [for_format(name) for name in self.names]
         self._keys: list[str] = []
+        self.numbers: list[array[Any]] = [array(kind, [0]) * count for kind in numbers]
+        """By column of numbers: each record's."""
         self.dense = [[b""] * count for _ in range(width)]
         """By dense column: each record's label and end of line."""
         self.bars: list[tuple[bytes, ...]] = [()] * count
@@ -45,9 +55,6 @@ class Sheet:
         self.events = [NEVER] * count
         self.versions = [NEVER] * count
         self.rests: list[object] = [None] * count
-        self.dues: list[float | None] = [None] * count
-        self.ahead: float | None = None
-        """By how much the wall clock was ahead when the next runs were written."""
         for place, record in enumerate(records):
             if record in origins:
                 self._adopt(place, *origins[record])
@@ -62,6 +69,8 @@ class Sheet:
     def _adopt(self, place: int, old: Sheet, there: int) -> None:
         for column, known in zip(self.dense, old.dense, strict=True):
             column[place] = known[there]
+        for values, others in zip(self.numbers, old.numbers, strict=True):
+            values[place] = others[there]
         self.bars[place] = old.bars[there]
         self.edits[place] = old.edits[there]
         self.events[place] = old.events[there]
@@ -95,6 +104,7 @@ class Sheet:
     def detach(self) -> None:
         """Let go of the lists that are being looked at: they stay as they are."""
         self.dense = [column.copy() for column in self.dense]
+        self.numbers = [column[:] for column in self.numbers]
         self.bars = self.bars.copy()
 
     def slice(self, in_flight: int) -> Slice:
@@ -105,4 +115,11 @@ class Sheet:
                 odd.setdefault(index, []).append((place, end))
         if self.flying:
             odd[in_flight] = sorted(self.flying.items())
-        return Slice(names=self.names, dense=self.dense, odd=odd, bars=self.bars)
+        return Slice(
+            names=self.names,
+            forms=self.forms,
+            numbers=self.numbers,
+            dense=self.dense,
+            odd=odd,
+            bars=self.bars,
+        )
