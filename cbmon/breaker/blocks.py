@@ -163,7 +163,7 @@ def enter(core: Core) -> Call:
         return UNJUDGED
     block = _enter(core)
     if block.permit and machine.policy.call_timeout is not None:
-        warn_of_timeout(core, "this block", "a plain `with`", stacklevel=4)
+        warn_of_timeout(core, "this block", "a plain `with`")
     return block
 
 
@@ -272,8 +272,8 @@ def _done(result: object) -> Any:
         def send(self, _value: object) -> Any:
             raise StopIteration(result)
 
-        def throw(self, *error: Any) -> Any:
-            raise error[0]
+        def throw(self, error: Any, *_: Any) -> Any:
+            raise error
 
         def close(self) -> None:
             pass

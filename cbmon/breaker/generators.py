@@ -41,7 +41,7 @@ class _Stream:
         if not (nested or self.permit):
             raise rejection(core)
         if self.permit and core.machine.policy.call_timeout is not None:
-            warn_of_timeout(core, "this call", "a generator", stacklevel=5)
+            warn_of_timeout(core, "this call", "a generator")
         self.delivered = False
         self.lent = False
         self.since: float | None = None

@@ -192,14 +192,14 @@ def settle(
     core.record(me, permit, begun, failed=failed, error=said, ended=ended)
 
 
-def warn_of_timeout(core: Core, what: str, kind: str, *, stacklevel: int = 4) -> None:
+def warn_of_timeout(core: Core, what: str, kind: str) -> None:
     """Say that ``call_timeout`` cannot be kept here: nothing can be stopped from outside."""
     seconds = core.machine.policy.call_timeout
     text = (
         f"call_timeout={seconds} of circuit breaker {core.machine.name!r} does nothing for {what}, "
         f"which is {kind}; use the timeout of what it calls, or a coroutine function"
     )
-    warnings.warn(text, BreakerWarning, stacklevel=stacklevel)
+    warnings.warn(text, BreakerWarning, stacklevel=4)  # who called, by each way
 
 
 def is_late(scope: Timeout | None) -> bool:

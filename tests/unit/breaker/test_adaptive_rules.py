@@ -585,3 +585,32 @@ def test_at_the_ceiling_a_drift_needs_no_sum() -> None:
     one.load({**one.dump(), "timed": 10, "recent": 1.0})
     assert one.drift == 0.0
     assert one.has_drifted()
+
+
+def test_a_success_that_lowers_the_limit_more_than_the_rate_opens(
+    make: Make, drive: Driver
+) -> None:
+    """What is learnt is forgotten faster here than what was seen last."""
+    fields = {
+        "kind": "adaptive", "minimum_calls": 4, "adaptive_smoothing": 0.05, "adaptive_memory": 10,
+        "adaptive_floor": 0.05, "adaptive_sensitivity": 0.5,
+    }  # fmt: skip
+    driven, called = make(**fields), make(**fields)
+    for breaker in (driven, called):
+        drive.run(breaker, "..x.xxx")
+    for number in range(1, 20):
+        drive.run(driven, ".")
+        called.call(int)
+        expected = "closed" if number < 19 else "open"
+        assert driven.state == called.state == expected
+
+
+def test_trials_at_the_floor_are_too_slow(make: Make) -> None:
+    breaker = make(
+        kind="adaptive", adaptive_rules=("latency",), adaptive_latency_floor=1.0, minimum_calls=2
+    )
+    timed(breaker, 1.0, times=3)
+    breaker.open()
+    breaker.half_open()
+    timed(breaker, 1.0)
+    assert breaker.state == "open"

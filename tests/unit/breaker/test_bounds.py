@@ -142,4 +142,5 @@ def test_what_an_error_shows_is_not_longer_than_it_may_be(length: int) -> None:
 
 def test_an_error_shows_letters_as_they_are_and_no_control_characters() -> None:
     assert shown("Größe") == "'Größe'"
+    assert shown("ß" * (LONGEST - 2)) == f"'{'ß' * (LONGEST - 2)}'"
     assert shown("Größe\x1b") == r"'Gr\xf6\xdfe\x1b'"

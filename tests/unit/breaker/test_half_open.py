@@ -120,6 +120,13 @@ class TestR11:
         drive.run(breaker, "x")
         assert breaker.state == "open"
 
+    def test_so_it_does_when_successes_came_between(self, make: Make, drive: Driver) -> None:
+        breaker = half_open(make, half_open_max_calls=5, success_threshold=4)
+        drive.run(breaker, "x.")
+        assert breaker.state == "half_open"
+        drive.run(breaker, "x")
+        assert breaker.state == "open"
+
     @pytest.mark.parametrize("kind", ["count", "percentage"])
     def test_a_slow_trial_is_a_failed_one_under_a_success_threshold(
         self, make: Make, drive: Driver, kind: str

@@ -251,6 +251,7 @@ class TestR24:
             ({"seed": "x"}, "seed: 'x' is not a whole number"),
             ({"state": "open", "opening": None}, "not subscriptable"),
             ({"last_failure": {"at": float("nan"), "reason": None, "error": None}}, "not a time"),
+            ({"last_failure": {"at": True, "reason": None, "error": None}}, "True is not a time"),
             ({"last_failure": {"at": 1.0, "reason": 5, "error": None}}, "5 is not text"),
         ):
             breaker.restore({**good, **change})

@@ -77,6 +77,15 @@ class TestR26:
         breaker.reconfigure(BreakerPolicy(recovery_timeout=5.0))
         assert breaker.retry_after == 500.0
 
+    def test_so_does_one_that_was_set_while_it_was_open(self, make: Make) -> None:
+        breaker = make(initial_state="open", recovery_timeout=60.0)
+        breaker.open(for_seconds=500.0)
+        breaker.reconfigure(breaker.policy.replace(recovery_timeout=10.0))
+        assert breaker.retry_after == 500.0
+        breaker.hold(300.0, margin=100.0, soonest=1.0)
+        breaker.reconfigure(breaker.policy.replace(recovery_timeout=20.0))
+        assert breaker.retry_after == 200.0
+
     def test_running_trials_count_against_the_new_limits(self, make: Make, drive: Driver) -> None:
         breaker = make(initial_state="half_open", half_open_max_calls=5, success_threshold=4)
         drive.run(breaker, "..")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cbmon import CircuitBreaker, CircuitOpenError
+from cbmon.breaker import BreakerWarning
 from cbmon.testing import ManualClock
 from tests.unit.breaker.support import Make
 
@@ -380,3 +381,39 @@ def test_a_stream_that_could_not_begin_ends_no_call(make: Make) -> None:
     clock.works = True
     counts = breaker.counts
     assert (counts.calls, counts.cancelled, counts.stale) == (0, 0, 0)
+
+
+async def test_a_warning_of_a_stream_leads_to_who_asked_for_its_first_item(make: Make) -> None:
+    breaker = make(call_timeout=1.0)
+
+    @breaker
+    def items() -> Iterator[int]:
+        yield 1
+
+    @breaker
+    async def later() -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.warns(BreakerWarning) as told:
+        next(items())
+    with pytest.warns(BreakerWarning) as told_later:
+        async for _ in later():
+            pass
+    assert [one.filename for one in (*told, *told_later)] == [__file__, __file__]
+
+
+@pytest.mark.parametrize(("seconds", "number", "slow"), [(7.0, 1, 1), (0.25, 8, 0)])
+def test_a_stream_takes_as_long_as_its_body_ran(
+    make: Make, seconds: float, number: int, slow: int
+) -> None:
+    clock = ManualClock(start=1.0)
+    breaker = make(clock=clock, slow_call_seconds=5.0)
+
+    @breaker
+    def items() -> Iterator[int]:
+        for item in range(number):
+            clock.advance(seconds)
+            yield item
+
+    assert list(items()) == list(range(number))
+    assert breaker.counts.slow_calls == slow

@@ -279,3 +279,24 @@ def test_moves_are_counted_by_where_from_and_where_to(make: Make) -> None:
         breaker.open()
         breaker.close()
     assert breaker.counts.transitions == {("closed", "open"): 3, ("open", "closed"): 3}
+
+
+def test_a_call_that_ends_while_it_is_counted_is_counted_once(make: Make) -> None:
+    """As in another thread, whose lane takes no lock."""
+    breaker = make()
+    machine = breaker._core.machine
+
+    class Owners(dict[object, Any]):
+        ended = False
+
+        def __len__(self) -> int:
+            if not self.ended:
+                self.ended = True
+                machine.inside = None
+                machine.successes += 1
+            return super().__len__()
+
+    machine.inside = object()
+    breaker._core.owners = Owners()
+    counts = breaker.counts
+    assert (counts.calls, counts.successes, counts.in_flight) == (1, 1, 0)
