@@ -147,9 +147,8 @@ class Machine:
             trials = self.trials
             if alone:
                 trials.admitted = trials.done
-                if trials.done >= self.policy.trial_calls:
-                    self.judge_trials(trials)  # its verdict was lost, too
-                    return self.acquire()
+                self.judge_trials(trials)  # its verdict may have been lost, too
+                return self.acquire()
             if trials.admitted < self.policy.trial_calls:
                 trials.admitted += 1
                 if trials.first_at is None:

@@ -154,6 +154,15 @@ def test_every_event_tells_the_time_of_the_wall(
     }  # fmt: skip
 
 
+def test_a_move_tells_how_many_failures_brought_it_about(make: Make, drive: Driver) -> None:
+    recorder = StateRecorder()
+    breaker = drive.opened(make(failure_threshold=3, listeners=[recorder]))
+    breaker.half_open()
+    drive.run(breaker, ".")
+    moves = [(move.to_state, move.failure_count) for move in recorder.transitions]
+    assert moves == [("open", 3), ("half_open", 3), ("closed", 0)]
+
+
 def test_trials_that_pass_say_how_many_succeeded(make: Make, drive: Driver) -> None:
     recorder = StateRecorder()
     breaker = make(kind="percentage", initial_state="half_open", half_open_max_calls=4,

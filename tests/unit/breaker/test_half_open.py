@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -304,4 +305,22 @@ def test_under_a_smaller_limit_no_further_trial_is_admitted(make: Make) -> None:
     assert breaker.get_state()["is_available"]
     breaker.reconfigure(breaker.policy.replace(half_open_max_calls=1))
     assert not breaker.get_state()["is_available"]
+    assert breaker.try_acquire() is None
+
+
+def test_a_call_of_an_earlier_period_that_was_none_makes_no_room_in_this_one(make: Make) -> None:
+    class Later:
+        def __await__(self) -> Iterator[None]:
+            yield
+
+    breaker = make(initial_state="half_open")
+
+    def starts() -> Later:
+        breaker.open()
+        breaker.half_open()
+        assert breaker.try_acquire() is not None
+        return Later()
+
+    anything: Any = breaker.call(starts)
+    anything.close()
     assert breaker.try_acquire() is None
