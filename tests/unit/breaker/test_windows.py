@@ -174,9 +174,16 @@ class TestR5TimeWindow:
     def test_a_bucket_that_is_not_full_takes_what_comes_though_the_oldest_has_gone(self) -> None:
         for seconds in (6.0, 60.0):
             window = TimeWindow(seconds)
-            for share in (0.0, 0.95, 0.9995):
+            for share in (0.0, 0.5, 0.95, 0.9995):
                 window.add(0, share * seconds)
-            assert window.dump(seconds, 0.0) == [[0.95 * seconds, 2, 0, 0]]
+            rows = [[0.5 * seconds, 1, 0, 0], [0.95 * seconds, 2, 0, 0]]
+            assert window.dump(seconds, 0.0) == rows
+
+    def test_a_clock_may_begin_below_zero(self) -> None:
+        window = TimeWindow(60.0)
+        for second in (-100.0, -90.0, -35.0, 5.0):
+            window.add(FAILED, second)
+        assert shown(window) == (2, 2, 0)
 
     def test_many_calls_are_in_thirteen_buckets(self) -> None:
         window = TimeWindow(60.0)
