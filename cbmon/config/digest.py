@@ -17,6 +17,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from cbmon.config.model import CheckConfig, Config, DiscoveryConfig, ExportConfig, ReceiverConfig
+from cbmon.config.options import loose
 from cbmon.config.routes import Route
 
 
@@ -93,7 +94,7 @@ def _entry(entry: ExportConfig, directory: Path) -> dict[str, Any]:
     for name in ("discovered", "mark", "options", "policy"):
         data.pop(name, None)
     data["labels"] = dict(entry.labels)
-    data[entry.type] = _dumped(entry.options, directory)
+    data[entry.type] = _dumped(loose(entry.options), directory)
     return data
 
 

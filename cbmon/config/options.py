@@ -6,7 +6,8 @@ number, nor a number for text), and keys that nobody knows are refused.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -19,6 +20,10 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from cbmon.config.strictness import strict_leaves
+
+OptionsT = TypeVar("OptionsT", bound="Options")
+_set: Final = object.__setattr__
+"""Past the model, which is frozen for everybody else."""
 
 
 class Options(BaseModel):
@@ -40,6 +45,7 @@ class Options(BaseModel):
         for name, field in cls.model_fields.items():
             if not field.description:
                 raise TypeError(f"{cls.__name__}.{name} has no description")
+        _assigned(cls, dict.fromkeys(cls.model_fields))  # the first one lays down their order
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -78,6 +84,47 @@ class Options(BaseModel):
                 names = _members(type(self), group)
                 raise fault(f"one of {', '.join(names)} is missing")
         return self
+
+
+def compact(options: OptionsT) -> OptionsT:
+    """The same options in less memory, for those of which there are thousands.
+
+    pydantic gives each instance a dictionary of its own. Values that are assigned, in the order of
+    the fields, share their names with all other instances; and what equals a default becomes it.
+    """
+    fields = type(options).model_fields
+    return _made(
+        options, {name: _or_same(getattr(options, name), fields[name].default) for name in fields}
+    )
+
+
+def loose(options: OptionsT) -> OptionsT:
+    """The same options to serialise and throw away: compact ones keep the dictionary that they
+    are asked for."""
+    made = _made(options, {})
+    values = {name: getattr(options, name) for name in type(options).model_fields}
+    _set(made, "__dict__", values)
+    return made
+
+
+def _or_same(value: Any, default: Any) -> Any:
+    if value is default or type(value) is not type(default):
+        return value
+    return default if value == default else value
+
+
+def _made(options: OptionsT, values: Mapping[str, Any]) -> OptionsT:
+    made = _assigned(type(options), values)
+    for name in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"):
+        _set(made, name, getattr(options, name))
+    return made
+
+
+def _assigned(model: type[OptionsT], values: Mapping[str, Any]) -> OptionsT:
+    made = object.__new__(model)
+    for name, value in values.items():
+        _set(made, name, value)
+    return made
 
 
 def _members(model: type[Options], group: tuple[str, ...]) -> list[str]:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from cbmon.config.fields import Options
 from cbmon.config.model import OptionsSource
 from cbmon.config.nodes import Block, Items, joined, place_of, value_place
+from cbmon.config.options import compact
 from cbmon.config.problems import Problem, Problems
 from cbmon.config.secrets import SecretFile
 from cbmon.config.translate import Subject, tell
@@ -134,16 +135,15 @@ class Validator:
             return self.validate(model, Part(empty, part.at(key), part.directory))
         inner = self.part(part, key)
         made = None if inner is None else self.validate(model, inner)
-        if made is not None:
-            self._share(made)
-        return made
+        return None if made is None else self._compact(made)
 
-    def _share(self, made: Options) -> None:
-        """Let options in which the same was given have one set that says so: a frozen model's is
-        never changed, and thousands of them would take a quarter of a kilobyte each."""
+    def _compact(self, made: Options) -> Options:
+        """Thousands of them take as little as they can. Those in which the same was given have one
+        set that says so, which would be a quarter of a kilobyte each: it is never changed."""
         given = made.__pydantic_fields_set__
         shared = self._given.setdefault(frozenset(given), given)
         object.__setattr__(made, "__pydantic_fields_set__", shared)
+        return compact(made)
 
     def _model(
         self, sources: Mapping[str, OptionsSource], family: str, key: str

@@ -5,6 +5,8 @@ Rule: one type per value, refused in the user's words.
 
 from __future__ import annotations
 
+import pickle
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from cbmon.config.fields import (
     WebSocketUrl,
     ZeroOrMore,
 )
+from cbmon.config.options import compact, loose
 from cbmon.config.schema import model_schema
 from cbmon.config.words import Substituted
 
@@ -274,3 +277,58 @@ def test_what_is_dumped_can_be_validated_again() -> None:
 
     assert Everything.model_validate(dumped) == made
     assert (dumped["duration"], dumped["size"], dumped["listen"]) == ("1h30m", "1MiB", "[::1]:1")
+
+
+class Many(Options):
+    """Options of which there are thousands."""
+
+    url: Url = Field(description="d")
+    headers: dict[str, str] = Field({}, description="d")
+    method: str = Field("GET", description="d")
+    limit: Ratio = Field(0.5, description="d")
+    inner: Everything = Field(Everything(), description="d")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"url": "http://a"},
+        {"url": "http://a", "headers": {"a": "b"}, "method": "PUT", "inner": {"ratio": 1}},
+        {"url": "http://a", "headers": {}, "method": "G" + "ET", "limit": 0.5},
+    ],
+)
+def test_compact_and_loose_options_say_the_same(given: dict[str, Any]) -> None:
+    made = Many.model_validate(given)
+    for other in (compact(made), loose(compact(made))):
+        assert made == other
+        assert repr(made) == repr(other)
+        assert hash_or_none(made) == hash_or_none(other)
+        assert made.model_dump(mode="json") == other.model_dump(mode="json")
+        assert set(given) == other.model_fields_set
+        assert made == Many.model_validate(other.model_dump(exclude_unset=True))
+        assert made == pickle.loads(pickle.dumps(other))
+        with pytest.raises(ValidationError, match="frozen"):
+            other.method = "PUT"  # type: ignore[misc]
+
+
+def hash_or_none(options: Options) -> int | None:
+    try:
+        return hash(options)
+    except TypeError:
+        return None
+
+
+def test_compact_options_share_what_is_as_by_default() -> None:
+    one, other = (compact(Many.model_validate({"url": url})) for url in ("http://a", "http://b"))
+    assert one.headers is other.headers
+    assert one.inner is other.inner
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="how CPython keeps attributes")
+def test_compact_options_share_the_names_of_their_fields() -> None:
+    made = [Many.model_validate({"url": f"http://a/{number}"}) for number in range(100)]
+    small = [compact(one) for one in made]
+    assert all(
+        sys.getsizeof(vars(one)) < 0.7 * sys.getsizeof(vars(two))
+        for one, two in zip(small, made, strict=True)
+    )
