@@ -6,7 +6,7 @@ Rule: the only place that knows both what is configured and what it is made of.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol
 from zlib import crc32
 
@@ -103,11 +103,19 @@ def plan_of(item: CheckConfig | ExportConfig) -> Plan:
     """How often a component of this configuration looks before it counts."""
     if not isinstance(item, CheckConfig):
         return ONCE
+    return _plan(
+        item.confirmations, item.confirmation_delay, item.other_address, item.every_address
+    )
+
+
+@cache
+def _plan(confirmations: int, delay: float, other_address: bool, every_address: bool) -> Plan:
+    """One for all that look alike."""
     return Plan(
-        confirmations=item.confirmations,
-        delay=item.confirmation_delay,
-        other_address=item.other_address,
-        every_address=item.every_address,
+        confirmations=confirmations,
+        delay=delay,
+        other_address=other_address,
+        every_address=every_address,
     )
 
 

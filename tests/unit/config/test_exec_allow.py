@@ -74,6 +74,17 @@ def test_a_failed_look_may_be_confirmed(tmp_path: Path) -> None:
     )
 
 
+def test_checks_that_look_alike_have_one_plan(tmp_path: Path) -> None:
+    entry = "  - {{name: {0}, tcp: {{address: 'a.test:1'}}, confirm: {{attempts: {1}}}}}\n"
+    checks = [entry.format(name, attempts) for name, attempts in [("a", 1), ("b", 1), ("c", 2)]]
+    config = loaded(tmp_path, "defaults: {timeout: 1s}\nchecks:\n" + "".join(checks))
+
+    one, like, other = map(plan_of, config.checks)
+
+    assert one is like
+    assert (one.confirmations, other.confirmations) == (1, 2)
+
+
 def test_all_looks_must_fit_into_the_interval(tmp_path: Path) -> None:
     text = (
         "checks:\n  - name: a\n    tcp: {address: 'a.test:1'}\n    interval: 10s\n"

@@ -26,6 +26,11 @@ def test_a_url_is_shown_without_its_credentials(expected: str, url: str) -> None
     assert expected == redacted(url)
 
 
+def test_a_url_with_nothing_to_hide_is_no_second_text() -> None:
+    url = "http://a.test/b?q=1"
+    assert redacted(url) is url
+
+
 def test_a_long_url_is_cut() -> None:
     assert len(redacted("http://a.test/" + "x" * 10_000)) == 501
 
