@@ -23,7 +23,7 @@ from cbmon.web.keys import ACCESS, ERROR_PAGE, HEADERS, LIMITS, SERVICES
 from cbmon.web.known import KNOWN, Known
 from cbmon.web.moves import MOVES, LatestMoves
 from cbmon.web.probing import PROBING
-from cbmon.web.rendering import error_page
+from cbmon.web.rendering import error_page, prepared
 from cbmon.web.requests import add_id, identified
 from cbmon.web.route import TABLE
 from cbmon.web.routes import ROUTES
@@ -50,7 +50,13 @@ def build_app(
         Credentials(Tokens(tokens), wall=services.clock.time), lambda: services.external_url
     )
     app = web.Application(
-        middlewares=(keep_time, identified, errors_to_answers(limits.handler), access.admit),
+        middlewares=(
+            keep_time,
+            identified,
+            prepared,
+            errors_to_answers(limits.handler),
+            access.admit,
+        ),
         client_max_size=limits.body_bytes,
     )
     app[SERVICES] = services

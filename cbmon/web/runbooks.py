@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cbmon.config.alerting import ALERTS
 from cbmon.web import assets
@@ -49,7 +48,9 @@ def _answer(request: web.Request, title: str, text: str) -> web.Response:
 
 @cache
 def _html(title: str, text: str) -> str:
-    from markdown_it import MarkdownIt  # noqa: PLC0415 - 60 ms, when the first page is asked for
+    # 60 ms and more, when the first page is asked for
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
+    from markdown_it import MarkdownIt  # noqa: PLC0415
 
     body = MarkdownIt("commonmark", {"html": False}).render(text)
     environment = Environment(
