@@ -6,7 +6,7 @@ number, nor a number for text), and keys that nobody knows are refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar, Final, TypeVar
 
 from pydantic import (
@@ -45,7 +45,9 @@ class Options(BaseModel):
         for name, field in cls.model_fields.items():
             if not field.description:
                 raise TypeError(f"{cls.__name__}.{name} has no description")
-        _assigned(cls, dict.fromkeys(cls.model_fields))  # the first one lays down their order
+        first = object.__new__(cls)  # it lays down the names that compact ones share
+        for name in cls.model_fields:
+            _set(first, name, None)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -92,38 +94,33 @@ def compact(options: OptionsT) -> OptionsT:
     pydantic gives each instance a dictionary of its own. Values that are assigned, in the order of
     the fields, share their names with all other instances; and what equals a default becomes it.
     """
-    fields = type(options).model_fields
-    return _made(
-        options, {name: _or_same(getattr(options, name), fields[name].default) for name in fields}
-    )
+    model = type(options)
+    made, defaults = object.__new__(model), _defaults(model)
+    for name, value in vars(options).items():
+        default = defaults.get(name)
+        same = value is not default and type(value) is type(default) and value == default
+        _set(made, name, default if same else value)
+    return _completed(made, options)
 
 
 def loose(options: OptionsT) -> OptionsT:
     """The same options to serialise and throw away: compact ones keep the dictionary that they
     are asked for."""
-    made = _made(options, {})
-    values = {name: getattr(options, name) for name in type(options).model_fields}
-    _set(made, "__dict__", values)
-    return made
+    made = object.__new__(type(options))
+    _set(made, "__dict__", {name: getattr(options, name) for name in type(options).model_fields})
+    return _completed(made, options)
 
 
-def _or_same(value: Any, default: Any) -> Any:
-    if value is default or type(value) is not type(default):
-        return value
-    return default if value == default else value
+@cache
+def _defaults(model: type[Options]) -> dict[str, Any]:
+    return {name: field.default for name, field in model.model_fields.items()}
 
 
-def _made(options: OptionsT, values: Mapping[str, Any]) -> OptionsT:
-    made = _assigned(type(options), values)
-    for name in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"):
-        _set(made, name, getattr(options, name))
-    return made
-
-
-def _assigned(model: type[OptionsT], values: Mapping[str, Any]) -> OptionsT:
-    made = object.__new__(model)
-    for name, value in values.items():
-        _set(made, name, value)
+def _completed(made: OptionsT, options: OptionsT) -> OptionsT:
+    """With what a model has besides its fields."""
+    _set(made, "__pydantic_fields_set__", options.__pydantic_fields_set__)
+    _set(made, "__pydantic_extra__", options.__pydantic_extra__)
+    _set(made, "__pydantic_private__", options.__pydantic_private__)
     return made
 
 
