@@ -57,7 +57,6 @@ from cbmon.web.stream import Stream
 from cbmon.web.webconfig import WebConfig
 from cbmon.wiring import (
     MetricsOfNotifying,
-    certificates_for,
     data_of,
     descriptors_for_runs,
     reloaded,
@@ -276,7 +275,6 @@ class Daemon:
         await self._journal.stop(FLUSH_DEADLINE)
 
     async def _start_notifying(self) -> None:
-        await asyncio.to_thread(certificates_for, self._config)
         await self._notifying.start(self._config.notifications, site_of(self._config))
 
     async def _discover(self) -> None:
@@ -383,7 +381,6 @@ class Daemon:
             return ReloadOutcome(ok=False, problems=tuple(str(each) for each in error.problems))
         if problems := await self._tuning.problems_with(told.config):
             return ReloadOutcome(ok=False, problems=tuple(problems))
-        await asyncio.to_thread(certificates_for, told.config)
         new = await self._watch.settled(told.config)
         found = await asyncio.to_thread(changes, self._config, new)  # thousands of comparisons
         waiting = tuple(start_only(self._started_with, new))

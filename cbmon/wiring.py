@@ -8,7 +8,6 @@ from __future__ import annotations
 import resource
 from pathlib import Path
 
-from cbmon import certificates
 from cbmon.breaker import CircuitBreaker, State
 from cbmon.component import Component
 from cbmon.config import Config
@@ -70,13 +69,6 @@ def tracked(component: Component, sampler: Sampler) -> None:
     down = component.breaker.state is State.OPEN and component.incident is not None
     reach = component.interval + component.timeout
     component.track = sampler.track(component.name, reach, down=down)
-
-
-def certificates_for(config: Config) -> None:
-    """Read the system's certificates, if something may want them that brings none: receivers, and
-    checks that are a function of one's own. Blocks for a moment."""
-    if config.notifications.receivers or any(check.type == "python" for check in config.checks):
-        certificates.fetch()
 
 
 def storage_url(options: RunOptions, config: Config) -> str:

@@ -66,9 +66,6 @@ def run(
             USAGE,
         )
     gc.disable()  # until it is ready: what a start makes stays
-    from cbmon.certificates import import_aiohttp
-
-    import_aiohttp()
     from cbmon.app import run as run_daemon
 
     options = RunOptions(
