@@ -25,6 +25,7 @@ SLOW: Final = 2
 _BUCKETS: Final = 12
 _KEPT: Final = 1 - 1 / (100 * _BUCKETS)  # of the full age
 _COLUMNS: Final = 4
+_OLDEST: Final = slice(_COLUMNS)
 _COMPACT: Final = 64
 
 
@@ -132,11 +133,11 @@ class TimeWindow:
         done = self._done
         keep = self.seconds * _KEPT
         while done and now - done[0] >= keep:
-            _, calls, failures, slow = done[:_COLUMNS]
-            self.calls -= int(calls)
-            self.failures -= int(failures)
-            self.slow -= int(slow)
-            del done[:_COLUMNS]
+            calls, failures, slow = int(done[1]), int(done[2]), int(done[3])
+            del done[_OLDEST]  # at once with what follows: nothing is made or called
+            self.calls -= calls
+            self.failures -= failures
+            self.slow -= slow
             self._set_edge()
 
     def catch_up(self, successes: int) -> None:
