@@ -417,3 +417,35 @@ def test_a_stream_takes_as_long_as_its_body_ran(
 
     assert list(items()) == list(range(number))
     assert breaker.counts.slow_calls == slow
+
+
+async def test_who_is_interrupted_between_body_and_consumer_is_not_left_inside(make: Make) -> None:
+    class Owners(dict[object, Any]):
+        armed = False
+
+        def __setitem__(self, key: object, value: Any) -> None:
+            if self.armed:
+                self.armed = False
+                raise KeyboardInterrupt
+            super().__setitem__(key, value)
+
+    breaker = make()
+    breaker._core.owners = owners = Owners()
+
+    @breaker
+    def items() -> Iterator[int]:
+        owners.armed = True
+        yield 1
+
+    @breaker
+    async def later() -> AsyncIterator[int]:
+        owners.armed = True
+        yield 1
+
+    with pytest.raises(KeyboardInterrupt):
+        next(items())
+    with pytest.raises(KeyboardInterrupt):
+        await anext(later())
+    assert breaker.call(int) == 0
+    counts = breaker.counts
+    assert (counts.successes, counts.cancelled, counts.in_flight) == (1, 2, 0)
