@@ -292,6 +292,22 @@ def test_trials_begin_anew_in_a_child() -> None:
     assert breaker.state is State.CLOSED
 
 
+def test_what_trials_said_in_the_parent_says_nothing_in_a_child() -> None:
+    breaker = CircuitBreaker("it", initial_state="half_open", success_threshold=2)
+    for state in (State.HALF_OPEN, State.HALF_OPEN, State.CLOSED):
+        breaker.call(int)
+        assert breaker.state is state
+        if breaker.counts.calls == 1:
+            forking.in_child()
+
+
+def test_a_closed_breaker_has_no_trials_in_a_child() -> None:
+    breaker = CircuitBreaker("it")
+    forking.in_child()
+    assert breaker.call(int) == 0
+    assert "0 failures in a row" in breaker.explain()
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_whoever_was_inside_is_found_out_by_the_next_call(asynchronous: bool) -> None:
     async def coroutine() -> int:
