@@ -302,10 +302,11 @@ def test_an_open_breaker_rejects_without_a_lock(make: Make, clock: ManualClock) 
     breaker = make(initial_state="open")
     call = breaker(lambda: 1)
     breaker._core.lock = None
-    clock.advance(1.0)
-    with pytest.raises(CircuitOpenError):
-        call()
-    assert breaker._core.machine.rejections == 1
+    for _ in range(3):
+        with pytest.raises(CircuitOpenError):
+            call()
+        clock.advance(1.0)
+    assert breaker._core.machine.rejections == 3
 
 
 def test_so_it_does_coroutine_functions(make: Make, clock: ManualClock) -> None:
@@ -317,10 +318,30 @@ def test_so_it_does_coroutine_functions(make: Make, clock: ManualClock) -> None:
 
     breaker._core.lock = None
     for _ in range(3):
-        clock.advance(1.0)
         with pytest.raises(CircuitOpenError):
             asyncio.run(work())
+        clock.advance(1.0)
     assert breaker._core.machine.rejections == 3
+
+
+def test_a_clock_that_goes_back_makes_no_wait_longer(make: Make, clock: ManualClock) -> None:
+    breaker = make(initial_state="open", recovery_timeout=60.0)
+
+    @breaker
+    async def work() -> None:
+        raise AssertionError
+
+    @breaker
+    def plain() -> None:
+        raise AssertionError
+
+    clock._monotonic -= 10.0
+    with pytest.raises(CircuitOpenError) as told:
+        plain()
+    assert told.value.retry_after == 60.0
+    with pytest.raises(CircuitOpenError) as told:
+        asyncio.run(work())
+    assert told.value.retry_after == 60.0
 
 
 LOOKS: dict[str, Callable[[CircuitBreaker], object]] = {
