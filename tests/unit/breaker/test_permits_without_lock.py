@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbmon.breaker import CircuitBreaker
+from cbmon.breaker import CircuitBreaker, permits
 from cbmon.breaker import breaker as module
 from cbmon.breaker.policy import BreakerPolicy
 from cbmon.testing import ManualClock
@@ -108,3 +108,23 @@ def test_every_call_shows_in_the_version() -> None:
     between = one.version
     one.record(permit, failed=False)
     assert before < between < one.version < 100
+
+
+def test_a_reset_while_a_permit_is_made_gives_one_of_the_new_generation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a finaliser may, that the collector runs there."""
+    one, made = CircuitBreaker("one"), permits.Permit
+    resets = iter([one.reset])
+
+    def reset_once(generation: int) -> permits.Permit:
+        for reset in resets:
+            reset()
+        return made(generation)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(permits, "Permit", reset_once)
+        permit = one.try_acquire()
+    assert permit is not None
+    one.record(permit, failed=False)
+    assert (one.counts.successes, one.counts.stale, one.counts.in_flight) == (1, 0, 0)
