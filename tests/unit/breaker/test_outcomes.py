@@ -300,3 +300,9 @@ def test_an_errors_text_is_one_printable_line(make: Make) -> None:
     with pytest.raises(ValueError, match="bad"), breaker:
         raise ValueError("bad \ud800\n\x00\x1b[31m")
     assert breaker.get_state()["last_error"] == "ValueError: bad � ��[31m"
+
+
+def test_a_permit_that_is_released_without_a_word_was_cancelled(make: Make) -> None:
+    breaker = make()
+    breaker.release(breaker.try_acquire() or 0)
+    assert (breaker.counts.cancelled, breaker.counts.ignored) == (1, 0)
