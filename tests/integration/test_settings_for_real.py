@@ -137,7 +137,8 @@ def edited(daemon: Daemon, edit: Callable[[str], None]) -> None:
     refused = ask(daemon, "GET", "/api/v1/events?kind=refused").json["events"]
     assert [(event["actor"], event["component"]) for event in refused] == [("database", "shop")]
     assert 'failure_threshold: "lots" is not allowed' in refused[0]["refused"]
-    assert daemon.logged("level=warn", "operator was refused", "failure_threshold")
+    said = ("level=warn", "operator was refused", "failure_threshold")
+    eventually(lambda: daemon.logged(*said), "the log, which a thread writes, to say so")
 
     daemon.restart()
     assert effective(daemon, "failure_threshold") == 77

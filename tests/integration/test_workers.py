@@ -121,7 +121,7 @@ def test_runs_of_a_worker_that_is_killed_are_done_again(
     for each in slow:
         eventually(lambda n=each["name"]: seen(daemon, n).get("ok"), "every run to end")  # type: ignore[misc]
     assert (failures(daemon), trips(daemon)) == (0, 0)
-    assert len(daemon.logged("worker died")) == 2
+    eventually(lambda: len(daemon.logged("worker died")) == 2, "the log to tell of both")
 
 
 def test_workers_that_die_all_the_time_trip_no_breaker(
@@ -155,7 +155,7 @@ def test_a_worker_that_stands_still_is_replaced(run_daemon: RunDaemon, targets: 
     eventually(lambda: not any(map(is_there, stopped)), "the stopped ones to be gone", 30.0)
     before = targets.hits["/"]
     eventually(lambda: targets.hits["/"] > before, "a run by a new one")
-    assert daemon.logged("worker is stuck")
+    eventually(lambda: daemon.logged("worker is stuck"), "the log to say why")
 
 
 # --- stop and reload ---------------------------------------------------------------------
