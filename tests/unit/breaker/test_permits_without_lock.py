@@ -100,8 +100,11 @@ def test_a_permit_from_before_a_reset_is_stale() -> None:
 
 def test_every_call_shows_in_the_version() -> None:
     one = CircuitBreaker("one")
+    versions = [one.version]
     for _ in range(20):
         one.call(int)
+        versions.append(one.version)
+    assert versions == sorted(set(versions))
     before = one.version
     permit = one.try_acquire()
     assert permit is not None
