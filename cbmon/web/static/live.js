@@ -126,6 +126,17 @@ window.cbmon = (() => {
     });
   }
 
+  // Where the window would reach beyond a page that became shorter, the page keeps some of its
+  // length until one has scrolled up: else what one reads would be pushed down from below.
+  function stay(top) {
+    live.style.minHeight = "";
+    for (let turn = 0; turn < 2; turn += 1) { // in a window longer than the page some does not show
+      const missing = top + innerHeight - document.documentElement.scrollHeight;
+      if (missing > 0) live.style.minHeight = `${live.offsetHeight + missing}px`;
+    }
+    if (Math.abs(scrollY - top) > 1) scrollTo({ top, behavior: "instant" });
+  }
+
   function show(page) {
     const fresh = page.getElementById("live");
     if (!fresh) return;
@@ -139,9 +150,8 @@ window.cbmon = (() => {
     }
     if (key) {
       const now = anchor.isConnected ? anchor : live.querySelector(`[data-key="${CSS.escape(key)}"]`);
-      const moved = now ? now.getBoundingClientRect().top - before : 0;
-      if (Math.abs(moved) > 1) scrollBy({ top: moved, behavior: "instant" });
-    }
+      if (now) stay(Math.max(0, scrollY + now.getBoundingClientRect().top - before));
+    } else live.style.minHeight = "";
     localTimes(live);
     tick();
     const title = live.querySelector("[data-title]")?.dataset.title;

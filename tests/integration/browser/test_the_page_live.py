@@ -79,6 +79,34 @@ def test_what_one_reads_stays_where_it_is(shop: Shop, visit: Visit) -> None:
     page.wait_for_selector("#said.on")
 
 
+def test_what_one_reads_at_the_end_of_a_page_that_becomes_shorter_stays_too(
+    shop: Shop, visit: Visit
+) -> None:
+    window = visit(shop.daemon, viewport={"width": 800, "height": 500})
+    window.log_in(OPERATOR)
+    page = window.page
+    page.wait_for_selector("#pulse.on")
+    page.wait_for_selector(SETTLED)
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    page.hover("[data-key='c:shop-db'] a")
+    where = "document.querySelector(\"[data-key='c:shop-db']\").getBoundingClientRect().top"
+    before = page.evaluate(where)
+
+    def shorter(route: Any) -> None:
+        answer = route.fetch()
+        text = answer.text()
+        begin = text.rindex("<section", 0, text.index('data-key="recent"'))
+        end = text.index("</section>", begin) + len("</section>")
+        route.fulfill(response=answer, body=text[:begin] + text[end:])
+
+    page.route(lambda url: url.endswith("/"), shorter)
+    page.wait_for_selector("[data-key='recent']", state="detached", timeout=15_000)
+    assert abs(page.evaluate(where) - before) <= 2
+    page.unroute_all()
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_selector("#live:not([style*='min-height'])", timeout=15_000)
+
+
 def test_only_the_row_that_moves_is_taken_out(shop: Shop, visit: Visit) -> None:
     """The others stay under the pointer; what is put back is hovered only when it moves again."""
     window = visit(shop.daemon)
