@@ -30,9 +30,10 @@ log = logging.getLogger(__name__)
 Job = Callable[[], Awaitable[object] | None]
 Observer = Callable[[float], object]
 
-TICK: Final = 1 / 32
+TICK: Final = 1 / 96
 """Seconds of the grid on which wake-ups lie: runs due within one cell share a wake-up and what it
-costs, and find warm caches."""
+costs, and find warm caches. Longer ones cost no less: whom so many ask at once, on this machine,
+may have to wait for the processor until all are begun, and all are told as slow."""
 BREATH: Final = 4
 """Runs of a wake-up after which what has come for others meanwhile is heard, so that an answer is
 not kept waiting, and told as slow, for longer than a few of them take."""

@@ -27,11 +27,12 @@ from cbmon.model import Category
 
 SLICE: Final = 512
 """Records per slice."""
-PAUSE_AFTER: Final = 0.002
-"""Seconds of rendering after which others get their turn."""
+PAUSE_AFTER: Final = 0.0005
+"""Seconds of rendering after which others get their turn: a target whose answer waits for it is
+told as slower by as much."""
 CHUNK: Final = 1 << 19
 """Bytes handed on at once."""
-LEAD: Final = 1 / 16
+LEAD: Final = 1 / 32
 """Seconds that each slice gets before a scrape to be made ready for it."""
 COMPONENTS: Final = {Category.CHECK: f.CHECKS, Category.EXPORT: f.EXPORTS}
 """The categories whose breakers belong to a check or an export, and those families."""

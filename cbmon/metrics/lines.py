@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Final
 
 from cbmon.breaker.counts import Counts
@@ -90,7 +91,7 @@ class BreakerLayout:
         self._fill(record.encoded, sheet, place, counts)
         sheet.set_odd(place, self._unusual(record.encoded, state, counts))
         sheet.set_flying(place, _WHOLE[counts.in_flight] if counts.in_flight else b"")
-        sheet.restless.add(place)
+        sheet.set_restless(place, -inf)
         measured, bars = counts.histogram, self.bars
         sheet.bars[place] = ()
         if measured is not None:
@@ -211,7 +212,7 @@ class ComponentLayout(BreakerLayout):
             record.events != sheet.events[place]
             or rest is None
             or rest != sheet.rests[place]
-            or place in sheet.restless
+            or now >= sheet.restless.get(place, inf)
         ):
             self._eventful(record, sheet, place, now)
             # ten thousand that are well share one
@@ -257,16 +258,19 @@ class ComponentLayout(BreakerLayout):
         sheet.dense[_CERTIFICATE][place] = _valued(name, record.certificate_expiry)
         sheet.dense[_DOMAIN][place] = _valued(name, record.domain_expiry)
         sheet.dense[_INFO][place] = name + _described(record)
-        sheet.set_restless(
-            place,
-            restless=record.held_since is not None
-            or breaker.next_deadline is not None
-            or breaker.policy.kind in _AGEING,
-        )
+        sheet.set_restless(place, _stirs(record, now))
 
 
 _AGEING: Final = frozenset({"time", "adaptive"})
 """Kinds whose windows change while nothing happens."""
+
+
+def _stirs(record: ComponentRecord, now: float) -> float:
+    """When time alone changes what is told of a component, though nothing happens to it."""
+    if record.breaker.policy.kind in _AGEING:
+        return -inf
+    deadline = record.breaker.next_deadline
+    return min(record.passes_over(now), inf if deadline is None else deadline)
 
 
 def freshen(layout: BreakerLayout, sheet: Sheet, now: float) -> None:
@@ -276,7 +280,7 @@ def freshen(layout: BreakerLayout, sheet: Sheet, now: float) -> None:
         if (
             record.edits != edits[place]
             or record.breaker.version != versions[place]
-            or place in restless
+            or now >= restless.get(place, inf)
         ):
             layout.refresh(record, sheet, place, now)
 

@@ -8,6 +8,7 @@ tell what is new to them.
 from __future__ import annotations
 
 from bisect import bisect_left
+from math import inf
 from typing import Final, Protocol
 
 from cbmon.backlog import Backlog
@@ -226,6 +227,12 @@ class ComponentRecord(BreakerRecord):
         if self.held_since is None:
             return 0
         return max(0, int((now - self.held_since) // self.held_interval))
+
+    def passes_over(self, now: float) -> float:
+        """When the next planned run will have been passed over; infinite without :meth:`hold`."""
+        if self.held_since is None:
+            return inf
+        return self.held_since + (self.passed_over(now) + 1) * self.held_interval
 
     def skipped(self, now: float) -> list[int] | None:
         """Skipped runs in the order of the causes, until now; None if there was none."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any, Final
 
 from cbmon.metrics.columns import Slice, for_format
@@ -49,8 +50,8 @@ class Sheet:
         self._odd: dict[int, dict[int, bytes]] = {}
         self.flying: dict[int, bytes] = {}
         """By place: the end of line of those that have calls under way."""
-        self.restless: set[int] = set()
-        """Places of those that time alone may change."""
+        self.restless: dict[int, float] = {}
+        """By place: the monotonic moment from which time alone may have changed a record."""
         self.edits = [NEVER] * count
         self.events = [NEVER] * count
         self.versions = [NEVER] * count
@@ -78,7 +79,7 @@ class Sheet:
         self.rests[place] = old.rests[there]
         self.set_odd(place, old._odd.get(there, {}))
         self.set_flying(place, old.flying.get(there, b""))
-        self.set_restless(place, restless=there in old.restless)
+        self.set_restless(place, old.restless.get(there, inf))
 
     def set_odd(self, place: int, odd: dict[int, bytes]) -> None:
         """By sparse column: how the lines of a record end that do not end as usual."""
@@ -94,12 +95,12 @@ class Sheet:
         else:
             self.flying.pop(place, None)
 
-    def set_restless(self, place: int, *, restless: bool) -> None:
-        """Whether time alone may change its lines."""
-        if restless:
-            self.restless.add(place)
+    def set_restless(self, place: int, since: float) -> None:
+        """From when on time alone may change its lines; infinite: never."""
+        if since < inf:
+            self.restless[place] = since
         else:
-            self.restless.discard(place)
+            self.restless.pop(place, None)
 
     def detach(self) -> None:
         """Let go of the lists that are being looked at: they stay as they are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from cbmon.breaker import BreakerPolicy, InvalidTransitionError
 from cbmon.breaker.breaker import CircuitBreaker
 from cbmon.metrics import Exposition, columns
-from cbmon.metrics.lines import _RUNS
+from cbmon.metrics.lines import _RUNS, ComponentLayout
 from cbmon.metrics.records import ComponentRecord
 from cbmon.model import BreakerInfo, Category, Phases, Reason, Result, SkipCause
 from tests.unit.metrics.conftest import BAD, GOOD, Daemon
@@ -234,6 +235,28 @@ def test_lines_that_a_scrape_is_showing_are_not_made_under_its_hands(daemon: Dae
     text = b"".join([*begun, *(b"".join(pieces) for pieces in slow)]).decode()
     assert 'cbmon_check_runs_total{check="api"} 0\n' in text
     assert 'circuit_breaker_calls_total{category="check",component="api"} 0\n' in text
+
+
+def test_a_check_that_is_held_is_looked_at_when_another_run_was_passed_over(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, breaker = daemon.add("api")
+    breaker.open(actor="someone")
+    record.hold(10.0, daemon.clock.monotonic())
+    seen: list[float] = []
+    eventful = ComponentLayout._eventful
+
+    def counted(self: Any, record: Any, sheet: Any, place: int, now: float) -> None:
+        seen.append(now)
+        eventful(self, record, sheet, place, now)
+
+    daemon.text()
+    monkeypatch.setattr(ComponentLayout, "_eventful", counted)
+    for second in range(1, 26):
+        daemon.clock.advance(1.0)
+        skipped = 'cbmon_check_skipped_total{cause="breaker",check="api"}'
+        assert daemon.value(skipped) == second // 10
+    assert len(seen) == 2
 
 
 def runs_kept(daemon: Daemon) -> int:
