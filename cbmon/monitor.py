@@ -20,7 +20,7 @@ from cbmon.interfaces import Clock, Lasting
 from cbmon.logs import fields
 from cbmon.model import Reason, Result, SkipCause
 from cbmon.probes.run import Elsewhere, run_planned
-from cbmon.probes.steps import Deadlines, LightRun
+from cbmon.probes.steps import Deadlines, Done, LightRun
 from cbmon.results.summary import NUMBER_OF
 from cbmon.timeline import Timetable, phase_of
 
@@ -145,21 +145,19 @@ class Monitor:
             if component.collects:
                 self._launch(component, self._collect(component))
             return None
-        if component.held_since is not None:
-            self._release_hold(component)
-        if component.is_elsewhere:
-            return self._send(component, permit)
-        if component.is_light:
-            return self._step(component, permit)
-        return self._launch(component, self._run(component, permit))
-
-    def _send(self, component: Component, permit: Any) -> asyncio.Future[None]:
+        self._release_hold(component)
         over = partial(self._over, component, permit)
+        if component.is_elsewhere:
+            return self._send(component, over)
+        if component.is_light:
+            return self._step(component, over)
+        return self._launch(component, self._run(component, over))
+
+    def _send(self, component: Component, over: Done) -> asyncio.Future[None]:
         worker = cast("Elsewhere", component.runner)
         return self._going(component, worker.begin(component.timeout, component.plan, over))
 
-    def _step(self, component: Component, permit: Any) -> asyncio.Future[None]:
-        over = partial(self._over, component, permit)
+    def _step(self, component: Component, over: Done) -> asyncio.Future[None]:
         run = LightRun(component.runner, component.timeout, self._deadlines, over)
         self._going(component, run)
         run.step()
@@ -186,14 +184,14 @@ class Monitor:
         finally:
             self._ended(component)
 
-    async def _run(self, component: Component, permit: Any) -> None:
+    async def _run(self, component: Component, over: Done) -> None:
         result: Result | None = None
         try:
             result = await run_planned(
                 component.runner, component.timeout, self._clock, component.plan
             )
         finally:
-            self._over(component, permit, result)
+            over(result)
 
     def _over(self, component: Component, permit: Any, result: Result | None) -> None:
         self._ended(component)
