@@ -186,4 +186,4 @@ def test_a_refusal_is_told_in_the_servers_words() -> None:
 
 @given(st.binary(max_size=60), st.sampled_from([200, 400]))
 def test_no_answer_is_too_odd(said: bytes, status: int) -> None:
-    judge(answer(status, said))
+    assert isinstance(judge(answer(status, said)).said, bytes)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from cbmon.breaker.breaker import CircuitBreaker
@@ -84,7 +85,10 @@ def test_registering_asks_no_breaker_and_a_second_collector_clashes() -> None:
         def __iter__(self) -> object:
             raise AssertionError
 
-    CollectorRegistry().register(BreakerCollector(Untouchable()))  # type: ignore[arg-type]
+    registry, collector = CollectorRegistry(), BreakerCollector(Untouchable())  # type: ignore[arg-type]
+    registry.register(collector)
+    with pytest.raises(ValueError, match="Duplicated"):
+        registry.register(BreakerCollector([]))
 
 
 def test_importing_it_needs_nothing_of_the_daemon() -> None:

@@ -122,4 +122,4 @@ def test_a_badge_is_well_formed_and_says_it_in_words(colour: str) -> None:
 
 @given(st.text(max_size=80))
 def test_a_badge_of_any_name_stays_a_picture(name: str) -> None:
-    ET.fromstring(badge(name, "up", "good"))
+    assert ET.fromstring(badge(name, "up", "good")).tag.endswith("svg")
